@@ -1,0 +1,73 @@
+/*
+ * The audit record. Sources send fixed-layout events over their own SOCK_SEQPACKET socket to the audit process, which
+ * writes them, flushes them to the disk (fdatasync, one for all that are waiting) and acknowledges. What an event permits
+ * must wait for its acknowledgement.
+ *
+ * The record is one file of lines, <audit directory>/audit.log, appended to and never rewritten; one line an event:
+ *
+ *   seq=1 time=2026-11-22T03:04:05.678901Z mono=1234567890123 boot=<32 hex> kind=session.start session=… person=… …
+ *   prev=<64 hex> hash=<64 hex>\n                                                          (all on one line)
+ *
+ * hash = SHA-256 of the line's bytes up to and without " hash="; prev = the hash of the line before (64 zeros in the
+ * first). mono in nanoseconds. A field that is 0 or empty is left out; a value has everything but [A-Za-z0-9._~:/@,+-]
+ * and the bytes of valid UTF-8 above ASCII percent-encoded (RFC 3986). The order of fields is the one of gr_audit_fields.
+ */
+#ifndef GARASU_BROKER_AUDIT_H
+#define GARASU_BROKER_AUDIT_H
+
+#include "common/error.h"
+#include "common/limits.h"
+
+#include <stdint.h>
+
+enum gr_audit_kind {
+	GR_AUDIT_BROKER_START = 1, /* detail = version */
+	GR_AUDIT_BROKER_STOP,
+	GR_AUDIT_LOGIN, /* connection, peer, person, detail = certificate's serial and fingerprint */
+	GR_AUDIT_LOGIN_REFUSED, /* connection, peer, reason, person if known, detail */
+	GR_AUDIT_SESSION_START, /* session, container, person */
+	GR_AUDIT_SESSION_ATTACH, /* session, connection, person, peer */
+	GR_AUDIT_SESSION_DETACH, /* session, connection, person, reason, down, up (bytes) */
+	GR_AUDIT_SESSION_END, /* session, container, person, reason */
+	GR_AUDIT_CONTAINER_START, /* container */
+	GR_AUDIT_CONTAINER_END, /* container, reason */
+	GR_AUDIT_EGRESS_REQUEST, /* session, container, person, target = METHOD host:port; before the connection is made */
+	GR_AUDIT_EGRESS_REFUSED, /* the same with reason in detail */
+	GR_AUDIT_EGRESS_END, /* the same with down, up */
+	GR_AUDIT_ADMIN, /* person = local user, target = what was asked, session */
+	GR_AUDIT_FAULT, /* a child ended unexpectedly: detail */
+	GR_AUDIT_KINDS
+};
+
+/* "session.start" and so on; NULL for an unknown kind. */
+const char *gr_audit_kind_name(uint32_t kind);
+
+/* Who may send what. */
+enum gr_audit_source { GR_AUDIT_SOURCE_SUPERVISOR = 1, GR_AUDIT_SOURCE_EGRESS = 2 };
+
+struct gr_audit_event {
+	uint32_t kind;
+	uint32_t reason; /* gr_reason */
+	uint64_t token; /* comes back in the acknowledgement; 0 = none wanted */
+	uint64_t session;
+	uint32_t container, connection;
+	uint64_t down, up; /* bytes towards and from the person */
+	char person[GR_PERSON_MAX + 8]; /* strings: terminated, any bytes; the audit process escapes them */
+	char peer[64]; /* address:port */
+	char target[320];
+	char detail[256];
+};
+
+struct gr_audit_acknowledgement {
+	uint64_t token;
+	uint64_t sequence; /* of the line; 0: it could not be written, and nothing may be permitted on its account */
+};
+
+/*
+ * Verifies a chain file from first to last line (a torn last line is an error too). Results: number of records and the
+ * last hash (65 bytes, terminated). GR_EPROTO with "line N: …" for the first line that does not hold; GR_ENOENT, GR_EIO.
+ * expected_last: NULL, or a hash known from elsewhere that some line must have (a head that was kept).
+ */
+int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *count_out, char last_out[65], struct gr_error *err);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * The broker's one configuration file: "[section]", "key = value", "#" comments; see broker/config/garasu.conf,
+ * which holds every key with its default. Each process reads it itself before it gives up its files.
+ */
+#ifndef GARASU_BROKER_CONFIG_H
+#define GARASU_BROKER_CONFIG_H
+
+#include "common/error.h"
+#include "common/limits.h"
+#include "common/log.h"
+
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#define GR_CONFIG_DEFAULT_FILE "/etc/garasu/garasu.conf"
+#define GR_CONFIG_ALLOW_MAX 16
+
+struct gr_config_endpoint {
+	char host[256]; /* a name or an address */
+	uint16_t port;
+};
+
+struct gr_config {
+	char file[PATH_MAX]; /* where it was read from */
+
+	struct { /* [listen] */
+		char address[64]; /* numeric IPv4 or IPv6 address */
+		uint16_t port; /* TLS from the first byte */
+		uint16_t vencrypt_port; /* VeNCrypt X509None; 0 = not offered */
+	} listen;
+
+	struct { /* [tls] */
+		char certificate[PATH_MAX]; /* PEM: the server's certificate, then the issuing CA's */
+		char key[PATH_MAX]; /* PEM, P-256, mode 0600 or stricter */
+		char client_ca[PATH_MAX]; /* PEM: whom persons' certificates must chain to */
+		char client_crl[PATH_MAX]; /* PEM, "" = none */
+	} tls;
+
+	struct { /* [session] */
+		char home_url[GR_URL_MAX]; /* http: or https: */
+		uint16_t width, height; /* of the screen until the viewer says otherwise */
+		uint16_t max_width, max_height;
+		unsigned grace_seconds; /* how long a session waits for its viewer to come back */
+	} session;
+
+	struct { /* [pool] */
+		char images[PATH_MAX]; /* folder that sandbox/image/build filled */
+		char runtime[PATH_MAX]; /* the OCI runtime's program */
+		unsigned warm; /* containers kept ready */
+		unsigned maximum; /* containers in all, warm ones included: 1..GR_CONTAINERS_MAX */
+		unsigned memory_mib, pids; /* limits of one container */
+		unsigned cpu_percent; /* of one core: 100 = one core */
+		uint32_t uid_first; /* container n has the 65536 uids from uid_first + n * 65536 */
+		unsigned start_seconds; /* a container not ready after this long is given up */
+	} pool;
+
+	struct { /* [egress] */
+		struct gr_config_endpoint upstream; /* an HTTP proxy; host "" = connect directly */
+		struct gr_config_endpoint allow[GR_CONFIG_ALLOW_MAX]; /* exceptions: private addresses that are permitted */
+		unsigned allow_count;
+	} egress;
+
+	struct { /* [audit] */
+		char directory[PATH_MAX];
+	} audit;
+
+	struct { /* [broker] */
+		char run_directory[PATH_MAX]; /* sockets, bundles, the runtime's state; must be short enough for a socket's path */
+		uint32_t uid_base; /* the broker's processes use the uids from here: 0..31 one per kind, from 4096 on one per
+				      connection, from 8192 on one per session */
+		enum gr_log_level log_level;
+	} broker;
+};
+
+/* The fixed uids above broker.uid_base. */
+enum gr_config_uid {
+	GR_UID_KEYS = 1,
+	GR_UID_IDENTITY = 2,
+	GR_UID_EGRESS = 3,
+	GR_UID_AUDIT = 4,
+	GR_UID_ADMIN = 5,
+	GR_UID_GATEWAYS = 4096, /* + connection number % GR_CONNECTIONS_MAX */
+	GR_UID_SESSIONS = 8192, /* + container slot */
+};
+
+/* The defaults. */
+void gr_config_init(struct gr_config *config);
+
+/*
+ * Reads file over the defaults. GR_EINVAL with "file:line: reason" for a wrong line, an unknown section or key,
+ * or values that do not go together; GR_ENOENT, GR_EIO when the file cannot be read.
+ */
+int gr_config_load(struct gr_config *config, const char *file, struct gr_error *err);
+
+/* Fills a control socket's path: run_directory/NAME. GR_EINVAL when it does not fit. */
+int gr_config_socket(const struct gr_config *config, const char *name, struct sockaddr_un *out);
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * The messages between the supervisor and its children: one fixed-size packet each over the control socket
+ * (SOCK_SEQPACKET, GR_IPC_CONTROL_FD in the child), with at most one file descriptor. A message that is not in the
+ * table of its sender (ipc.c) ends that child.
+ *
+ *   child      is exec'd as: garasu-<kind> <config file> [number]      fds: 0-2, 3 = control
+ *   gateway    number = the connection's; 4 = the accepted TCP connection, 5 = keys, 6 = identity;
+ *              a third argument is "tls" or "vencrypt"
+ *   session    number = the container's
+ *   all        first act: load the configuration, open what they need, confine, then send READY.
+ *   all        the end of the control socket means: end yourself in good order, now.
+ */
+#ifndef GARASU_BROKER_IPC_H
+#define GARASU_BROKER_IPC_H
+
+#include "common/error.h"
+#include "common/limits.h"
+
+#include <stdint.h>
+
+#define GR_IPC_CONTROL_FD 3
+#define GR_IPC_CONNECTION_FD 4
+#define GR_IPC_KEYS_FD 5
+#define GR_IPC_IDENTITY_FD 6
+
+/* Why a viewer is refused or a session ends. Sent to our viewer in OPEN and NOTICE (docs/PROTOCOL.md), which words it. */
+enum gr_reason {
+	GR_REASON_NONE = 0,
+	GR_REASON_UNKNOWN_PERSON = 1, /* the certificate names nobody whom this broker knows */
+	GR_REASON_REVOKED = 2,
+	GR_REASON_NO_CAPACITY = 3, /* every container is taken */
+	GR_REASON_AUDIT_UNAVAILABLE = 4, /* the audit record cannot be written */
+	GR_REASON_CONTAINER_FAILED = 5, /* the container could not be had, or died */
+	GR_REASON_TAKEN_OVER = 6, /* the same person connected from another terminal */
+	GR_REASON_ENDED_BY_ADMIN = 7,
+	GR_REASON_SHUTTING_DOWN = 8,
+	GR_REASON_TIME_OVER = 9, /* nobody came back in the grace time */
+	GR_REASON_PROTOCOL = 10, /* the viewer sent what is not permitted */
+	GR_REASON_INTERNAL = 11,
+	GR_REASON_BAD_CERTIFICATE = 12, /* TLS: none, expired, not yet valid, unknown issuer, wrong purpose */
+	GR_REASON_VIEWER_LEFT = 13,
+	GR_REASON_OUT_OF_MEMORY = 14, /* the container passed its memory limit */
+};
+
+/* "no-capacity" and so on: for the audit record and tables. Never NULL. */
+const char *gr_reason_name(uint32_t reason);
+
+enum gr_ipc_type {
+	/* any child to the supervisor */
+	GR_IPC_READY = 1,
+
+	/* supervisor to keys, identity, audit: serve this peer too. fd = its socket.
+	   audit: number = a gr_audit_source; keys, identity: connection */
+	GR_IPC_PEER,
+
+	/* identity to the supervisor: the certificate of this connection was checked. connection, reason
+	   (NONE = good), person, text = "serial=… " as for the audit record, escaped */
+	GR_IPC_IDENTIFIED,
+
+	/* gateway to the supervisor: the connection never reached identity (TLS failure and so on). reason, text */
+	GR_IPC_HANDSHAKE_FAILED,
+	/* gateway to the supervisor: RFB handshake is done, give me the session. */
+	GR_IPC_WANT_SESSION,
+	/* supervisor to gateway: fd = stream to the session process (RFB from ProtocolVersion on) */
+	GR_IPC_OPEN,
+	/* supervisor to gateway: tell the viewer and close. reason */
+	GR_IPC_REFUSE,
+	/* gateway to the supervisor, its last: bytes_down, bytes_up to and from the viewer; reason */
+	GR_IPC_CLOSED,
+
+	/* supervisor to pool */
+	GR_IPC_ASSIGN, /* container, session: it is in use, warm up another */
+	GR_IPC_DESTROY, /* container; answered by GONE */
+	/* pool to the supervisor */
+	GR_IPC_STARTED, /* container; fd = listening egress socket of that container */
+	GR_IPC_AGENT, /* container; fd = a connection of its agent: it is ready (again) */
+	GR_IPC_GONE, /* container; everything of it is removed; reason */
+	GR_IPC_POOL_TROUBLE, /* a container could not be started: reason, text for the operator */
+
+	/* supervisor to egress */
+	GR_IPC_EGRESS_CONTAINER, /* container; fd = listening socket. Everything is refused until EGRESS_ASSIGN */
+	GR_IPC_EGRESS_ASSIGN, /* container, session, person */
+	GR_IPC_EGRESS_FORGET, /* container: close its listener and connections */
+
+	/* supervisor to session; START, then AGENT are the first */
+	GR_IPC_START, /* container, session, person */
+	GR_IPC_ATTACH, /* connection; fd = stream to the gateway. An attached viewer before it is TAKEN_OVER */
+	GR_IPC_END, /* reason: tell the viewer, then end */
+	/* session to the supervisor */
+	GR_IPC_ATTACHED, /* connection: RFB initialisation is done, the viewer sees the screen */
+	GR_IPC_DETACHED, /* connection, reason */
+	GR_IPC_AGENT_LOST, /* the agent's connection ended; waits for another AGENT (the supervisor ends it if none comes) */
+
+	/* admin to the supervisor, and its answers */
+	GR_IPC_ADMIN_STATUS, /* number = the admin process's request */
+	GR_IPC_ADMIN_SESSIONS, /* number */
+	GR_IPC_ADMIN_KILL, /* number, session; text = who asks, for the audit record */
+	GR_IPC_ADMIN_ROW, /* number; one session: session, container, connection (0 = no viewer), person, text = since (RFC 3339) */
+	GR_IPC_ADMIN_DONE, /* number; reason NONE or why not; for STATUS: text = "key=value" pairs, separated by spaces */
+	GR_IPC_TYPES
+};
+
+struct gr_ipc_message {
+	uint32_t type;
+	uint32_t reason; /* gr_reason */
+	uint32_t connection; /* a viewer connection, from 1; 0 = none */
+	uint32_t container; /* slot + 1; 0 = none */
+	uint64_t session; /* random, 0 = none; shown as 16 hexadecimal digits */
+	uint64_t number;
+	uint64_t bytes_down, bytes_up;
+	char person[GR_PERSON_MAX + 8]; /* terminated */
+	char text[256]; /* terminated; printable ASCII */
+};
+
+/* Sends; fd -1 = none, borrowed. As gr_io_send. */
+int gr_ipc_send(int sock, const struct gr_ipc_message *message, int fd);
+
+/*
+ * Receives one message and checks its size, type, terminators and that a descriptor came exactly with the types
+ * that have one. *fd_out owned by the caller, -1 when none. As gr_io_receive.
+ */
+int gr_ipc_receive(int sock, struct gr_ipc_message *out, int *fd_out);
+
+/* The kinds of children, and whether a kind may send a type to the supervisor. */
+enum gr_ipc_kind {
+	GR_IPC_KIND_AUDIT,
+	GR_IPC_KIND_KEYS,
+	GR_IPC_KIND_IDENTITY,
+	GR_IPC_KIND_EGRESS,
+	GR_IPC_KIND_POOL,
+	GR_IPC_KIND_ADMIN,
+	GR_IPC_KIND_GATEWAY,
+	GR_IPC_KIND_SESSION,
+	GR_IPC_KINDS
+};
+const char *gr_ipc_kind_name(enum gr_ipc_kind kind);
+int gr_ipc_permitted(enum gr_ipc_kind from, uint32_t type);
+
+#endif

@@ -1,0 +1,15 @@
+/* Bounds that more than one program checks. Every length that comes from outside is checked against one of these. */
+#ifndef GARASU_COMMON_LIMITS_H
+#define GARASU_COMMON_LIMITS_H
+
+#define GR_SCREEN_MIN 64 /* pixels, either side */
+#define GR_SCREEN_MAX 8192 /* pixels, either side; the configuration sets a lower one */
+#define GR_CURSOR_MAX 64 /* pixels, either side */
+#define GR_TEXT_MAX 1024 /* bytes of UTF-8 in one committed-text record */
+#define GR_FRAME_RECTS_MAX 64 /* rectangles in one FRAME record */
+#define GR_PERSON_MAX 32 /* bytes of a person's id: [a-z0-9][a-z0-9._-]* */
+#define GR_URL_MAX 1024 /* bytes of a configured URL */
+#define GR_CONTAINERS_MAX 256 /* containers of one node */
+#define GR_CONNECTIONS_MAX 1024 /* viewer connections of one node */
+
+#endif
