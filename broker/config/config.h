@@ -1,6 +1,7 @@
 /*
- * The broker's one configuration file: "[section]", "key = value", "#" comments; see broker/config/garasu.conf,
- * which holds every key with its default. Each process reads it itself before it gives up its files.
+ * The broker's one configuration file, in libconfuse's form: section { key = value }, strings in double quotes, "#"
+ * comments; broker/config/garasu.conf holds every key with its default. Each process reads it itself before it gives
+ * up its files.
  */
 #ifndef GARASU_BROKER_CONFIG_H
 #define GARASU_BROKER_CONFIG_H
@@ -25,27 +26,27 @@ struct gr_config_endpoint {
 struct gr_config {
 	char file[PATH_MAX]; /* where it was read from */
 
-	struct { /* [listen] */
+	struct { /* section listen */
 		char address[64]; /* numeric IPv4 or IPv6 address */
 		uint16_t port; /* TLS from the first byte */
 		uint16_t vencrypt_port; /* VeNCrypt X509None; 0 = not offered */
 	} listen;
 
-	struct { /* [tls] */
+	struct { /* section tls */
 		char certificate[PATH_MAX]; /* PEM: the server's certificate, then the issuing CA's */
 		char key[PATH_MAX]; /* PEM, P-256, mode 0600 or stricter */
 		char client_ca[PATH_MAX]; /* PEM: whom persons' certificates must chain to */
 		char client_crl[PATH_MAX]; /* PEM, "" = none */
 	} tls;
 
-	struct { /* [session] */
+	struct { /* section session */
 		char home_url[GR_URL_MAX]; /* http: or https: */
 		uint16_t width, height; /* of the screen until the viewer says otherwise */
 		uint16_t max_width, max_height;
 		unsigned grace_seconds; /* how long a session waits for its viewer to come back */
 	} session;
 
-	struct { /* [pool] */
+	struct { /* section pool */
 		char images[PATH_MAX]; /* folder that sandbox/image/build filled */
 		char runtime[PATH_MAX]; /* the OCI runtime's program */
 		unsigned warm; /* containers kept ready */
@@ -56,17 +57,17 @@ struct gr_config {
 		unsigned start_seconds; /* a container not ready after this long is given up */
 	} pool;
 
-	struct { /* [egress] */
+	struct { /* section egress */
 		struct gr_config_endpoint upstream; /* an HTTP proxy; host "" = connect directly */
 		struct gr_config_endpoint allow[GR_CONFIG_ALLOW_MAX]; /* exceptions: private addresses that are permitted */
 		unsigned allow_count;
 	} egress;
 
-	struct { /* [audit] */
+	struct { /* section audit */
 		char directory[PATH_MAX];
 	} audit;
 
-	struct { /* [broker] */
+	struct { /* section broker */
 		char run_directory[PATH_MAX]; /* sockets, bundles, the runtime's state; must be short enough for a socket's path */
 		uint32_t uid_base; /* the broker's processes use the uids from here: 0..31 one per kind, from 4096 on one per
 				      connection, from 8192 on one per session */
