@@ -10,7 +10,8 @@
  *
  * hash = SHA-256 of the line's bytes up to and without " hash="; prev = the hash of the line before (64 zeros in the
  * first). mono in nanoseconds. A field that is 0 or empty is left out; a value has everything but [A-Za-z0-9._~:/@,+-]
- * and the bytes of valid UTF-8 above ASCII percent-encoded (RFC 3986). The order of fields is the one of gr_audit_fields.
+ * and the bytes of valid UTF-8 from U+00A0 on percent-encoded (RFC 3986). The order of fields is the one of gr_audit_fields
+ * (chain.h).
  */
 #ifndef GARASU_BROKER_AUDIT_H
 #define GARASU_BROKER_AUDIT_H

@@ -1,0 +1,343 @@
+/*
+ * garasu-audit <config file>: writes the audit record. The only process that can.
+ *
+ * fd 3 is the control socket; GR_IPC_PEER brings the sockets that events come from. Every wake-up takes the waiting events
+ * of all peers, writes them by one write and one fdatasync, and then acknowledges: while the disk is busy
+ * the next batch gathers. It ends when the supervisor closes the control socket, after what was sent until then is written; signals that a
+ * terminal or an init system sends to the whole group do not stop it before.
+ */
+#include "broker/audit/writer.h"
+#include "broker/config/config.h"
+#include "broker/ipc/ipc.h"
+#include "common/confine.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PEERS_MAX 8
+#define PEER_BATCH_MAX (GR_AUDIT_BATCH_MAX / 2) /* so that no peer fills a batch alone */
+
+struct peer {
+	struct audit *audit;
+	struct gr_loop_watch *watch;
+	int fd; /* -1 = free */
+	uint32_t source;
+	/* Acknowledgements of one batch; the peer's next events are read when all are sent. */
+	struct gr_audit_acknowledgement acknowledgements[PEER_BATCH_MAX];
+	unsigned count, sent;
+};
+
+struct audit {
+	struct gr_loop *loop;
+	struct gr_audit_writer *writer;
+	struct peer peers[PEERS_MAX];
+	unsigned first; /* the peer whose turn is first */
+};
+
+#define KIND(kind) (1u << (kind))
+#define EGRESS_KINDS (KIND(GR_AUDIT_EGRESS_REQUEST) | KIND(GR_AUDIT_EGRESS_REFUSED) | KIND(GR_AUDIT_EGRESS_END))
+#define ALL_KINDS ((KIND(GR_AUDIT_KINDS) - 1) & ~1u)
+
+/* Which kinds a source may send. */
+static const uint32_t permitted[] = {
+	[GR_AUDIT_SOURCE_SUPERVISOR] = ALL_KINDS & ~EGRESS_KINDS,
+	[GR_AUDIT_SOURCE_EGRESS] = EGRESS_KINDS,
+};
+#define SOURCES (sizeof(permitted) / sizeof(*permitted))
+
+static const char *source_name(uint32_t source)
+{
+	return source == GR_AUDIT_SOURCE_SUPERVISOR ? "supervisor" : "egress";
+}
+
+static void close_peer(struct peer *peer)
+{
+	gr_loop_remove(peer->watch);
+	peer->watch = NULL;
+	gr_io_close(&peer->fd);
+}
+
+static void fault(struct peer *peer, const char *what)
+{
+	char detail[256];
+	snprintf(detail, sizeof(detail), "audit peer %s sent %s: closed", source_name(peer->source), what);
+	gr_log_error("%s", detail);
+	gr_audit_writer_owe_fault(peer->audit->writer, detail);
+	close_peer(peer);
+}
+
+static const char *check_event(const struct gr_audit_event *untrusted_event, size_t size, uint32_t source)
+{
+	if (size != sizeof(*untrusted_event))
+		return "a packet of a wrong size";
+	if (untrusted_event->kind >= GR_AUDIT_KINDS || !(permitted[source] & KIND(untrusted_event->kind)))
+		return "an event that it may not send";
+	if (!memchr(untrusted_event->person, 0, sizeof(untrusted_event->person)) ||
+	    !memchr(untrusted_event->peer, 0, sizeof(untrusted_event->peer)) ||
+	    !memchr(untrusted_event->target, 0, sizeof(untrusted_event->target)) ||
+	    !memchr(untrusted_event->detail, 0, sizeof(untrusted_event->detail)))
+		return "an event with a string that does not end";
+	return NULL;
+}
+
+/* Takes what the peer has sent into the batch. Returns the number of events taken. */
+static unsigned take_events(struct peer *peer)
+{
+	unsigned taken = 0;
+	while (peer->fd >= 0 && taken < PEER_BATCH_MAX) {
+		struct gr_audit_event untrusted_event;
+		size_t size;
+		int status = gr_io_receive(peer->fd, &untrusted_event, sizeof(untrusted_event), &size, NULL);
+		if (status == GR_EAGAIN)
+			break;
+		if (status == GR_ECLOSED || status == GR_EIO) {
+			close_peer(peer);
+			break;
+		}
+		const char *wrong = status != 0 ? "a malformed packet" : check_event(&untrusted_event, size, peer->source);
+		if (wrong) {
+			fault(peer, wrong);
+			break;
+		}
+		struct gr_audit_acknowledgement *acknowledgement = &peer->acknowledgements[peer->count];
+		acknowledgement->token = untrusted_event.token;
+		acknowledgement->sequence = 0;
+		status = gr_audit_writer_add(peer->audit->writer, &untrusted_event, &acknowledgement->sequence);
+		if (status != 0)
+			gr_log_error("an event could not be formatted: %s", gr_status_text(status));
+		taken++;
+		if (acknowledgement->token)
+			peer->count++;
+	}
+	return taken;
+}
+
+static void send_acknowledgements(struct peer *peer)
+{
+	while (peer->fd >= 0 && peer->sent < peer->count) {
+		int status = gr_io_send(peer->fd, &peer->acknowledgements[peer->sent], sizeof(peer->acknowledgements[0]), -1);
+		if (status == GR_EAGAIN)
+			break;
+		if (status != 0)
+			close_peer(peer);
+		else
+			peer->sent++;
+	}
+	if (peer->sent == peer->count)
+		peer->sent = peer->count = 0;
+	if (peer->fd >= 0)
+		gr_loop_change(peer->watch, peer->count ? GR_LOOP_WRITE : GR_LOOP_READ);
+}
+
+/* One batch of everybody's events. Returns how many there were. */
+static unsigned run_batch(struct audit *audit)
+{
+	unsigned taken = 0;
+	unsigned fresh[PEERS_MAX] = { 0 };
+	for (unsigned i = 0, busy = 0; i < PEERS_MAX && busy < 2; i++) {
+		unsigned at = (audit->first + i) % PEERS_MAX;
+		struct peer *peer = &audit->peers[at];
+		if (peer->fd < 0 || peer->count)
+			continue;
+		fresh[at] = take_events(peer);
+		taken += fresh[at];
+		busy += fresh[at] > 0;
+	}
+	audit->first = (audit->first + 1) % PEERS_MAX;
+	if (!gr_audit_writer_has_batch(audit->writer))
+		return 0;
+	int status = gr_audit_writer_commit(audit->writer);
+	for (unsigned at = 0; at < PEERS_MAX; at++) {
+		struct peer *peer = &audit->peers[at];
+		if (!fresh[at])
+			continue;
+		for (unsigned i = 0; status != 0 && i < peer->count; i++)
+			peer->acknowledgements[i].sequence = 0;
+		send_acknowledgements(peer);
+	}
+	return taken;
+}
+
+static void peer_ready(void *context, int fd, unsigned events)
+{
+	struct peer *peer = context;
+	(void)fd;
+	(void)events;
+	if (peer->count) {
+		send_acknowledgements(peer);
+		if (peer->count)
+			return;
+	}
+	run_batch(peer->audit);
+}
+
+static int add_peer(struct audit *audit, int fd, uint64_t source)
+{
+	if (source >= SOURCES || !permitted[source]) {
+		close(fd);
+		return GR_EPROTO;
+	}
+	/* A source that comes again was restarted: what its old socket still holds is written before. */
+	for (unsigned i = 0; i < PEERS_MAX; i++) {
+		struct peer *peer = &audit->peers[i];
+		if (peer->fd >= 0)
+			continue;
+		peer->audit = audit;
+		peer->fd = fd;
+		peer->source = (uint32_t)source;
+		peer->count = peer->sent = 0;
+		peer->watch = gr_loop_add(audit->loop, fd, GR_LOOP_READ, peer_ready, peer);
+		if (!peer->watch) {
+			gr_io_close(&peer->fd);
+			return GR_ENOMEM;
+		}
+		return 0;
+	}
+	close(fd);
+	return GR_EFULL;
+}
+
+static void finish(struct audit *audit, int code)
+{
+	/* What was sent before the end is written; each turn takes a batch, and a peer sends no faster than it is read. */
+	for (unsigned turns = 0; turns < 64 && run_batch(audit) > 0; turns++)
+		;
+	gr_loop_stop(audit->loop, code);
+}
+
+static void control_ready(void *context, int fd, unsigned events)
+{
+	struct audit *audit = context;
+	struct gr_ipc_message message;
+	int received = -1;
+	(void)events;
+	for (;;) {
+		int status = gr_ipc_receive(fd, &message, &received);
+		if (status == GR_EAGAIN)
+			return;
+		if (status == GR_ECLOSED) {
+			finish(audit, 0);
+			return;
+		}
+		if (status == 0 && message.type == GR_IPC_PEER)
+			status = add_peer(audit, received, message.number);
+		else
+			status = GR_EPROTO;
+		if (status != 0) {
+			gr_log_error("control socket: %s", gr_status_text(status));
+			finish(audit, 1);
+			return;
+		}
+	}
+}
+
+/* Makes the directory (parents readable by all, itself 0700 and the audit process's own) and opens it. */
+static int open_directory(const struct gr_config *config, uid_t uid, int *out, struct gr_error *err)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s", config->audit.directory);
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = 0;
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return gr_error_errno(err, "audit.directory: cannot make %s", path);
+		*slash = '/';
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return gr_error_errno(err, "audit.directory: cannot make %s", path);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return gr_error_errno(err, "audit.directory: cannot open %s", path);
+	if ((uid && fchown(fd, uid, (gid_t)uid) < 0) || fchmod(fd, 0700) < 0) {
+		gr_error_errno(err, "audit.directory: cannot own %s", path);
+		close(fd);
+		return GR_EIO;
+	}
+	*out = fd;
+	return 0;
+}
+
+static void read_boot_id(char out[33])
+{
+	char text[64];
+	size_t used = 0;
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	gr_io_close(&fd);
+	for (ssize_t i = 0; i < n && used < 32; i++)
+		if ((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'))
+			out[used++] = text[i];
+	out[used == 32 ? 32 : 0] = 0;
+}
+
+static int start(struct audit *audit, const char *file, struct gr_error *err)
+{
+	static struct gr_config config;
+	char boot[33];
+	int directory = -1;
+	gr_config_init(&config);
+	if (gr_config_load(&config, file, err) != 0)
+		return err->code;
+	gr_log_init("garasu-audit", config.broker.log_level);
+	read_boot_id(boot);
+	int root = geteuid() == 0;
+	uid_t uid = root ? (uid_t)(config.broker.uid_base + GR_UID_AUDIT) : 0;
+	if (open_directory(&config, uid, &directory, err) != 0)
+		return err->code;
+	/* The record is read after the confinement: its contents may be anything. Its own directory is the process's root. */
+	struct gr_confine_settings settings = {
+		.uid = uid,
+		.root = root ? config.audit.directory : NULL,
+		.descriptors = 64,
+		.file_size = UINT64_MAX,
+	};
+	int status = gr_confine(&settings, err);
+	if (status == 0 && gr_audit_writer_open(&audit->writer, directory, boot, err) != 0)
+		status = gr_error_wrap(err, "%s", config.audit.directory);
+	close(directory);
+	if (status != 0)
+		return status;
+	audit->loop = gr_loop_create();
+	if (!audit->loop || gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1) != 0 ||
+	    !gr_loop_add(audit->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, audit))
+		return gr_error_errno(err, "cannot watch the control socket");
+	run_batch(audit); /* what the opening found */
+	struct gr_ipc_message ready = { .type = GR_IPC_READY };
+	status = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
+	return status == 0 ? 0 : gr_error_set(err, status, "cannot send READY: %s", gr_status_text(status));
+}
+
+int main(int argc, char **argv)
+{
+	static struct audit audit;
+	struct gr_error err = { .code = 0 };
+	gr_log_init("garasu-audit", GR_LOG_INFO);
+	if (argc != 2) {
+		gr_log_error("usage: garasu-audit <config file>, with a control socket as descriptor 3 (garasu-broker starts it)");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is then EFBIG, as a full disk is ENOSPC */
+	umask(022);
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		audit.peers[i].fd = -1;
+	int code = 1;
+	if (start(&audit, argv[1], &err) != 0)
+		gr_log_error("%s", err.text);
+	else
+		code = gr_loop_run(audit.loop) == 0 ? 0 : 1;
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		close_peer(&audit.peers[i]);
+	gr_audit_writer_close(audit.writer);
+	gr_loop_destroy(audit.loop);
+	return code;
+}
