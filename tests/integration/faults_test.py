@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Bad input and faults, as people meet them: each gives a clear message and exit code, and leaves nothing behind."""
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import garasu
+from garasu import wait_for
+
+ENGLISH = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+JAPANESE = {"LANG": "ja_JP.UTF-8", "LC_ALL": "ja_JP.UTF-8"}
+
+
+def run_viewer(*arguments, environment=ENGLISH, **options):
+    return subprocess.run([garasu.BUILD / "bin/garasu-viewer", "--headless", "--timeout", "60", "--wait-idle", "200", *map(str, arguments)],
+                          capture_output=True, text=True, timeout=garasu.DEADLINE, env={**os.environ, **environment}, **options)
+
+
+class Faults(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.site = garasu.site()
+        cls.broker = garasu.Broker(cls.site.url, allow=[f"127.0.0.1:{cls.site.server_port}"]).start()
+        cls.target = f"127.0.0.1:{cls.broker.port}"
+
+    @classmethod
+    def tearDownClass(cls):
+        if os.environ.get("GARASU_KEEP"):
+            print(cls.broker.log_text()[-6000:])
+        code = cls.broker.stop()
+        left = cls.broker.leftovers()
+        cls.broker.remove()
+        assert code == 0, f"the broker ended with {code}"
+        assert not left, f"left behind: {left}"
+
+    def refused(self, done, code, *words):
+        self.assertEqual(done.returncode, code, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def connected(self, name="hanako"):
+        viewer = self.broker.viewer(name)
+        self.addCleanup(viewer.close)
+        viewer("wait-first-frame")
+        return viewer
+
+    def recorded(self, kind, **fields):
+        return [r for r in self.broker.audit() if r["kind"] == kind and all(r.get(k) == v for k, v in fields.items())]
+
+    def test_certificate_of_another_ca(self):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([garasu.SOURCE / "certs/garasu-ca", "demo", f"{folder}/ca"], check=True, stdout=subprocess.DEVNULL)
+            other = f"{folder}/ca/persons/hanako"
+            before = len(self.recorded("login.refused"))
+            self.refused(run_viewer("--ca", self.broker.ca / "ca.pem", "--certificate", other + ".pem", "--key", other + ".key", self.target), 4)
+            wait_for("the refusal in the record", lambda: len(self.recorded("login.refused")) == before + 1)
+            self.assertEqual(self.recorded("login.refused")[-1]["reason"], "bad-certificate")
+            # And the other way round: the viewer does not trust this broker.
+            self.refused(run_viewer("--ca", f"{folder}/ca/ca.pem", "--certificate", other + ".pem", "--key", other + ".key", self.target), 3)
+
+    def test_expired_certificate(self):
+        subprocess.run([garasu.SOURCE / "certs/garasu-ca", "person", self.broker.ca, "jiro", "--expired"], check=True, stdout=subprocess.DEVNULL)
+        self.refused(run_viewer(*self.broker.person("jiro"), self.target), 4, "expired")
+        done = run_viewer(*self.broker.person("jiro"), self.target, environment=JAPANESE)
+        self.refused(done, 4, "期限")
+
+    def test_revoked_certificate(self):
+        # A list that is newer than the running broker's is another test's matter: here the broker starts with it.
+        other = garasu.Broker(self.site.url)
+        self.addCleanup(other.remove)
+        subprocess.run([garasu.SOURCE / "certs/garasu-ca", "revoke", other.ca, "taro"], check=True, stdout=subprocess.DEVNULL)
+        other.run_directory += "-b"
+        other.config.write_text(other.config.read_text().replace(self.broker.run_directory, other.run_directory)
+                                .replace("maximum = 4", "maximum = 1\n\twarm = 0\n\tuid_first = 20971520").replace("uid_base = 900000", "uid_base = 950000"))
+        other.start()
+        self.refused(run_viewer(*other.person("taro"), f"127.0.0.1:{other.port}"), 4)
+        self.assertEqual(other.stop(), 0)
+
+    def test_no_certificate(self):
+        self.refused(run_viewer("--ca", self.broker.ca / "ca.pem", self.target), 4)
+
+    def test_broker_not_running(self):
+        self.refused(run_viewer(*self.broker.person("hanako"), f"127.0.0.1:{garasu.free_port()}"), 2, "refused")
+        done = run_viewer(*self.broker.person("hanako"), f"127.0.0.1:{garasu.free_port()}", environment=JAPANESE)
+        self.refused(done, 2, "接続")
+
+    def test_wrong_port(self):
+        """The VeNCrypt port, and the web site's: neither speaks garasu/1."""
+        self.refused(run_viewer(*self.broker.person("hanako"), f"127.0.0.1:{self.broker.vencrypt_port}"), 3)
+        self.refused(run_viewer(*self.broker.person("hanako"), f"127.0.0.1:{self.site.server_port}"), 3)
+
+    def test_wrong_command_line(self):
+        self.refused(run_viewer("--certificate", "/nonexistent.pem", "--key", "/nonexistent.key", "--ca", "/nonexistent", self.target), 1, "/nonexistent")
+        self.refused(run_viewer("--no-such-option", self.target), 1)
+        self.refused(run_viewer(), 1)
+
+    def test_wrong_configuration_line(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write(self.broker.config.read_text().replace("maximum = 4", "maximum = many"))
+            file.flush()
+            line = 1 + next(i for i, text in enumerate(pathlib.Path(file.name).read_text().splitlines()) if "many" in text)
+            done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", file.name], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"{file.name}:{line}: ", done.stdout + done.stderr)
+        done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", self.broker.config], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_garbage_on_the_ports(self):
+        for port in self.broker.port, self.broker.vencrypt_port:
+            for data in b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"\0" * 300, b"RFB 003.008\n\xff\xff", os.urandom(2000):
+                with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+                    s.sendall(data)
+                    s.shutdown(socket.SHUT_WR)
+                    try:
+                        while s.recv(4096):
+                            pass
+                    except ConnectionError:
+                        pass
+        self.connected()("quit")
+
+    def test_container_dies_while_watched(self):
+        viewer = self.connected()
+        os.kill(garasu.of_container(self.broker, "hanako", "garasu-agent"), signal.SIGKILL)
+        self.assertEqual(viewer.wait(), 6)
+        self.assertTrue(viewer.error_text())
+        wait_for("the session's end", lambda: self.recorded("session.end", reason="container-failed"))
+        # A new one is there for the person who connects again.
+        self.connected()("quit")
+
+    def test_browser_that_crashes_is_started_again(self):
+        viewer = self.connected()
+        viewer("wait-idle 300")
+        self.site.events.clear()
+        os.kill(garasu.of_container(self.broker, "hanako", "chromium"), signal.SIGKILL)
+        viewer("wait-change")
+        viewer("wait-idle 500")
+        viewer("quit")
+        self.assertEqual(viewer.wait(), 0)
+
+    def test_session_process_that_dies_costs_a_reconnect_not_the_browser(self):
+        viewer = self.connected()
+        viewer("key Control_L+l")
+        viewer(f"type {self.site.url}history")
+        viewer("key Return")
+        wait_for("the page", lambda: any(e["type"] == "load" and e["path"] == "/history" for e in self.site.events))
+        loads = len([e for e in self.site.events if e["type"] == "load"])
+        pid = next(p for p, c in self.broker.own_processes().items() if "garasu-session" in c)
+        os.kill(pid, signal.SIGKILL)
+        self.assertIn(viewer.wait(), (6, 9))
+        again = self.connected()
+        again("wait-idle 300")
+        self.assertEqual(len([e for e in self.site.events if e["type"] == "load"]), loads, "the page was loaded anew")
+        again("quit")
+
+    def test_viewer_that_vanishes_in_mid_frame(self):
+        viewer = self.connected()
+        viewer("key Control_L+l")
+        viewer(f"type {self.site.url}long")
+        viewer("key Return")
+        before = len(self.recorded("session.detach"))
+        os.kill(viewer.process.pid, signal.SIGKILL)
+        wait_for("the detach in the record", lambda: len(self.recorded("session.detach")) > before)
+        self.assertEqual(self.recorded("session.detach")[-1]["reason"], "viewer-left")
+        wait_for("its processes to be gone", lambda: not garasu.processes(self.broker.UID_BASE + 4096, 1024))
+        self.connected()("quit")
+
+    def test_grace_time_ends_the_session(self):
+        self.connected("taro")("quit")
+        wait_for("the end of the session", lambda: self.recorded("session.end", reason="time-over", person="taro"))
+        self.assertFalse([s for s in self.broker.sessions() if s["person"] == "taro"])
+
+    def test_second_terminal_takes_over(self):
+        first = self.connected("taro")
+        second = self.connected("taro")
+        self.assertEqual(first.wait(), 7)
+        second("wait-idle 100")
+        second("quit")
+
+    def test_admin_ends_a_session(self):
+        viewer = self.connected("taro")
+        done = self.broker.ctl("kill", "taro")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(viewer.wait(), 7)
+        self.assertEqual(self.broker.ctl("kill", "taro", check=False).returncode, 1)
+
+    def test_unprivileged_processes(self):
+        """Every process but the supervisor and the pool has a uid of its own, no capability and an empty root."""
+        self.connected()
+        for pid, command in self.broker.own_processes().items():
+            if pid == self.broker.process.pid:
+                continue
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            self.assertIn("NoNewPrivs:\t1", status, command)
+            self.assertIn("CapEff:\t" + "0" * 16, status, command)
+
+    def test_stopped_broker_leaves_nothing_and_the_control_tool_says_so(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([garasu.BUILD / "bin/garasuctl", "--socket", f"{folder}/admin.sock", "status"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3)
+        self.assertTrue(done.stderr)
+
+
+class FullDisk(unittest.TestCase):
+    def test_audit_that_cannot_write_refuses_new_sessions_and_loses_nothing(self):
+        site = garasu.site()
+        folder = tempfile.mkdtemp(prefix="garasu-test-disk-")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "garasu-test", folder], check=True)
+        broker = garasu.Broker(site.url, allow=[f"127.0.0.1:{site.server_port}"], audit=f"{folder}/audit")
+        try:
+            broker.start()
+            viewer = broker.viewer("hanako")
+            viewer("wait-first-frame")
+            filler = pathlib.Path(folder, "filler")
+            with open(filler, "wb") as file:
+                try:
+                    while True:
+                        file.write(b"x" * 512)
+                        file.flush()
+                except OSError:
+                    pass
+            # The last page of the record may still have room: a few refusals fill it.
+            def refused():
+                done = run_viewer(*broker.person("taro"), f"127.0.0.1:{broker.port}")
+                return done if done.returncode == 5 else None
+            done = wait_for("a refusal", refused)
+            self.assertIn("record", done.stderr)
+            self.assertEqual(broker.verify().returncode, 0, broker.verify().stderr)
+            viewer("move 10 10")  # who is connected goes on
+            filler.unlink()
+            self.assertEqual(run_viewer(*broker.person("taro"), f"127.0.0.1:{broker.port}").returncode, 0)
+            self.assertEqual(broker.verify().returncode, 0)
+            viewer("quit")
+            viewer.close()
+            self.assertEqual(broker.stop(), 0)
+        finally:
+            broker.remove()
+            subprocess.run(["umount", folder], check=True)
+            os.rmdir(folder)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
