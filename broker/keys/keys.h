@@ -7,9 +7,11 @@
 
 #include <stdint.h>
 
+#define GR_KEYS_DIGEST 32 /* SHA-256: the only one that TLS 1.3 permits with a P-256 key (RFC 8446 4.2.3) */
+
 struct gr_keys_request {
-	uint32_t length; /* of the digest: 32 (SHA-256), 48 or 64 */
-	uint8_t digest[64];
+	uint32_t length; /* of the digest: GR_KEYS_DIGEST */
+	uint8_t digest[GR_KEYS_DIGEST];
 };
 
 struct gr_keys_answer {

@@ -1,0 +1,640 @@
+#include "broker/gateway/connection.h"
+
+#include "broker/gateway/opening.h"
+#include "broker/gateway/relay.h"
+#include "broker/gateway/rfb_handshake.h"
+#include "broker/ipc/ipc.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Milliseconds. */
+#define HANDSHAKE_MS 10000 /* from the first byte until the person is known, all together: a slow client gains nothing */
+#define SESSION_MS ((GR_OPEN_WAIT_MAX + 1) * 1000) /* the supervisor's answer; it has shorter ones of its own */
+#define FIRST_WAIT_MS 200
+#define WAIT_MS 1000
+#define ATTACH_MS 5000 /* the session process's side of the RFB handshake */
+#define VIEWER_MS 10000 /* the viewer's side once the session is there */
+#define FLUSH_MS 5000 /* the last bytes to a viewer that reads slowly */
+#define LINGER_MS 2000 /* until the viewer has closed too: a close(2) before that could destroy the last bytes by RST */
+#define DEAD_PEER_MS 60000 /* unanswered bytes or keepalive probes */
+
+enum state {
+	STATE_VENCRYPT, /* RFB in the clear, up to the byte before TLS */
+	STATE_TLS,
+	STATE_IDENTITY, /* asked who it is */
+	STATE_SESSION, /* asked the supervisor for the session */
+	STATE_ATTACH, /* RFB handshake with the session process */
+	STATE_VIEWER, /* the session is there; the viewer's RFB handshake goes on */
+	STATE_RELAY,
+	STATE_FLUSH, /* the last bytes to the viewer */
+	STATE_LINGER, /* until the viewer closed */
+	STATES
+};
+
+#define IN(state) (1u << (state))
+
+/* What the supervisor may say, and when. In FLUSH and LINGER its word crossed the viewer's leaving: it comes too late. */
+static const struct {
+	uint32_t type;
+	unsigned states, late;
+} permitted[] = {
+	{GR_IPC_OPEN, IN(STATE_SESSION), IN(STATE_FLUSH) | IN(STATE_LINGER)},
+	{GR_IPC_REFUSE, IN(STATE_IDENTITY) | IN(STATE_SESSION) | IN(STATE_ATTACH), IN(STATE_FLUSH) | IN(STATE_LINGER)},
+};
+
+struct gr_connection {
+	struct gr_loop *loop;
+	struct gr_tls *tls;
+	struct gr_relay relay; /* from STATE_IDENTITY on */
+	struct gr_rfb_handshake viewer, session;
+	struct gr_loop_watch *control_watch, *viewer_watch, *identity_watch, *stream_watch;
+	struct gr_loop_timer *deadline, *wait;
+	int stream;
+	unsigned waits; /* WAIT records sent */
+	uint32_t number;
+	uint32_t reason; /* gr_reason, for CLOSED */
+	enum state state;
+	bool vencrypt;
+	bool relayed; /* relay is set up: TLS is complete */
+	bool viewer_speaks; /* the viewer's RFB handshake has begun */
+	bool finished;
+	int code; /* for gr_connection_run */
+};
+
+static void viewer_step(struct gr_connection *c);
+
+static void finish(struct gr_connection *c, int code)
+{
+	if (c->finished)
+		return;
+	if (c->relayed && code == 0) {
+		struct gr_ipc_message closed = {.type = GR_IPC_CLOSED,
+			.connection = c->number,
+			.reason = c->reason,
+			.bytes_down = c->relay.bytes_down,
+			.bytes_up = c->relay.bytes_up};
+		gr_ipc_send(GR_IPC_CONTROL_FD, &closed, -1);
+	}
+	gr_loop_timer_set(c->deadline, -1);
+	gr_loop_timer_set(c->wait, -1);
+	c->finished = true;
+	c->code = code;
+	gr_loop_stop(c->loop, code);
+}
+
+/* Reads away what still comes, so that the last bytes sent are not destroyed by an RST. */
+static void linger_step(struct gr_connection *c)
+{
+	uint8_t ignored[4096];
+	ssize_t n;
+
+	for (int i = 0; i < 64; i++) {
+		n = recv(GR_IPC_CONNECTION_FD, ignored, sizeof ignored, MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+			finish(c, 0);
+			return;
+		}
+		if (n < 0)
+			return;
+	}
+}
+
+static void linger(struct gr_connection *c)
+{
+	c->state = STATE_LINGER;
+	shutdown(GR_IPC_CONNECTION_FD, SHUT_WR);
+	gr_loop_timer_set(c->deadline, LINGER_MS);
+	gr_loop_change(c->viewer_watch, GR_LOOP_READ);
+	linger_step(c);
+}
+
+static void flush_step(struct gr_connection *c)
+{
+	int rc = gr_relay_flush(&c->relay);
+
+	if (rc == GR_EAGAIN) {
+		gr_loop_change(c->viewer_watch, c->relay.wants_read ? GR_LOOP_READ : GR_LOOP_WRITE);
+		return;
+	}
+	if (!c->relay.failed)
+		SSL_shutdown(c->relay.ssl); /* close_notify; no answer to it is needed */
+	if (rc == GR_ECLOSED)
+		finish(c, 0);
+	else
+		linger(c);
+}
+
+/* After TLS: sends what is queued, then close_notify. */
+static void close_connection(struct gr_connection *c, uint32_t reason)
+{
+	if (c->state >= STATE_FLUSH)
+		return;
+	gr_log_debug("connection %u: closing: %s", c->number, gr_reason_name(reason));
+	c->reason = reason;
+	gr_loop_timer_set(c->wait, -1);
+	gr_loop_remove(c->stream_watch);
+	c->stream_watch = NULL;
+	gr_io_close(&c->stream); /* the session process learns of it now, not after the viewer's last packets */
+	c->relay.stream = -1;
+	gr_loop_remove(c->identity_watch);
+	c->identity_watch = NULL;
+	c->state = STATE_FLUSH;
+	gr_loop_timer_set(c->deadline, FLUSH_MS);
+	flush_step(c);
+}
+
+/* The viewer is not there any more: nothing to flush, nobody to wait for. */
+static void viewer_left(struct gr_connection *c)
+{
+	gr_log_debug("connection %u: the viewer left", c->number);
+	c->reason = GR_REASON_VIEWER_LEFT;
+	if (!c->relay.failed)
+		SSL_shutdown(c->relay.ssl);
+	finish(c, 0);
+}
+
+static void viewer_failed(struct gr_connection *c, int rc)
+{
+	if (rc == GR_ECLOSED)
+		viewer_left(c);
+	else
+		close_connection(c, GR_REASON_PROTOCOL);
+}
+
+/* Before TLS is complete. */
+static void handshake_failed(struct gr_connection *c, uint32_t reason, const char *text)
+{
+	struct gr_ipc_message failed = {.type = GR_IPC_HANDSHAKE_FAILED, .connection = c->number, .reason = reason};
+
+	gr_log_debug("connection %u: %s: %s", c->number, gr_reason_name(reason), text);
+	gr_log_escape(failed.text, sizeof failed.text, text, strlen(text));
+	if (gr_ipc_send(GR_IPC_CONTROL_FD, &failed, -1))
+		gr_log_error("connection %u: the supervisor does not listen", c->number);
+	linger(c);
+}
+
+/* Hands what the viewer's handshake has to say to TLS's queue. */
+static int queue_viewer(struct gr_connection *c)
+{
+	uint8_t out[sizeof c->viewer.out];
+	size_t n = gr_rfb_handshake_output(&c->viewer, out, sizeof out);
+
+	return n ? gr_relay_queue(&c->relay, out, n) : 0;
+}
+
+static void queue_open(struct gr_connection *c, enum gr_open_kind kind, uint32_t reason)
+{
+	uint8_t record[GR_OPEN_BYTES];
+
+	gr_open_record(record, kind, reason);
+	gr_relay_queue(&c->relay, record, sizeof record); /* fits: all of them together are far below the bound */
+}
+
+/* Before READY: tells why not, in the viewer's language. */
+static void refuse(struct gr_connection *c, uint32_t reason)
+{
+	if (gr_tls_is_garasu(c->tls)) {
+		queue_open(c, GR_OPEN_REFUSED, reason);
+	} else {
+		gr_rfb_handshake_refuse(&c->viewer, gr_open_refusal_text(reason));
+		queue_viewer(c);
+	}
+	close_connection(c, reason);
+}
+
+static void relay_step(struct gr_connection *c)
+{
+	int rc = gr_relay_pump(&c->relay);
+
+	if (rc == GR_ENOENT) {
+		close_connection(c, GR_REASON_NONE); /* why is the session's to tell */
+	} else if (rc) {
+		viewer_failed(c, rc);
+	} else {
+		gr_loop_change(c->viewer_watch, gr_relay_viewer_events(&c->relay));
+		gr_loop_change(c->stream_watch, gr_relay_stream_events(&c->relay));
+	}
+}
+
+static void relay_begin(struct gr_connection *c)
+{
+	c->state = STATE_RELAY;
+	c->relay.stream = c->stream;
+	gr_loop_timer_set(c->deadline, -1);
+	relay_step(c);
+}
+
+static void session_is_there(struct gr_connection *c)
+{
+	c->state = STATE_VIEWER;
+	gr_loop_timer_set(c->wait, -1);
+	gr_loop_timer_set(c->deadline, VIEWER_MS);
+	gr_loop_change(c->stream_watch, 0);
+	if (!c->viewer_speaks) {
+		queue_open(c, GR_OPEN_READY, GR_REASON_NONE);
+		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER);
+		c->viewer_speaks = true;
+	}
+	gr_rfb_handshake_open(&c->viewer, GR_RFB_GATE_RESULT);
+	viewer_step(c);
+}
+
+/* The client's side of RFB towards the session process. */
+static void session_step(struct gr_connection *c)
+{
+	uint8_t bytes[256], out[sizeof c->session.out];
+	size_t wants;
+
+	while ((wants = gr_rfb_handshake_wants(&c->session)) > 0) {
+		ssize_t n = recv(c->stream, bytes, wants, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		int rc = n > 0 ? gr_rfb_handshake_feed(&c->session, bytes, (size_t)n) : GR_ECLOSED;
+		size_t length = gr_rfb_handshake_output(&c->session, out, sizeof out);
+		if (!rc && length && send(c->stream, out, length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)length)
+			rc = GR_EIO; /* some dozen bytes fit into an empty socket */
+		if (rc) {
+			gr_log_error("connection %u: RFB handshake with the session process: %s", c->number, gr_status_text(rc));
+			refuse(c, GR_REASON_INTERNAL);
+			return;
+		}
+	}
+	if (gr_rfb_handshake_done(&c->session))
+		session_is_there(c);
+}
+
+static void stream_ready(void *context, int fd, unsigned events)
+{
+	struct gr_connection *c = context;
+
+	(void)fd;
+	(void)events;
+	if (c->state == STATE_ATTACH)
+		session_step(c);
+	else if (c->state == STATE_RELAY)
+		relay_step(c);
+}
+
+/*
+ * In the states IDENTITY to VIEWER: takes what the viewer's handshake wants, and not a byte more: ClientInit is the session's.
+ * A viewer that speaks while it has to wait does not keep to the protocol, and is the only way to learn that it left.
+ */
+static void viewer_step(struct gr_connection *c)
+{
+	uint8_t bytes[256];
+	size_t n;
+	int rc = 0;
+
+	while (!rc) {
+		rc = c->viewer_speaks ? queue_viewer(c) : 0;
+		if (!rc)
+			rc = gr_relay_flush(&c->relay);
+		if (rc && rc != GR_EAGAIN)
+			break;
+		if (c->viewer_speaks && gr_rfb_handshake_done(&c->viewer)) {
+			relay_begin(c);
+			return;
+		}
+		size_t wants = c->viewer_speaks ? gr_rfb_handshake_wants(&c->viewer) : 0;
+		rc = gr_relay_read(&c->relay, bytes, wants ? wants : 1, &n);
+		if (!rc && !wants)
+			rc = GR_EPROTO;
+		if (!rc)
+			rc = gr_rfb_handshake_feed(&c->viewer, bytes, n);
+	}
+	if (rc == GR_EAGAIN) {
+		gr_loop_change(c->viewer_watch, GR_LOOP_READ | (c->relay.wants_write ? GR_LOOP_WRITE : 0u));
+		return;
+	}
+	if (rc == GR_EPROTO && c->viewer_speaks && !c->relay.failed)
+		queue_viewer(c); /* its last word */
+	viewer_failed(c, rc);
+}
+
+static void identity_ready(void *context, int fd, unsigned events)
+{
+	struct gr_connection *c = context;
+	struct gr_identity_answer answer;
+	size_t size = 0;
+
+	(void)events;
+	int rc = gr_io_receive(fd, &answer, sizeof answer, &size, NULL);
+	if (rc == GR_EAGAIN)
+		return;
+	if (!rc && size != sizeof answer)
+		rc = GR_EPROTO;
+	gr_loop_remove(c->identity_watch);
+	c->identity_watch = NULL;
+	if (rc) {
+		gr_log_error("connection %u: no answer from the identity process: %s", c->number, gr_status_text(rc));
+		refuse(c, GR_REASON_INTERNAL);
+		return;
+	}
+	if (answer.reason != GR_REASON_NONE) {
+		refuse(c, answer.reason);
+		return;
+	}
+
+	struct gr_ipc_message want = {.type = GR_IPC_WANT_SESSION, .connection = c->number};
+	rc = gr_ipc_send(GR_IPC_CONTROL_FD, &want, -1);
+	if (rc) {
+		gr_log_error("connection %u: control socket: %s", c->number, gr_status_text(rc));
+		refuse(c, GR_REASON_INTERNAL);
+		return;
+	}
+	c->state = STATE_SESSION;
+	gr_loop_timer_set(c->deadline, SESSION_MS);
+	if (gr_tls_is_garasu(c->tls))
+		gr_loop_timer_set(c->wait, FIRST_WAIT_MS);
+	if (c->viewer_speaks)
+		gr_rfb_handshake_open(&c->viewer, GR_RFB_GATE_TYPES);
+	viewer_step(c);
+}
+
+static void tls_is_complete(struct gr_connection *c)
+{
+	static struct gr_identity_request request;
+
+	if (gr_relay_init(&c->relay, gr_tls_connection(c->tls))) {
+		handshake_failed(c, GR_REASON_INTERNAL, "out of memory");
+		return;
+	}
+	c->relayed = true;
+	c->state = STATE_IDENTITY;
+	if (!gr_tls_is_garasu(c->tls)) {
+		gr_rfb_handshake_init(&c->viewer, c->vencrypt ? GR_RFB_SERVER_RESULT : GR_RFB_SERVER);
+		c->viewer_speaks = true;
+	}
+	int rc = gr_tls_identity_request(c->tls, &request);
+	if (rc) {
+		refuse(c, GR_REASON_BAD_CERTIFICATE);
+		return;
+	}
+	rc = gr_io_send(GR_IPC_IDENTITY_FD, &request, sizeof request, -1);
+	if (!rc)
+		c->identity_watch = gr_loop_add(c->loop, GR_IPC_IDENTITY_FD, GR_LOOP_READ, identity_ready, c);
+	if (rc || !c->identity_watch) {
+		gr_log_error("connection %u: identity process: %s", c->number, gr_status_text(rc ? rc : GR_ENOMEM));
+		refuse(c, GR_REASON_INTERNAL);
+		return;
+	}
+	viewer_step(c);
+}
+
+static void tls_step(struct gr_connection *c)
+{
+	struct gr_tls_failure failure;
+	unsigned events;
+	int rc = gr_tls_handshake(c->tls, &events, &failure);
+
+	if (rc == GR_EAGAIN)
+		gr_loop_change(c->viewer_watch, events);
+	else if (rc)
+		handshake_failed(c, failure.reason, failure.text);
+	else
+		tls_is_complete(c);
+}
+
+static void tls_begin(struct gr_connection *c)
+{
+	c->state = STATE_TLS;
+	if (gr_tls_begin(c->tls, GR_IPC_CONNECTION_FD))
+		handshake_failed(c, GR_REASON_INTERNAL, "out of memory");
+	else
+		tls_step(c);
+}
+
+/* Some dozen bytes at most before TLS: they fit into an empty socket, so a short write means it is not to be had. */
+static int vencrypt_send(struct gr_connection *c)
+{
+	uint8_t out[sizeof c->viewer.out];
+	size_t n = gr_rfb_handshake_output(&c->viewer, out, sizeof out);
+
+	if (n && send(GR_IPC_CONNECTION_FD, out, n, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)n)
+		return GR_EIO;
+	return 0;
+}
+
+static void vencrypt_step(struct gr_connection *c)
+{
+	uint8_t bytes[256];
+	size_t wants;
+
+	while ((wants = gr_rfb_handshake_wants(&c->viewer)) > 0) {
+		ssize_t n = recv(GR_IPC_CONNECTION_FD, bytes, wants, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			handshake_failed(c, GR_REASON_VIEWER_LEFT, "connection closed in the VeNCrypt handshake");
+			return;
+		}
+		int rc = gr_rfb_handshake_feed(&c->viewer, bytes, (size_t)n);
+		int sent = vencrypt_send(c);
+		if (rc || sent) {
+			handshake_failed(c, GR_REASON_PROTOCOL, rc ? "not VeNCrypt X509None over RFB 3.8" : "cannot send");
+			return;
+		}
+	}
+	if (gr_rfb_handshake_done(&c->viewer))
+		tls_begin(c);
+}
+
+static void viewer_ready(void *context, int fd, unsigned events)
+{
+	struct gr_connection *c = context;
+
+	(void)fd;
+	(void)events;
+	switch (c->state) {
+	case STATE_VENCRYPT:
+		vencrypt_step(c);
+		break;
+	case STATE_TLS:
+		tls_step(c);
+		break;
+	case STATE_IDENTITY:
+	case STATE_SESSION:
+	case STATE_ATTACH:
+	case STATE_VIEWER:
+		viewer_step(c);
+		break;
+	case STATE_RELAY:
+		relay_step(c);
+		break;
+	case STATE_FLUSH:
+		flush_step(c);
+		break;
+	default:
+		linger_step(c);
+		break;
+	}
+}
+
+static void deadline_expired(void *context)
+{
+	struct gr_connection *c = context;
+
+	switch (c->state) {
+	case STATE_VENCRYPT:
+	case STATE_TLS:
+		handshake_failed(c, GR_REASON_PROTOCOL, "the handshake took too long");
+		break;
+	case STATE_IDENTITY:
+	case STATE_ATTACH:
+		gr_log_error("connection %u: no answer from the %s process in time", c->number,
+			c->state == STATE_IDENTITY ? "identity" : "session");
+		refuse(c, GR_REASON_INTERNAL);
+		break;
+	case STATE_SESSION:
+		refuse(c, GR_REASON_CONTAINER_FAILED);
+		break;
+	case STATE_VIEWER:
+		close_connection(c, GR_REASON_PROTOCOL);
+		break;
+	case STATE_FLUSH: /* it does not read: its last bytes are lost, as is the viewer */
+	default:
+		finish(c, 0);
+		break;
+	}
+}
+
+static void wait_expired(void *context)
+{
+	struct gr_connection *c = context;
+
+	if (c->waits++ >= GR_OPEN_WAIT_MAX) {
+		refuse(c, GR_REASON_CONTAINER_FAILED);
+		return;
+	}
+	queue_open(c, GR_OPEN_WAIT, GR_REASON_NONE);
+	gr_loop_timer_set(c->wait, WAIT_MS);
+	viewer_step(c);
+}
+
+static void control_ready(void *context, int fd, unsigned events)
+{
+	struct gr_connection *c = context;
+	struct gr_ipc_message message;
+	int stream = -1;
+	unsigned states = 0, late = 0;
+
+	(void)events;
+	int rc = gr_ipc_receive(fd, &message, &stream);
+	if (rc == GR_EAGAIN)
+		return;
+	for (size_t i = 0; !rc && i < sizeof permitted / sizeof permitted[0]; i++) {
+		if (permitted[i].type == message.type) {
+			states = permitted[i].states;
+			late = permitted[i].late;
+		}
+	}
+	if (!rc && late & IN(c->state)) {
+		gr_io_close(&stream);
+		return;
+	}
+	if (!rc && !(states & IN(c->state)))
+		rc = GR_EPROTO;
+	if (rc) { /* the supervisor ended, or is not to be understood: end at once */
+		if (rc != GR_ECLOSED)
+			gr_log_error("connection %u: control socket: %s", c->number, gr_status_text(rc));
+		gr_io_close(&stream);
+		if (c->relayed && !c->relay.failed)
+			SSL_shutdown(c->relay.ssl);
+		finish(c, rc == GR_ECLOSED ? 0 : rc);
+		return;
+	}
+	if (message.type == GR_IPC_REFUSE) {
+		refuse(c, message.reason);
+		return;
+	}
+	c->stream = stream;
+	c->stream_watch = gr_loop_add(c->loop, stream, GR_LOOP_READ, stream_ready, c);
+	if (!c->stream_watch) {
+		refuse(c, GR_REASON_INTERNAL);
+		return;
+	}
+	c->state = STATE_ATTACH;
+	gr_loop_timer_set(c->deadline, ATTACH_MS);
+	gr_rfb_handshake_init(&c->session, GR_RFB_CLIENT);
+	session_step(c);
+}
+
+/* Failures here only cost latency or the early notice of a dead peer. */
+static void set_socket_options(int fd)
+{
+	int on = 1, idle = 20, interval = 10, count = 4;
+	unsigned dead = DEAD_PEER_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof dead);
+}
+
+int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, struct gr_connection **out, struct gr_error *err)
+{
+	struct gr_connection *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return gr_error_set(err, GR_ENOMEM, "out of memory");
+	c->number = number;
+	c->vencrypt = vencrypt;
+	c->stream = -1;
+	c->loop = gr_loop_create();
+	if (c->loop) {
+		c->deadline = gr_loop_timer_add(c->loop, deadline_expired, c);
+		c->wait = gr_loop_timer_add(c->loop, wait_expired, c);
+		c->control_watch = gr_loop_add(c->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, c);
+		c->viewer_watch = gr_loop_add(c->loop, GR_IPC_CONNECTION_FD, GR_LOOP_READ, viewer_ready, c);
+	}
+	if (!c->loop || !c->deadline || !c->wait || !c->control_watch || !c->viewer_watch ||
+		gr_io_set_nonblocking(GR_IPC_CONNECTION_FD, 1)) {
+		gr_error_errno(err, "cannot watch the connection");
+		gr_connection_destroy(c);
+		return GR_EIO;
+	}
+	set_socket_options(GR_IPC_CONNECTION_FD);
+	c->tls = tls;
+	*out = c;
+	return 0;
+}
+
+void gr_connection_destroy(struct gr_connection *c)
+{
+	if (!c)
+		return;
+	gr_loop_destroy(c->loop);
+	if (c->relayed)
+		gr_relay_finish(&c->relay);
+	gr_tls_destroy(c->tls);
+	gr_io_close(&c->stream);
+	free(c);
+}
+
+int gr_connection_run(struct gr_connection *c)
+{
+	gr_loop_timer_set(c->deadline, HANDSHAKE_MS);
+	if (c->vencrypt) {
+		c->state = STATE_VENCRYPT;
+		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER_VENCRYPT);
+		if (vencrypt_send(c))
+			handshake_failed(c, GR_REASON_VIEWER_LEFT, "cannot send");
+		else
+			vencrypt_step(c);
+	} else {
+		tls_begin(c);
+	}
+	return c->finished ? c->code : gr_loop_run(c->loop); /* a stop before the run would be forgotten */
+}

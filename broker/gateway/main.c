@@ -1,0 +1,83 @@
+/* garasu-gateway <config> <number> tls|vencrypt: one viewer connection; its descriptors are in broker/ipc/ipc.h. */
+#include "broker/config/config.h"
+#include "broker/gateway/connection.h"
+#include "broker/gateway/tls.h"
+#include "broker/ipc/ipc.h"
+#include "common/confine.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int start(const char *file, uint32_t number, bool vencrypt, struct gr_connection **out, struct gr_error *err)
+{
+	static struct gr_config config;
+	char empty[PATH_MAX + 8];
+	struct gr_tls *tls = NULL;
+	unsigned char warm[1];
+	int rc;
+
+	gr_config_init(&config);
+	rc = gr_config_load(&config, file, err);
+	if (rc)
+		return rc;
+	gr_log_init("garasu-gateway", config.broker.log_level);
+	rc = gr_tls_create(&config, GR_IPC_KEYS_FD, !vencrypt, &tls, err);
+	if (rc)
+		return rc;
+	if (RAND_bytes(warm, sizeof warm) != 1) {
+		gr_tls_destroy(tls);
+		return gr_error_set(err, GR_EIO, "OpenSSL has no random numbers");
+	}
+	rc = gr_connection_create(tls, number, vencrypt, out, err);
+	if (rc) {
+		gr_tls_destroy(tls);
+		return rc;
+	}
+
+	struct gr_confine_settings settings = {.descriptors = 32, .file_size = UINT64_MAX};
+	if (geteuid() == 0) {
+		snprintf(empty, sizeof empty, "%s/empty", config.broker.run_directory);
+		settings.uid = config.broker.uid_base + GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX;
+		settings.root = empty;
+	}
+	rc = gr_confine(&settings, err);
+	if (rc)
+		return rc;
+
+	struct gr_ipc_message ready = {.type = GR_IPC_READY, .connection = number};
+	rc = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
+	return rc ? gr_error_set(err, rc, "cannot tell the supervisor: %s", gr_status_text(rc)) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct gr_connection *connection = NULL;
+	struct gr_error err;
+	char *end = NULL;
+	bool vencrypt;
+
+	gr_log_init("garasu-gateway", GR_LOG_INFO);
+	errno = 0;
+	unsigned long number = argc == 4 ? strtoul(argv[2], &end, 10) : 0;
+	if (argc != 4 || errno || *end || number == 0 || number > UINT32_MAX ||
+		(strcmp(argv[3], "tls") != 0 && strcmp(argv[3], "vencrypt") != 0)) {
+		fprintf(stderr, "usage: garasu-gateway CONFIG NUMBER tls|vencrypt (started by garasu-broker)\n");
+		return 2;
+	}
+	vencrypt = strcmp(argv[3], "vencrypt") == 0;
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(2) */
+	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+	int rc = start(argv[1], (uint32_t)number, vencrypt, &connection, &err);
+	if (rc)
+		gr_log_error("connection %lu: %s", number, err.text);
+	else
+		rc = gr_connection_run(connection);
+	gr_connection_destroy(connection);
+	return rc ? 1 : 0;
+}
