@@ -1,0 +1,366 @@
+#include "broker/session/viewer.h"
+#include "common/io.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define HANDSHAKE_MS 20000
+#define STALL_MS 20000 /* no byte taken for so long: the viewer is not there any more */
+#define PROTOCOL_LEAVE_MS 1000
+#define INPUT_SIZE 8192
+#define RECORDS_MAX 65536u /* bytes of queued output above which small records are dropped */
+
+_Static_assert(INPUT_SIZE >= GR_VIEWER_MESSAGE_MAX && INPUT_SIZE >= 4 + 4 * GR_VIEWER_ENCODINGS_MAX, "a message fits");
+
+enum phase { PHASE_VERSION, PHASE_SECURITY, PHASE_INIT, PHASE_NORMAL, PHASE_LEAVING, PHASE_GONE };
+
+struct gr_viewer {
+	struct gr_loop *loop;
+	struct gr_update *update;
+	const struct gr_viewer_events *events;
+	void *context;
+	int fd;
+	struct gr_loop_watch *watch;
+	struct gr_loop_timer *timer;
+	struct gr_outflow *out;
+	enum phase phase;
+	uint32_t reason; /* why it leaves */
+	int paused;
+	int garasu; /* it listed our records */
+	int qemu_key_due; /* it listed -258 and was not yet told that we understand it */
+	int caret_due;
+	uint8_t caret[12];
+	int stalling; /* the timer runs for output that is not taken */
+	uint64_t bytes_up, sent_seen;
+	size_t skip; /* bytes of a ClientCutText still to be thrown away */
+	size_t input_size;
+	uint8_t untrusted_input[INPUT_SIZE];
+};
+
+/* `gone` comes from the loop, never from inside a call of the session's. */
+static void end_soon(struct gr_viewer *v, uint32_t reason)
+{
+	if (v->phase == PHASE_GONE)
+		return;
+	if (v->phase != PHASE_LEAVING) {
+		v->reason = reason;
+		gr_update_close(v->update);
+	}
+	v->phase = PHASE_GONE;
+	gr_loop_remove(v->watch);
+	v->watch = NULL;
+	gr_loop_timer_set(v->timer, 0);
+}
+
+/* Which events to wait for, and the deadline for output that does not move. */
+static void settle(struct gr_viewer *v)
+{
+	if (v->phase == PHASE_GONE)
+		return;
+	int output = gr_outflow_left(v->out) > 0;
+	unsigned events = output ? GR_LOOP_WRITE : 0;
+	if (v->phase != PHASE_LEAVING && !v->paused)
+		events |= GR_LOOP_READ;
+	gr_loop_change(v->watch, events);
+	if (v->phase != PHASE_NORMAL)
+		return;
+	if (!output)
+		gr_loop_timer_set(v->timer, -1);
+	else if (!v->stalling || gr_outflow_sent(v->out) != v->sent_seen)
+		gr_loop_timer_set(v->timer, STALL_MS);
+	v->stalling = output;
+	v->sent_seen = gr_outflow_sent(v->out);
+}
+
+static void flush(struct gr_viewer *v)
+{
+	if (v->phase == PHASE_GONE)
+		return;
+	int status = gr_outflow_flush(v->out, v->fd);
+	if (status && status != GR_EAGAIN)
+		end_soon(v, GR_REASON_VIEWER_LEFT);
+	else if (!status && v->phase == PHASE_LEAVING)
+		end_soon(v, v->reason);
+	else
+		settle(v);
+}
+
+static void put16(uint8_t *p, uint32_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
+
+static void record(struct gr_viewer *v, const uint8_t *bytes, size_t n)
+{
+	if (v->phase != PHASE_NORMAL || !v->garasu || gr_outflow_left(v->out) > RECORDS_MAX)
+		return;
+	if (gr_outflow_append(v->out, bytes, n))
+		end_soon(v, GR_REASON_INTERNAL);
+}
+
+void gr_viewer_caret(struct gr_viewer *v, int known, struct gr_rect rect)
+{
+	uint8_t *r = v->caret;
+	memset(r, 0, sizeof(v->caret));
+	r[0] = 71;
+	r[1] = 2;
+	put16(r + 2, known ? 1 : 0);
+	put16(r + 4, rect.x);
+	put16(r + 6, rect.y);
+	put16(r + 8, rect.w);
+	put16(r + 10, rect.h);
+	v->caret_due = 1; /* only the newest counts: sent when the output is empty */
+}
+
+void gr_viewer_text_result(struct gr_viewer *v, uint32_t sequence, uint32_t status)
+{
+	uint8_t r[8] = { 71, 3 };
+	put16(r + 2, status);
+	put16(r + 4, sequence >> 16);
+	put16(r + 6, sequence & 0xffff);
+	record(v, r, sizeof(r));
+	flush(v);
+}
+
+int gr_viewer_pump(struct gr_viewer *v)
+{
+	if (v->phase != PHASE_NORMAL)
+		return 0;
+	if (gr_outflow_left(v->out))
+		return 0; /* it has not taken what it has: nothing new is made for it */
+	if (v->caret_due) {
+		v->caret_due = 0;
+		record(v, v->caret, sizeof(v->caret));
+	}
+	if (gr_update_waiting(v->update)) {
+		if (v->qemu_key_due) {
+			/* An update of one empty rectangle with the pseudo-encoding -258. */
+			static const uint8_t acknowledge[] = { 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe };
+			v->qemu_key_due = 0;
+			if (gr_outflow_append(v->out, acknowledge, sizeof(acknowledge)))
+				end_soon(v, GR_REASON_INTERNAL);
+		}
+		size_t n;
+		if (v->phase == PHASE_NORMAL && gr_update_send(v->update, &n)) {
+			gr_log_error("an update could not be made");
+			end_soon(v, GR_REASON_INTERNAL);
+		}
+	}
+	flush(v);
+	return v->phase == PHASE_NORMAL && !gr_outflow_left(v->out) && gr_update_waiting(v->update);
+}
+
+void gr_viewer_pause(struct gr_viewer *v, int on)
+{
+	if (v->paused == on)
+		return;
+	v->paused = on;
+	/* What is already here is looked at before more is read: by the loop, soon. */
+	if (!on && v->input_size && v->phase == PHASE_NORMAL)
+		gr_loop_change(v->watch, GR_LOOP_READ | GR_LOOP_WRITE);
+	else
+		settle(v);
+}
+
+/* Takes SetEncodings apart and gives libvncserver only what this broker uses. */
+static int set_encodings(struct gr_viewer *v, const struct gr_viewer_message *m)
+{
+	uint8_t filtered[4 + 4 * GR_VIEWER_ENCODINGS_MAX] = { 2 };
+	put16(filtered + 2, (uint32_t)m->encodings.count);
+	for (size_t i = 0; i < m->encodings.count; i++) {
+		put16(filtered + 4 + i * 4, (uint32_t)m->encodings.kept[i] >> 16);
+		put16(filtered + 6 + i * 4, (uint32_t)m->encodings.kept[i] & 0xffff);
+	}
+	v->garasu = m->encodings.garasu;
+	if (m->encodings.qemu_key)
+		v->qemu_key_due = 1;
+	return gr_update_feed(v->update, filtered, 4 + m->encodings.count * 4);
+}
+
+static int handshake(struct gr_viewer *v, const uint8_t *untrusted, size_t n, size_t *taken)
+{
+	size_t size = v->phase == PHASE_VERSION ? 12 : 1;
+	if (n < size)
+		return GR_EAGAIN;
+	*taken = size;
+	/* Only 3.8, and only the security type None: who this is the gateway knows. */
+	if (v->phase == PHASE_VERSION && memcmp(untrusted, "RFB 003.008\n", 12) != 0)
+		return GR_EPROTO;
+	if (v->phase == PHASE_SECURITY && untrusted[0] != 1)
+		return GR_EPROTO;
+	int status = gr_update_feed(v->update, untrusted, size);
+	if (status)
+		return status;
+	v->phase++;
+	if (v->phase == PHASE_NORMAL) {
+		gr_loop_timer_set(v->timer, -1);
+		flush(v);
+		v->events->ready(v->context);
+	}
+	return 0;
+}
+
+static int message(struct gr_viewer *v, const uint8_t *untrusted, size_t n, size_t *taken)
+{
+	struct gr_viewer_message m;
+	int status = gr_viewer_message_parse(untrusted, n, &m);
+	if (status)
+		return status;
+	*taken = m.size;
+	switch (m.kind) {
+	case GR_VIEWER_ENCODINGS: return set_encodings(v, &m);
+	case GR_VIEWER_PIXEL_FORMAT: return gr_update_feed(v->update, untrusted, m.size);
+	case GR_VIEWER_UPDATE_REQUEST:
+		status = gr_update_feed(v->update, untrusted, m.size);
+		if (!status)
+			v->events->pump(v->context);
+		return status;
+	case GR_VIEWER_CUT_TEXT: v->skip = m.skip; return 0;
+	case GR_VIEWER_POINTER: gr_update_pointer(v->update, m.pointer.x, m.pointer.y); break;
+	default: break;
+	}
+	v->events->input(v->context, &m);
+	return 0;
+}
+
+/* Works off the messages that are here whole. */
+static void work(struct gr_viewer *v)
+{
+	size_t done = 0;
+	int status = 0;
+	while (!status && done < v->input_size && v->phase <= PHASE_NORMAL && !v->paused) {
+		size_t taken = 0, left = v->input_size - done;
+		if (v->skip) {
+			taken = v->skip < left ? v->skip : left;
+			v->skip -= taken;
+		} else if (v->phase == PHASE_NORMAL) {
+			status = message(v, v->untrusted_input + done, left, &taken);
+		} else {
+			status = handshake(v, v->untrusted_input + done, left, &taken);
+		}
+		done += taken;
+	}
+	v->input_size -= done;
+	memmove(v->untrusted_input, v->untrusted_input + done, v->input_size);
+	if (status && status != GR_EAGAIN && v->phase <= PHASE_NORMAL) {
+		if (status == GR_EPROTO)
+			gr_log_warning("the viewer sent what is not permitted: message type %u",
+				       v->phase == PHASE_NORMAL ? (unsigned)v->untrusted_input[0] : 0u);
+		gr_viewer_leave(v, status == GR_EPROTO ? GR_REASON_PROTOCOL : GR_REASON_INTERNAL, PROTOCOL_LEAVE_MS);
+	}
+}
+
+static void ready(void *context, int fd, unsigned events)
+{
+	struct gr_viewer *v = context;
+	int wrote = 0;
+	if (events & GR_LOOP_WRITE) {
+		wrote = gr_outflow_left(v->out) > 0;
+		flush(v);
+	}
+	if (v->phase > PHASE_NORMAL)
+		return;
+	if (v->input_size && !v->paused)
+		work(v); /* left from before a pause */
+	if (events & GR_LOOP_READ && v->phase <= PHASE_NORMAL && !v->paused) {
+		ssize_t n = recv(fd, v->untrusted_input + v->input_size, INPUT_SIZE - v->input_size, MSG_DONTWAIT);
+		if (n > 0) {
+			v->bytes_up += (uint64_t)n;
+			v->input_size += (size_t)n;
+			work(v);
+		} else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
+			end_soon(v, GR_REASON_VIEWER_LEFT);
+		}
+	}
+	if (v->phase > PHASE_NORMAL)
+		return;
+	flush(v);
+	if (wrote && v->phase == PHASE_NORMAL && !gr_outflow_left(v->out))
+		v->events->pump(v->context);
+}
+
+static void expired(void *context)
+{
+	struct gr_viewer *v = context;
+	if (v->phase == PHASE_GONE) {
+		v->events->gone(v->context, v, v->reason);
+		return; /* v is destroyed */
+	}
+	if (v->phase == PHASE_LEAVING)
+		gr_log_debug("a leaving viewer did not take its last %zu bytes", gr_outflow_left(v->out));
+	else if (v->phase == PHASE_NORMAL)
+		gr_log_warning("the viewer has taken nothing for %d s", STALL_MS / 1000);
+	else
+		gr_log_warning("the viewer did not finish the RFB handshake in %d s", HANDSHAKE_MS / 1000);
+	end_soon(v, GR_REASON_VIEWER_LEFT);
+}
+
+struct gr_viewer *gr_viewer_create(struct gr_loop *loop, struct gr_update *update, size_t out_size, int fd,
+				   const struct gr_viewer_events *events, void *context)
+{
+	struct gr_viewer *v = calloc(1, sizeof(*v));
+	if (!v) {
+		gr_io_close(&fd);
+		return NULL;
+	}
+	v->loop = loop;
+	v->update = update;
+	v->events = events;
+	v->context = context;
+	v->fd = fd;
+	v->out = gr_outflow_create(out_size);
+	v->timer = gr_loop_timer_add(loop, expired, v);
+	v->watch = gr_loop_add(loop, fd, GR_LOOP_READ, ready, v);
+	if (!v->out || !v->timer || !v->watch || gr_io_set_nonblocking(fd, 1) || gr_update_open(update, v->out)) {
+		v->phase = PHASE_GONE;
+		gr_viewer_destroy(v);
+		return NULL;
+	}
+	gr_loop_timer_set(v->timer, HANDSHAKE_MS);
+	flush(v);
+	return v;
+}
+
+void gr_viewer_destroy(struct gr_viewer *v)
+{
+	if (!v)
+		return;
+	if (v->phase < PHASE_LEAVING)
+		gr_update_close(v->update);
+	gr_loop_remove(v->watch);
+	gr_loop_timer_remove(v->timer);
+	gr_outflow_destroy(v->out);
+	shutdown(v->fd, SHUT_WR);
+	gr_io_close(&v->fd);
+	free(v);
+}
+
+void gr_viewer_leave(struct gr_viewer *v, uint32_t reason, int64_t ms)
+{
+	if (v->phase >= PHASE_LEAVING)
+		return;
+	uint8_t notice[8] = { 71, 1 };
+	put16(notice + 2, reason);
+	record(v, notice, sizeof(notice));
+	if (v->phase >= PHASE_LEAVING)
+		return;
+	gr_update_close(v->update);
+	v->phase = PHASE_LEAVING;
+	v->reason = reason;
+	gr_loop_timer_set(v->timer, ms);
+	flush(v);
+}
+
+uint64_t gr_viewer_bytes_down(const struct gr_viewer *v)
+{
+	return gr_outflow_sent(v->out);
+}
+
+uint64_t gr_viewer_bytes_up(const struct gr_viewer *v)
+{
+	return v->bytes_up;
+}

@@ -1,0 +1,205 @@
+#include "broker/session/viewer_messages.h"
+#include "common/error.h"
+
+#include <string.h>
+
+#define GARASU_ENCODING 0x47415201
+#define QEMU_KEY_ENCODING (-258)
+
+static uint16_t u16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static uint32_t u32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The maximum of one colour must be 2^bits - 1 and lie inside the pixel. */
+static int colour_good(uint16_t untrusted_max, uint8_t untrusted_shift, unsigned bits_per_pixel)
+{
+	if (!untrusted_max || untrusted_max > 255 || (untrusted_max & (untrusted_max + 1)))
+		return 0;
+	return untrusted_shift < bits_per_pixel && ((uint64_t)untrusted_max << untrusted_shift) >> bits_per_pixel == 0;
+}
+
+static int pixel_format_good(const uint8_t *untrusted)
+{
+	unsigned bits = untrusted[0];
+	if (bits != 8 && bits != 16 && bits != 32)
+		return 0;
+	/* A colour map would be answered by SetColourMapEntries, which is not in our grammar. */
+	return untrusted[1] >= 1 && untrusted[1] <= bits && untrusted[3] &&
+	       colour_good(u16(untrusted + 4), untrusted[10], bits) && colour_good(u16(untrusted + 6), untrusted[11], bits) &&
+	       colour_good(u16(untrusted + 8), untrusted[12], bits);
+}
+
+/* What is not here is not passed on: names of the server, xvp, clipboard, LED state, pointer position … */
+static int encoding_used(int32_t encoding)
+{
+	switch (encoding) {
+	case 0: /* Raw */
+	case 1: /* CopyRect */
+	case 5: /* Hextile */
+	case 6: /* zlib */
+	case 7: /* Tight */
+	case 16: /* ZRLE */
+	case -223: /* DesktopSize */
+	case -224: /* LastRect */
+	case -239: /* Cursor */
+	case -308: /* ExtendedDesktopSize */
+		return 1;
+	default:
+		return (encoding >= -32 && encoding <= -23) /* JPEG quality */ ||
+		       (encoding >= -256 && encoding <= -247) /* compression */;
+	}
+}
+
+static int parse_encodings(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)
+{
+	if (n < 4)
+		return GR_EAGAIN;
+	size_t untrusted_count = u16(untrusted + 2);
+	if (untrusted_count > GR_VIEWER_ENCODINGS_MAX)
+		return GR_EPROTO;
+	out->size = 4 + untrusted_count * 4;
+	if (n < out->size)
+		return GR_EAGAIN;
+	out->kind = GR_VIEWER_ENCODINGS;
+	for (size_t i = 0; i < untrusted_count; i++) {
+		int32_t encoding = (int32_t)u32(untrusted + 4 + i * 4);
+		if (encoding == GARASU_ENCODING)
+			out->encodings.garasu = 1;
+		else if (encoding == QEMU_KEY_ENCODING)
+			out->encodings.qemu_key = 1;
+		else if (encoding_used(encoding))
+			out->encodings.kept[out->encodings.count++] = encoding;
+	}
+	return 0;
+}
+
+/* RFC 3629, and no control characters: committed text is not a way to press keys. */
+static int text_good(const uint8_t *s, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		uint8_t c = s[i];
+		size_t more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 4;
+		if (more > 3 || more >= n - i)
+			return 0;
+		if (!more && ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7f))
+			return 0;
+		for (size_t k = 1; k <= more; k++)
+			if ((s[i + k] & 0xc0) != 0x80)
+				return 0;
+		if (more == 2 && ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f)))
+			return 0;
+		if (more == 3 && ((c == 0xf0 && s[i + 1] < 0x90) || (c == 0xf4 && s[i + 1] > 0x8f)))
+			return 0;
+		if (c == 0xc2 && s[i + 1] < 0xa0) /* C1 controls */
+			return 0;
+		i += more + 1;
+	}
+	return 1;
+}
+
+static int parse_text(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)
+{
+	if (n < 8)
+		return GR_EAGAIN;
+	uint16_t untrusted_length = u16(untrusted + 2);
+	if (untrusted[1] != 1 || untrusted_length < 1 || untrusted_length > GR_TEXT_MAX)
+		return GR_EPROTO;
+	out->size = 8u + untrusted_length;
+	if (n < out->size)
+		return GR_EAGAIN;
+	if (!text_good(untrusted + 8, untrusted_length))
+		return GR_EPROTO;
+	out->kind = GR_VIEWER_TEXT;
+	out->text.length = untrusted_length;
+	out->text.sequence = u32(untrusted + 4);
+	out->text.utf8 = untrusted + 8;
+	return 0;
+}
+
+static int parse_desktop_size(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)
+{
+	if (n < 8)
+		return GR_EAGAIN;
+	if (untrusted[6] > 16) /* screens; a viewer on several monitors may describe them, only the whole counts */
+		return GR_EPROTO;
+	out->size = 8u + untrusted[6] * 16u;
+	if (n < out->size)
+		return GR_EAGAIN;
+	out->kind = GR_VIEWER_DESKTOP_SIZE;
+	out->desktop_size.width = u16(untrusted + 2);
+	out->desktop_size.height = u16(untrusted + 4);
+	return 0;
+}
+
+static int parse_cut_text(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)
+{
+	if (n < 8)
+		return GR_EAGAIN;
+	uint32_t untrusted_length = u32(untrusted + 4);
+	if (untrusted_length > GR_VIEWER_CUT_TEXT_MAX)
+		return GR_EPROTO;
+	out->kind = GR_VIEWER_CUT_TEXT;
+	out->size = 8;
+	out->skip = untrusted_length;
+	return 0;
+}
+
+static int parse_fixed(const uint8_t *untrusted, struct gr_viewer_message *out)
+{
+	switch (untrusted[0]) {
+	case 0:
+		out->kind = GR_VIEWER_PIXEL_FORMAT;
+		return pixel_format_good(untrusted + 4) ? 0 : GR_EPROTO;
+	case 3:
+		out->kind = GR_VIEWER_UPDATE_REQUEST;
+		return 0;
+	case 4:
+		out->kind = GR_VIEWER_KEY;
+		out->key.down = untrusted[1] != 0;
+		out->key.keysym = u32(untrusted + 4);
+		return 0;
+	case 5:
+		out->kind = GR_VIEWER_POINTER;
+		out->pointer.buttons = untrusted[1];
+		out->pointer.x = u16(untrusted + 2);
+		out->pointer.y = u16(untrusted + 4);
+		return 0;
+	default: /* 255 */
+		if (untrusted[1] != 0)
+			return GR_EPROTO;
+		out->kind = GR_VIEWER_KEY;
+		out->key.down = u16(untrusted + 2) != 0;
+		out->key.keysym = u32(untrusted + 4);
+		out->key.keycode = u32(untrusted + 8);
+		/* XT scancodes are one byte, the 0xe0-prefixed ones with bit 7: anything else is no key that we know. */
+		if (out->key.keycode > 255)
+			out->key.keycode = 0;
+		return 0;
+	}
+}
+
+int gr_viewer_message_parse(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)
+{
+	if (!n)
+		return GR_EAGAIN;
+	memset(out, 0, sizeof(*out));
+	switch (untrusted[0]) {
+	case 0: out->size = 20; break;
+	case 2: return parse_encodings(untrusted, n, out);
+	case 3: out->size = 10; break;
+	case 4: out->size = 8; break;
+	case 5: out->size = 6; break;
+	case 6: return parse_cut_text(untrusted, n, out);
+	case 71: return parse_text(untrusted, n, out);
+	case 251: return parse_desktop_size(untrusted, n, out);
+	case 255: out->size = 12; break;
+	default: return GR_EPROTO;
+	}
+	return n < out->size ? GR_EAGAIN : parse_fixed(untrusted, out);
+}

@@ -1,0 +1,233 @@
+/* The messages of a viewer: complete and permitted, or not taken at all; and what is held down is released. */
+#include "broker/session/input.h"
+#include "broker/session/viewer_messages.h"
+#include "common/error.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int parse(const void *bytes, size_t n, struct gr_viewer_message *out)
+{
+	static uint8_t *copy;
+	free(copy);
+	copy = malloc(n ? n : 1);
+	memcpy(copy, bytes, n);
+	return gr_viewer_message_parse(copy, n, out);
+}
+
+/* Every prefix of a good message is incomplete, the whole is taken, and no byte behind it. */
+static void good(const uint8_t *bytes, size_t n, struct gr_viewer_message *out)
+{
+	uint8_t longer[4096] = { 0 };
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(parse(bytes, i, out), GR_EAGAIN);
+	memcpy(longer, bytes, n);
+	assert_int_equal(parse(longer, n + 7, out), 0);
+	assert_int_equal(out->size, n);
+}
+
+static void refused(const uint8_t *bytes, size_t n)
+{
+	struct gr_viewer_message m;
+	assert_int_equal(parse(bytes, n, &m), GR_EPROTO);
+}
+
+static void keys_and_pointer_are_taken_as_sent(void **state)
+{
+	(void)state;
+	struct gr_viewer_message m;
+	const uint8_t key[] = { 4, 1, 0, 0, 0, 0, 0xff, 0x0d };
+	good(key, sizeof(key), &m);
+	assert_int_equal(m.kind, GR_VIEWER_KEY);
+	assert_int_equal(m.key.keysym, 0xff0d);
+	assert_int_equal(m.key.down, 1);
+	assert_int_equal(m.key.keycode, 0);
+	const uint8_t qemu[] = { 255, 0, 0, 0, 0, 0, 0, 0x61, 0, 0, 0, 0x9d };
+	good(qemu, sizeof(qemu), &m);
+	assert_int_equal(m.key.keysym, 0x61);
+	assert_int_equal(m.key.keycode, 0x9d);
+	assert_int_equal(m.key.down, 0);
+	const uint8_t pointer[] = { 5, 0x81, 1, 2, 3, 4 };
+	good(pointer, sizeof(pointer), &m);
+	assert_int_equal(m.pointer.buttons, 0x81);
+	assert_int_equal(m.pointer.x, 0x102);
+	assert_int_equal(m.pointer.y, 0x304);
+	const uint8_t size[24] = { 251, 0, 4, 0, 3, 0, 1 };
+	good(size, sizeof(size), &m);
+	assert_int_equal(m.desktop_size.width, 1024);
+	assert_int_equal(m.desktop_size.height, 768);
+	const uint8_t request[10] = { 3, 1 };
+	good(request, sizeof(request), &m);
+}
+
+static void messages_outside_the_grammar_are_refused(void **state)
+{
+	(void)state;
+	static const uint8_t known[] = { 0, 2, 3, 4, 5, 6, 71, 251, 255 };
+	for (unsigned type = 0; type < 256; type++) {
+		uint8_t bytes[64] = { (uint8_t)type };
+		if (!memchr(known, (int)type, sizeof(known)))
+			refused(bytes, 1); /* file transfer 7, text chat 11, scaling 8 and 15, xvp 250, colour map 1 … */
+	}
+	const uint8_t audio[12] = { 255, 1 };
+	refused(audio, sizeof(audio));
+	const uint8_t screens[8] = { 251, 0, 4, 0, 3, 0, 17 };
+	refused(screens, sizeof(screens));
+}
+
+static void cut_text_is_skipped_and_one_of_4_gib_is_refused(void **state)
+{
+	(void)state;
+	struct gr_viewer_message m;
+	const uint8_t cut[8] = { 6, 0, 0, 0, 0, 0, 1, 0 };
+	assert_int_equal(parse(cut, 8, &m), 0);
+	assert_int_equal(m.kind, GR_VIEWER_CUT_TEXT);
+	assert_int_equal(m.skip, 256);
+	const uint8_t huge[8] = { 6, 0, 0, 0, 0xff, 0xff, 0xff, 0xff };
+	refused(huge, sizeof(huge));
+}
+
+static void only_encodings_that_are_used_are_kept(void **state)
+{
+	(void)state;
+	struct gr_viewer_message m;
+	const uint8_t list[] = { 2, 0, 0, 9,
+		0, 0, 0, 7, /* Tight */
+		0xff, 0xff, 0xff, 0x18, /* -232 pointer position */
+		0x47, 0x41, 0x52, 0x01, 0xff, 0xff, 0xfe, 0xfe, /* ours, QEMU keys */
+		0xff, 0xff, 0xfe, 0xcb, /* -309 xvp */
+		0xc0, 0xa1, 0xe5, 0xce, /* extended clipboard */
+		0xff, 0xff, 0xfe, 0xcc, /* -308 */
+		0, 0, 0, 9, /* Ultra */
+		0xff, 0xff, 0xff, 0xe8 }; /* quality 8 */
+	good(list, sizeof(list), &m);
+	assert_int_equal(m.encodings.count, 3);
+	assert_int_equal(m.encodings.kept[0], 7);
+	assert_int_equal(m.encodings.kept[1], -308);
+	assert_int_equal(m.encodings.kept[2], -24);
+	assert_true(m.encodings.garasu && m.encodings.qemu_key);
+	const uint8_t many[4] = { 2, 0, 0, GR_VIEWER_ENCODINGS_MAX + 1 };
+	refused(many, sizeof(many));
+}
+
+static void pixel_formats_that_do_not_fit_are_refused(void **state)
+{
+	(void)state;
+	struct gr_viewer_message m;
+	const uint8_t ours[20] = { 0, 0, 0, 0, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0 };
+	const uint8_t rgb565[20] = { 0, 0, 0, 0, 16, 16, 0, 1, 0, 31, 0, 63, 0, 31, 11, 5, 0 };
+	good(ours, sizeof(ours), &m);
+	good(rgb565, sizeof(rgb565), &m);
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} wrong[] = { { 4, 24 }, { 4, 0 }, { 5, 0 }, { 5, 33 }, { 7, 0 }, { 9, 0 }, { 8, 1 }, { 9, 254 }, { 14, 32 },
+		      { 14, 25 }, { 16, 255 } };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		uint8_t bad[20];
+		memcpy(bad, ours, 20);
+		bad[wrong[i].at] = wrong[i].value;
+		refused(bad, 20);
+	}
+}
+
+static int text(const char *utf8, size_t n, struct gr_viewer_message *m)
+{
+	uint8_t bytes[8 + 2000] = { 71, 1, (uint8_t)(n >> 8), (uint8_t)n, 0, 0, 1, 2 };
+	memcpy(bytes + 8, utf8, n);
+	return parse(bytes, 8 + n, m);
+}
+
+static void committed_text_must_be_short_and_valid(void **state)
+{
+	(void)state;
+	struct gr_viewer_message m;
+	assert_int_equal(text("日本語\t🍣", 14, &m), 0);
+	assert_int_equal(m.text.sequence, 0x102);
+	assert_int_equal(m.text.length, 14);
+	assert_memory_equal(m.text.utf8, "日本語\t🍣", 14);
+	static const char *const bad[] = { "\x80", "\xc0\xaf", "\xe3\x81", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",
+					   "a\x1b[A", "\x7f", "\xc2\x85", "\xe0\x80\x80", "\xf0\x80\x80\x80", "\r" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(text(bad[i], strlen(bad[i]), &m), GR_EPROTO);
+	char longest[GR_TEXT_MAX + 1];
+	memset(longest, 'x', sizeof(longest));
+	assert_int_equal(text(longest, GR_TEXT_MAX, &m), 0);
+	assert_int_equal(m.size, GR_VIEWER_MESSAGE_MAX);
+	assert_int_equal(text(longest, GR_TEXT_MAX + 1, &m), GR_EPROTO);
+	assert_int_equal(text("", 0, &m), GR_EPROTO);
+}
+
+static void press(struct gr_input *input, uint32_t keysym, uint32_t down, int expected)
+{
+	struct gr_viewer_message m = { .kind = GR_VIEWER_KEY, .key = { keysym, 0, down } };
+	union gr_record r;
+	assert_int_equal(gr_input_record(input, &m, &r), expected);
+}
+
+static void what_a_viewer_held_is_released_when_it_goes(void **state)
+{
+	(void)state;
+	struct gr_input input;
+	union gr_record r;
+	gr_input_init(&input);
+	press(&input, 'a', 1, 0);
+	press(&input, 0xffe1, 1, 0);
+	press(&input, 'a', 1, 0); /* repeats */
+	press(&input, 'a', 0, 0);
+	press(&input, 'q', 0, 0); /* was never down */
+	struct gr_viewer_message m = { .kind = GR_VIEWER_POINTER, .pointer = { 5, 6, 1 } };
+	assert_int_equal(gr_input_record(&input, &m, &r), 0);
+	assert_int_equal(gr_input_release(&input, &r), 1);
+	assert_int_equal(r.key.keysym, 0xffe1);
+	assert_int_equal(r.key.down, 0);
+	assert_int_equal(gr_input_release(&input, &r), 1);
+	assert_int_equal(r.pointer.type, GR_RECORD_POINTER);
+	assert_int_equal(r.pointer.buttons, 0);
+	assert_int_equal(r.pointer.x, 5);
+	assert_int_equal(gr_input_release(&input, &r), 0);
+	for (uint32_t i = 0; i < GR_INPUT_KEYS_MAX; i++)
+		press(&input, i + 1, 1, 0);
+	press(&input, 999, 1, GR_EFULL);
+}
+
+static void a_text_result_finds_its_text_once(void **state)
+{
+	(void)state;
+	struct gr_input input;
+	union gr_record r;
+	uint32_t sequence;
+	gr_input_init(&input);
+	struct gr_viewer_message m = { .kind = GR_VIEWER_TEXT,
+				       .text = { .sequence = 70, .length = 1, .utf8 = (const uint8_t *)"x" } };
+	for (unsigned i = 0; i < GR_INPUT_TEXTS_MAX; i++, m.text.sequence++)
+		assert_int_equal(gr_input_record(&input, &m, &r), 0);
+	assert_int_equal(r.text.sequence, GR_INPUT_TEXTS_MAX);
+	assert_int_equal(gr_input_record(&input, &m, &r), GR_EFULL);
+	assert_int_equal(gr_input_text_done(&input, 2, &sequence), 0);
+	assert_int_equal(sequence, 71);
+	assert_int_equal(gr_input_text_done(&input, 2, &sequence), GR_ENOENT);
+	assert_int_equal(gr_input_text_pending(&input, &sequence), 1);
+	assert_int_equal(sequence, 70);
+	assert_int_equal(gr_input_text_pending(&input, &sequence), 1);
+	assert_int_equal(sequence, 72);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_and_pointer_are_taken_as_sent),
+		cmocka_unit_test(messages_outside_the_grammar_are_refused),
+		cmocka_unit_test(cut_text_is_skipped_and_one_of_4_gib_is_refused),
+		cmocka_unit_test(only_encodings_that_are_used_are_kept),
+		cmocka_unit_test(pixel_formats_that_do_not_fit_are_refused),
+		cmocka_unit_test(committed_text_must_be_short_and_valid),
+		cmocka_unit_test(what_a_viewer_held_is_released_when_it_goes),
+		cmocka_unit_test(a_text_result_finds_its_text_once),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
