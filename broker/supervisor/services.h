@@ -1,0 +1,39 @@
+/* The processes of which there is one each: audit, keys, identity, egress, pool, admin. Started in this order, restarted. */
+#ifndef GARASU_BROKER_SUPERVISOR_SERVICES_H
+#define GARASU_BROKER_SUPERVISOR_SERVICES_H
+
+#include "broker/supervisor/children.h"
+
+#define GR_SERVICES (GR_IPC_KIND_ADMIN + 1)
+#define GR_SERVICE_DEATHS_MAX 5 /* within a minute; after that the broker ends */
+
+_Static_assert(GR_IPC_KIND_AUDIT == 0 && GR_IPC_KIND_ADMIN < GR_IPC_KIND_GATEWAY, "the services are the first kinds");
+
+struct gr_supervisor;
+
+struct gr_service {
+	struct gr_supervisor *supervisor;
+	struct gr_child child;
+	int was_ready; /* once in the life of the broker */
+	unsigned deaths;
+	uint64_t first_death; /* ms */
+	struct gr_loop_timer *again; /* armed while it waits to be started again */
+};
+
+/* Starts the audit process; the others follow when it is ready. Negative when it cannot be started. */
+int gr_services_start(struct gr_supervisor *supervisor, struct gr_error *err);
+
+/* Whether every one is ready. */
+int gr_services_ready(const struct gr_supervisor *supervisor);
+int gr_service_ready(const struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
+struct gr_child *gr_service_child(struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
+/* Sends to one; lost when it is being started again, after which it is told everything anew. */
+void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, const struct gr_ipc_message *message, int fd);
+
+/* Asks one to end; SIGKILL after ms. It is not started again when the broker ends. */
+void gr_service_finish(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, int64_t ms);
+int gr_service_alive(const struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
+
+void gr_services_release(struct gr_supervisor *supervisor);
+
+#endif
