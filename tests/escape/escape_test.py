@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Runs the probe in containers made by sandbox/oci and compares what came out with what must come out: escape_test.py BUILD-FOLDER
+
+Needs root and crun; exits with 77 (skipped) otherwise. The numbers (T1 ...) are those of docs/THREATS.md.
+"""
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+BUILD = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "build"
+UID = 1 << 30
+
+DENIED = {"EPERM"}
+FAMILY = {"EAFNOSUPPORT", "EPERM"}
+READ_ONLY = {"EROFS", "EACCES", "EPERM"}
+ABSENT = {"ENOENT", "EACCES", "EPERM", "ENXIO", "EROFS", "ENODEV"}
+# What is not here is expected to be EPERM. "allowed" here is what a browser with its own sandbox needs.
+EXPECTED = {
+	"T6 unshare-NEWUSER-alone": {"allowed"},
+	"T6 clone3": {"ENOSYS"},
+	"T7 personality-query": {"allowed"},
+	"T8 x32-getpid": {"SIGSYS"},
+	"T8 int80-getpid": {"SIGSYS"},
+	"T9 write-tmp": {"allowed"},
+	"T9 write-sys": ABSENT,
+	"T9 open-cgroup": ABSENT,
+	"T9 read-kcore": ABSENT | {"allowed", "EBADF"},  # not there, or masked by /dev/null: reads nothing
+	"T9 write-sysrq": READ_ONLY | ABSENT,
+	"T9 open-tty": ABSENT,
+	"T9 open-ptmx": ABSENT,
+	"T9 exec-from-tmp": {"EACCES"},
+	"T9 exec-from-home": {"EACCES"},
+	"T9 exec-from-shm": {"EACCES"},
+	"T9 exec-from-var-tmp": {"EACCES"},
+	"T9 setuid-root": {"EPERM", "EINVAL"},
+}
+
+
+def expected(name):
+	if name in EXPECTED:
+		return EXPECTED[name]
+	if name.startswith("T4 AF_") or name.startswith("T4 family"):
+		return FAMILY
+	if re.match("T9 (create|write)-", name):
+		return READ_ONLY
+	if name.startswith("T9 open-"):
+		return ABSENT
+	return DENIED
+
+
+def table(output):
+	"""{"T4 AF_VSOCK": "EAFNOSUPPORT", ...}"""
+	return dict(m.groups() for m in re.finditer(r"^(T\d+ \S+) (\S+)$", output, re.M))
+
+
+class Sandbox:
+	"""A tiny root file system with the probe, and containers over it."""
+
+	def __init__(self):
+		self.folder = tempfile.mkdtemp(prefix="garasu-escape-")
+		os.chmod(self.folder, 0o755)
+		self.rootfs = os.path.join(self.folder, "rootfs")
+		for name in ("proc", "dev/shm", "tmp", "var/tmp", "home/browser", "run/garasu", "sys", "usr",
+			     "etc/chromium/policies/managed"):
+			os.makedirs(os.path.join(self.rootfs, name))
+		with open(os.path.join(self.rootfs, "etc/chromium/policies/managed/home.json"), "w") as f:
+			f.write("{}")
+		shutil.copy(os.path.join(BUILD, "tests/escape-probe"), os.path.join(self.rootfs, "probe"))
+		self.count = 0
+
+	def start(self, *arguments, share=None, uid=UID, memory=256, pids=64, seconds=30):
+		self.count += 1
+		state = os.path.join(self.folder, "state%d" % self.count)
+		os.mkdir(state)
+		return subprocess.Popen(
+			[os.path.join(BUILD, "tests/sandbox-run"), "--share", share or os.path.join(BUILD, "share/garasu"),
+			 "--rootfs", self.rootfs, "--state", state, "--uid", str(uid), "--memory", str(memory),
+			 "--pids", str(pids), "--seconds", str(seconds), "--", "/probe", *arguments],
+			stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+	def run(self, *arguments, **settings):
+		process = self.start(*arguments, **settings)
+		output, errors = process.communicate(timeout=90)
+		if process.returncode != 0:
+			raise AssertionError("sandbox-run: %s%s" % (output, errors))
+		last = dict(pair.split("=") for pair in errors.strip().splitlines()[-1].split())
+		return output, last
+
+	def weakened(self):
+		"""A share folder whose seccomp profile permits what the real one denies."""
+		share = os.path.join(self.folder, "weakened")
+		os.mkdir(share)
+		shutil.copy(os.path.join(BUILD, "share/garasu/config.json"), share)
+		with open(os.path.join(share, "seccomp.json"), "w") as f:
+			f.write('{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[],'
+				'"architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"]}')
+		return share
+
+	def remove(self):
+		shutil.rmtree(self.folder)
+
+
+def host_state():
+	"""What a container could leave behind: mounts, groups, processes of its ids."""
+	with open("/proc/self/mountinfo") as f:
+		mounts = sorted(f.read().splitlines())
+	groups = sorted(os.path.join(base, name) for base, names, _ in os.walk("/sys/fs/cgroup") for name in names
+			if name.startswith("garasu-escape"))
+	processes = []
+	for pid in filter(str.isdigit, os.listdir("/proc")):
+		try:
+			with open("/proc/%s/status" % pid) as f:
+				uid = int(re.search(r"^Uid:\s+(\d+)", f.read(), re.M).group(1))
+		except (OSError, AttributeError):
+			continue
+		if UID <= uid < UID + 4 * 65536:
+			processes.append(pid)
+	return mounts, groups, processes
+
+
+def host_address():
+	with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+		try:
+			s.connect(("192.0.2.1", 9))  # sends nothing
+			return s.getsockname()[0]
+		except OSError:
+			return None
+
+
+class Escape(unittest.TestCase):
+	maxDiff = None
+
+	@classmethod
+	def setUpClass(cls):
+		cls.before = host_state()
+		cls.sandbox = Sandbox()
+
+	@classmethod
+	def tearDownClass(cls):
+		cls.sandbox.remove()
+
+	def wrong(self, output, *tests):
+		"""The lines of these tests that are not as expected."""
+		found = {k: v for k, v in table(output).items() if k.split()[0] in tests}
+		for test in tests:
+			self.assertTrue(any(k.startswith(test + " ") for k in found), "the probe said nothing of " + test)
+		return sorted("%s %s" % (k, v) for k, v in found.items() if v not in expected(k))
+
+	def test_t1_only_loopback_and_no_route(self):
+		output, _ = self.sandbox.run("identity")
+		names = re.findall(r"^interface\s+([^\s:|]+):", output, re.M)
+		self.assertEqual(names, ["lo"])
+		self.assertEqual(re.findall(r"^route (?!Iface)(\S.*)$", output, re.M), [])
+		for line in re.findall(r"^route6 (.*)$", output, re.M):
+			self.assertEqual(line.split()[-1], "lo")
+
+	def test_t2_nothing_of_the_host_or_its_networks_is_reached(self):
+		reached = []
+		listeners = []
+
+		def accept(listener):
+			while True:
+				try:
+					connection, _ = listener.accept()
+				except OSError:
+					return
+				reached.append(listener.getsockname())
+				connection.close()
+
+		name = "garasu-escape-%d" % os.getpid()
+		addresses = ["127.0.0.1", host_address()]
+		targets = []
+		for address in filter(None, addresses):
+			listener = socket.create_server((address, 0))
+			listeners.append(listener)
+			targets.append("%s:%d" % listener.getsockname())
+		abstract = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+		abstract.bind("\0" + name)
+		abstract.listen()
+		listeners.append(abstract)
+		for listener in listeners:
+			threading.Thread(target=accept, args=(listener,), daemon=True).start()
+		targets += ["169.254.169.254:80", "10.0.0.1:80", "172.16.0.1:80", "192.168.0.1:80", "100.64.0.1:80", "224.0.0.1:80",
+			    "192.0.2.1:80"]
+		try:
+			output, _ = self.sandbox.run(*[a for t in targets + ["@" + name] for a in ("reach", t)])
+		finally:
+			for listener in listeners:
+				listener.close()
+		results = table(output)
+		self.assertEqual(len(results), 2 * len(targets) + 1, output)
+		for key, result in results.items():
+			if key.startswith("T2 udp-127.0.0.1"):
+				continue  # its own loopback: a datagram to nobody
+			self.assertIn(result, {"ENETUNREACH", "ECONNREFUSED", "EACCES", "EPERM"}, key)
+		self.assertEqual(reached, [])
+
+	def test_t4_to_t8_system_calls(self):
+		output, _ = self.sandbox.run("calls")
+		self.assertEqual(self.wrong(output, "T4", "T5", "T6", "T7", "T8"), [])
+
+	def test_t9_files_and_devices(self):
+		output, _ = self.sandbox.run("files")
+		self.assertEqual(self.wrong(output, "T9"), [])
+
+	def test_t10_a_fork_bomb_stops_at_the_limit(self):
+		output, last = self.sandbox.run("fork-bomb", pids=50)
+		forked, error = re.search(r"^T10 forked (\d+) then (\S+)$", output, re.M).groups()
+		self.assertEqual((int(forked), error), (49, "EAGAIN"))
+		self.assertEqual(last["status"], "exit:0")
+
+	def test_t11_a_memory_hog_is_killed_in_its_own_group(self):
+		output, last = self.sandbox.run("memory", "640", memory=64)
+		self.assertNotIn("T11 allocated", output)
+		self.assertEqual(last["status"], "signal:9")
+		self.assertGreater(int(last["oom"]), 0)
+
+	def test_t13_two_containers_share_no_namespace_and_no_id(self):
+		first = self.sandbox.start("identity", "sleep", "2")
+		second = self.sandbox.start("identity", "sleep", "2", uid=UID + 65536)
+		outputs = [p.communicate(timeout=60)[0] for p in (first, second)]
+		namespaces = [set(re.findall(r"^namespace (\S+)$", o, re.M)) for o in outputs]
+		self.assertEqual([len(n) for n in namespaces], [7, 7])
+		self.assertEqual(namespaces[0] & namespaces[1], set())
+		for kind in ("user", "pid", "mnt", "ipc", "uts", "cgroup", "net"):
+			own = os.readlink("/proc/self/ns/" + kind)
+			self.assertNotIn(own, namespaces[0] | namespaces[1])
+		maps = [re.search(r"^uid_map\s+0\s+(\d+)\s+65536$", o, re.M).group(1) for o in outputs]
+		self.assertEqual(maps, [str(UID), str(UID + 65536)])
+
+	def test_the_process_has_no_privilege(self):
+		output, _ = self.sandbox.run("identity")
+		status = dict(re.findall(r"^status (\w+):[ \t]*(.*)$", output, re.M))
+		self.assertEqual(status["Uid"].split(), ["1000"] * 4)
+		self.assertEqual(status["Gid"].split(), ["1000"] * 4)
+		for capability in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+			self.assertEqual(int(status[capability], 16), 0, capability)
+		self.assertEqual(status["NoNewPrivs"], "1")
+		self.assertEqual(status["Seccomp"], "2")
+		self.assertEqual(status["Groups"].strip(), "")
+		self.assertEqual(re.findall(r"^descriptor (\d+)$", output, re.M), ["0", "1", "2"])
+		self.assertEqual(re.search(r"^oom (\d+)$", output, re.M).group(1), "100")
+		for line in re.findall(r"^mount (.*)$", output, re.M):
+			fields = line.split()
+			options = set(fields[5].split(","))
+			if fields[4] == "/":
+				self.assertIn("ro", options, line)
+			elif "tmpfs" in fields[fields.index("-") + 1] and "ro" not in options:
+				self.assertLessEqual({"nosuid", "noexec"}, options, line)
+				self.assertRegex(line, r"size=\d+k")
+
+	def test_t14_nothing_is_left(self):
+		self.sandbox.run("files")
+		self.assertEqual(host_state(), self.before)
+
+	def test_t47_without_the_profile_the_probe_sees_it(self):
+		output, _ = self.sandbox.run("calls", share=self.sandbox.weakened())
+		for test in ("T4", "T5", "T6", "T7", "T8"):
+			self.assertNotEqual(self.wrong(output, test), [], "%s passes without a seccomp profile" % test)
+
+
+if __name__ == "__main__":
+	if os.geteuid() != 0 or not os.path.exists("/usr/bin/crun"):
+		print("escape: skipped: needs root and crun")
+		sys.exit(77)
+	unittest.main(verbosity=2)
