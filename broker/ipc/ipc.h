@@ -6,7 +6,7 @@
  *   child      is exec'd as: garasu-<kind> <config file> [number]      fds: 0-2, 3 = control
  *   gateway    number = the connection's; 4 = the accepted TCP connection, 5 = keys, 6 = identity;
  *              a third argument is "tls" or "vencrypt"
- *   session    number = the container's
+ *   session    number = the container's slot
  *   all        first act: load the configuration, open what they need, confine, then send READY.
  *   all        the end of the control socket means: end yourself in good order, now.
  */
@@ -83,7 +83,7 @@ enum gr_ipc_type {
 	GR_IPC_EGRESS_FORGET, /* container: close its listener and connections */
 
 	/* supervisor to session; START, then AGENT are the first */
-	GR_IPC_START, /* container, session, person */
+	GR_IPC_START, /* container, session, person; number = 1: an earlier process of this session died, the page stays */
 	GR_IPC_ATTACH, /* connection; fd = stream to the gateway. An attached viewer before it is TAKEN_OVER */
 	GR_IPC_END, /* reason: tell the viewer, then end */
 	/* session to the supervisor */
@@ -94,7 +94,7 @@ enum gr_ipc_type {
 	/* admin to the supervisor, and its answers */
 	GR_IPC_ADMIN_STATUS, /* number = the admin process's request */
 	GR_IPC_ADMIN_SESSIONS, /* number */
-	GR_IPC_ADMIN_KILL, /* number, session; text = who asks, for the audit record */
+	GR_IPC_ADMIN_KILL, /* number; session, or 0 and person; text = who asks, for the audit record */
 	GR_IPC_ADMIN_ROW, /* number; one session: session, container, connection (0 = no viewer), person, text = since (RFC 3339) */
 	GR_IPC_ADMIN_DONE, /* number; reason NONE or why not; for STATUS: text = "key=value" pairs, separated by spaces */
 	GR_IPC_TYPES

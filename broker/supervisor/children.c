@@ -293,7 +293,7 @@ static void prepare(struct program *program, const struct gr_children *children,
 	snprintf(program->path, sizeof(program->path), "%s/garasu-%s", children->programs, gr_ipc_kind_name(start->kind));
 	program->argv[argc++] = strrchr(program->path, '/') + 1;
 	program->argv[argc++] = (char *)(uintptr_t)children->config_file;
-	if (start->number) {
+	if (start->kind == GR_IPC_KIND_GATEWAY || start->kind == GR_IPC_KIND_SESSION) {
 		snprintf(program->number, sizeof(program->number), "%" PRIu64, start->number);
 		program->argv[argc++] = program->number;
 		if (start->argument)

@@ -71,8 +71,8 @@ struct gr_child_start {
 	enum gr_ipc_kind kind;
 	const struct gr_child_owner *owner;
 	void *context;
-	uint64_t number; /* second argument; 0 = none */
-	const char *argument; /* third argument or NULL */
+	uint64_t number; /* second argument of a gateway or session process */
+	const char *argument; /* a gateway's third argument */
 	int fds[3]; /* become 4, 5, 6 in the child; borrowed */
 	size_t fd_count;
 	int64_t ready_ms; /* READY must come within this time, or it is killed */

@@ -105,7 +105,11 @@ void gr_connection_refuse(struct gr_connection *connection, uint32_t reason, con
 	if (connection->state == GR_CONNECTION_CLOSING || connection->state == GR_CONNECTION_CLOSED)
 		return;
 	record_refused(connection, reason, detail);
-	gr_child_send(&connection->child, &message, -1);
+	/* A gateway in its handshake has no way yet to tell a viewer anything. */
+	if (connection->state == GR_CONNECTION_HANDSHAKE)
+		gr_child_finish(&connection->child, CLOSE_MS);
+	else
+		gr_child_send(&connection->child, &message, -1);
 	close_soon(connection, reason);
 }
 
@@ -215,6 +219,9 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 	/* The identity process told us before it answered the gateway; its message may stand in the other socket yet. */
 	if (connection->state == GR_CONNECTION_HANDSHAKE)
 		gr_child_drain(gr_service_child(connection->supervisor, GR_IPC_KIND_IDENTITY));
+	/* The session process tells why it let a viewer go before it ends the stream. */
+	if (connection->state == GR_CONNECTION_OPEN && connection->session)
+		gr_child_drain(&connection->session->child);
 	if (!gr_connection_permits(connection->state, message->type))
 		return GR_EPROTO;
 	switch (message->type) {
@@ -379,7 +386,7 @@ static void request_session(struct gr_connection *connection)
 	connection->state = GR_CONNECTION_WAITING;
 	gr_loop_timer_set(connection->deadline, (int64_t)supervisor->config.pool.start_seconds * 1000);
 	memcpy(event.detail, connection->certificate, sizeof(event.detail));
-	if (gr_audit_client_record(supervisor->audit, &event, GR_AUDIT_PERMIT, login_recorded, supervisor, connection->number) < 0) {
+	if (gr_recorder_record(supervisor->recorder, &event, GR_RECORDER_PERMIT, login_recorded, supervisor, connection->number) < 0) {
 		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "too many events wait for the record");
 		return;
 	}
@@ -417,8 +424,12 @@ void gr_connection_detached(struct gr_supervisor *supervisor, uint32_t number, u
 {
 	struct gr_connection *connection = gr_connection_find(supervisor, number);
 
-	if (connection && connection->state == GR_CONNECTION_OPEN)
+	if (!connection)
+		return;
+	if (connection->state == GR_CONNECTION_OPEN)
 		close_soon(connection, reason);
+	else if (connection->state == GR_CONNECTION_CLOSED && !connection->reason)
+		connection->reason = reason; /* its gateway was faster */
 }
 
 void gr_connections_session_over(struct gr_supervisor *supervisor, const struct gr_session *session, uint32_t reason)

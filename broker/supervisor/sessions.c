@@ -181,7 +181,7 @@ static void hand_agent(struct gr_session *session)
 
 static void start_if_possible(struct gr_session *session)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_START, .session = session->id, .number = session->epoch};
+	struct gr_ipc_message message = {.type = GR_IPC_START, .session = session->id};
 
 	if (session->state != GR_SESSION_STARTING && session->state != GR_SESSION_RESTARTING)
 		return;
@@ -190,8 +190,7 @@ static void start_if_possible(struct gr_session *session)
 	message.container = session->container->number;
 	memcpy(message.person, session->person, sizeof(message.person));
 	/* A container that the person has had already keeps the page that it shows. */
-	if (session->started)
-		snprintf(message.text, sizeof(message.text), "again");
+	message.number = session->started;
 	session->started = 1;
 	session->state = GR_SESSION_RUNNING;
 	gr_child_send(&session->child, &message, -1);
@@ -295,7 +294,7 @@ static int start_process(struct gr_session *session)
 		.kind = GR_IPC_KIND_SESSION,
 		.owner = &owner,
 		.context = session,
-		.number = session->container->number,
+		.number = session->container->number - 1,
 		.ready_ms = READY_MS,
 	};
 	struct gr_error err;
@@ -359,7 +358,7 @@ int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint
 	event = event_of(session, GR_AUDIT_SESSION_START);
 	snprintf(event.detail, sizeof(event.detail), "epoch=%" PRIu64, epoch);
 	/* The record first; while it is flushed the process starts, which has nothing of the container or the person yet. */
-	if (gr_audit_client_record(supervisor->audit, &event, GR_AUDIT_PERMIT, start_recorded, supervisor, session->id) < 0)
+	if (gr_recorder_record(supervisor->recorder, &event, GR_RECORDER_PERMIT, start_recorded, supervisor, session->id) < 0)
 		goto failed;
 	gr_container_reserve(container, session);
 	if (start_process(session) < 0) {
@@ -415,8 +414,8 @@ void gr_session_want(struct gr_session *session, struct gr_connection *connectio
 		gr_connection_refuse_number(session->supervisor, other, GR_REASON_TAKEN_OVER, "the same person came again");
 	event.connection = connection->number;
 	memcpy(event.peer, connection->peer, sizeof(event.peer));
-	if (gr_audit_client_record(
-		    session->supervisor->audit, &event, GR_AUDIT_PERMIT, attach_recorded, session->supervisor, connection->number) < 0) {
+	if (gr_recorder_record(
+		    session->supervisor->recorder, &event, GR_RECORDER_PERMIT, attach_recorded, session->supervisor, connection->number) < 0) {
 		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "too many events wait for the record");
 		return;
 	}
