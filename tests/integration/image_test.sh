@@ -42,6 +42,8 @@ want = {"DownloadRestrictions": 3, "ExtensionInstallBlocklist": ["*"], "SyncDisa
         "RemoteDebuggingAllowed": False, "DeveloperToolsAvailability": 2, "AllowFileSelectionDialogs": False}
 wrong = [k for k, v in want.items() if p.get(k) != v]
 wrong += [u for u in ("file://*", "view-source:*", "chrome://*") if u not in p["URLBlocklist"]]
+# Without these pages Chromium's own address list and tab search show "blocked".
+wrong += [u for u in ("chrome://top-chrome",) if u not in p["URLAllowlist"]]
 s = p["ProxySettings"]
 if (s["ProxyMode"], s["ProxyServer"], s["ProxyBypassList"]) != ("fixed_servers", "http://127.0.0.1:3128", "<-loopback>"):
     wrong.append("ProxySettings")
