@@ -1,0 +1,163 @@
+/*
+ * garasu-egress <config file>: carries the containers' requests to the internet. It holds no secret and no file.
+ *
+ * fd 3 is the control socket. The supervisor sends, after READY:
+ *   PEER                number = GR_AUDIT_SOURCE_EGRESS: the socket to the audit process; again when that was restarted
+ *   EGRESS_CONTAINER    a container's listening socket; EGRESS_ASSIGN, EGRESS_FORGET as in ipc.h
+ * When the control socket ends all connections are closed, what they carried is sent to the audit process, and after its
+ * acknowledgements (or a second) this process ends: the audit process must so be stopped after it. Signals
+ * that a terminal or an init system sends to the whole group do not stop it before.
+ */
+#include "broker/config/config.h"
+#include "broker/egress/container.h"
+#include "broker/ipc/ipc.h"
+#include "common/confine.h"
+#include "common/io.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LAST_WORDS_MS 1000
+#define LAST_LOOK_MS 10
+
+struct state {
+	struct gr_loop *loop;
+	struct gr_resolver *resolver;
+	struct gr_audit_client *audit;
+	struct gr_loop_watch *control;
+	struct gr_loop_timer *ending;
+	uint64_t end_by; /* ms; 0 = not ending */
+	int code;
+	struct gr_egress egress;
+	struct gr_config config;
+};
+
+static void look_for_end(void *context)
+{
+	struct state *state = context;
+	if (gr_audit_client_waiting(state->audit) == 0 || gr_io_now_ms() >= state->end_by)
+		gr_loop_stop(state->loop, state->code);
+	else
+		gr_loop_timer_set(state->ending, LAST_LOOK_MS);
+}
+
+static void begin_end(struct state *state, int code)
+{
+	gr_loop_remove(state->control);
+	state->control = NULL;
+	state->code = code;
+	state->end_by = gr_io_now_ms() + LAST_WORDS_MS;
+	gr_egress_finish(&state->egress);
+	look_for_end(state);
+}
+
+static int obey(struct state *state, const struct gr_ipc_message *message, int fd)
+{
+	switch (message->type) {
+	case GR_IPC_PEER:
+		if (message->number != GR_AUDIT_SOURCE_EGRESS) {
+			close(fd);
+			return GR_EPROTO;
+		}
+		gr_audit_client_attach(state->audit, fd);
+		return 0;
+	case GR_IPC_EGRESS_CONTAINER:
+		return gr_egress_add(&state->egress, message->container, fd);
+	case GR_IPC_EGRESS_ASSIGN:
+		return gr_egress_assign(&state->egress, message->container, message->session, message->person);
+	case GR_IPC_EGRESS_FORGET:
+		return gr_egress_forget(&state->egress, message->container);
+	default:
+		gr_io_close(&fd);
+		return GR_EPROTO;
+	}
+}
+
+static void control_ready(void *context, int fd, unsigned events)
+{
+	struct state *state = context;
+	(void)events;
+	for (;;) {
+		struct gr_ipc_message message;
+		int received = -1;
+		int status = gr_ipc_receive(fd, &message, &received);
+		if (status == GR_EAGAIN)
+			return;
+		if (status == GR_ECLOSED) {
+			begin_end(state, 0);
+			return;
+		}
+		if (status == 0)
+			status = obey(state, &message, received);
+		if (status != 0) {
+			gr_log_error("control socket: %s", gr_status_text(status));
+			begin_end(state, 1);
+			return;
+		}
+	}
+}
+
+static int start(struct state *state, const char *file, struct gr_error *err)
+{
+	char empty[PATH_MAX + 8];
+	gr_config_init(&state->config);
+	if (gr_config_load(&state->config, file, err) != 0)
+		return err->code;
+	gr_log_init("garasu-egress", state->config.broker.log_level);
+	state->loop = gr_loop_create();
+	if (!state->loop)
+		return gr_error_errno(err, "cannot make the event loop");
+	if (gr_resolver_create(&state->resolver, state->loop, err) != 0)
+		return err->code;
+	state->audit = gr_audit_client_create(state->loop);
+	state->ending = gr_loop_timer_add(state->loop, look_for_end, state);
+	if (!state->audit || !state->ending ||
+	    gr_egress_init(&state->egress, state->loop, state->resolver, state->audit, &state->config) != 0)
+		return gr_error_set(err, GR_ENOMEM, "no memory");
+	if (gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1) != 0)
+		return gr_error_errno(err, "no control socket");
+	state->control = gr_loop_add(state->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, state);
+	if (!state->control)
+		return gr_error_errno(err, "cannot watch the control socket");
+	struct gr_confine_settings settings = { .descriptors = GR_EGRESS_DESCRIPTORS, .file_size = UINT64_MAX };
+	if (geteuid() == 0) {
+		snprintf(empty, sizeof(empty), "%s/empty", state->config.broker.run_directory);
+		settings.uid = (uid_t)(state->config.broker.uid_base + GR_UID_EGRESS);
+		settings.root = empty;
+	}
+	if (gr_confine(&settings, err) != 0)
+		return err->code;
+	struct gr_ipc_message ready = { .type = GR_IPC_READY };
+	int status = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
+	return status == 0 ? 0 : gr_error_set(err, status, "cannot send READY: %s", gr_status_text(status));
+}
+
+int main(int argc, char **argv)
+{
+	static struct state state;
+	struct gr_error err = { .code = 0 };
+	gr_log_init("garasu-egress", GR_LOG_INFO);
+	if (argc != 2) {
+		gr_log_error("usage: garasu-egress <config file>, with a control socket as descriptor 3 (garasu-broker starts it)");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	int code = 1;
+	if (start(&state, argv[1], &err) != 0)
+		gr_log_error("%s", err.text);
+	else
+		code = gr_loop_run(state.loop) == 0 ? state.code : 1;
+	if (state.egress.accept_again)
+		gr_egress_finish(&state.egress);
+	gr_audit_client_destroy(state.audit);
+	gr_resolver_destroy(state.resolver);
+	if (state.loop)
+		gr_loop_destroy(state.loop);
+	return code;
+}
