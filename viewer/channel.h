@@ -1,0 +1,90 @@
+/*
+ * What the viewer's three processes say to each other.
+ *
+ *     broker ══ TLS ══ transport ── stream ── decoder ── packets + shared picture ── window
+ *                          └──────────────── packets, shared counters ──────────────────┘
+ *
+ * All are forked from one program before it has loaded a graphics, font or TLS library, so host byte order and
+ * the same structs on both ends. Packets are SOCK_SEQPACKET. The decoder is the process that may be taken over by what it
+ * decodes: the window checks every field of gr_viewer_event against the limits and the size that it knows.
+ */
+#ifndef GARASU_VIEWER_CHANNEL_H
+#define GARASU_VIEWER_CHANNEL_H
+
+#include "common/record.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The picture: a sealed memfd, written by the decoder, read-only in the window process. GR_SCREEN_MAX rows, always
+ * of this many pixels whatever the size (not a power of two: rows below each other then share no cache set), then
+ * the cursor. Only what is used takes memory.
+ */
+#define GR_PICTURE_STRIDE (GR_SCREEN_MAX + 16u)
+#define GR_PICTURE_PIXELS ((size_t)GR_PICTURE_STRIDE * GR_SCREEN_MAX)
+#define GR_PICTURE_BYTES ((GR_PICTURE_PIXELS + (size_t)GR_CURSOR_MAX * GR_CURSOR_MAX) * 4)
+
+/* Decoder to window. */
+enum gr_viewer_event_type {
+	GR_EVENT_SIZE = 1, /* width, height: of the picture from now on */
+	GR_EVENT_SIZE_REFUSED, /* width, height: what stays */
+	GR_EVENT_UPDATE, /* count, rects, value: gr_rfb_update_flags */
+	GR_EVENT_CURSOR, /* width, height, hot_x, hot_y; the image is in the shared memory */
+	GR_EVENT_NOTICE, /* value: reason of PROTOCOL.md §6 */
+	GR_EVENT_CARET, /* value: known; rects[0] */
+	GR_EVENT_TEXT_RESULT, /* sequence, value */
+	GR_EVENT_END, /* value: the gr_status as a positive number; text: what was wrong. The decoder's last */
+};
+
+struct gr_viewer_event {
+	uint32_t type, value, sequence;
+	uint16_t width, height, hot_x, hot_y;
+	uint32_t count;
+	struct gr_rect rects[GR_FRAME_RECTS_MAX];
+	char text[128];
+};
+
+/* Window to decoder. A packet ends behind `text[length]`. */
+enum gr_viewer_input_type {
+	GR_INPUT_KEY = 1, /* keysym, keycode, down */
+	GR_INPUT_POINTER, /* x, y, buttons */
+	GR_INPUT_SIZE, /* x, y: the size wanted */
+	GR_INPUT_TEXT, /* sequence, length, text */
+};
+
+struct gr_viewer_input {
+	uint32_t type;
+	uint32_t keysym, keycode, down;
+	uint16_t x, y;
+	uint32_t buttons, sequence, length;
+	uint8_t text[GR_TEXT_MAX];
+};
+
+#define GR_INPUT_BYTES(length) (offsetof(struct gr_viewer_input, text) + (length))
+
+/* Transport to window. */
+enum gr_viewer_status_type {
+	GR_STATUS_PERSON = 1, /* text: the id in the person's certificate */
+	GR_STATUS_CONNECTING, /* the name is resolved, connect(2) follows */
+	GR_STATUS_TLS, /* the handshake is over on our side, which says nothing yet about the broker's verdict */
+	GR_STATUS_WAIT, /* a container is being started */
+	GR_STATUS_READY,
+	GR_STATUS_END, /* failure, reason, text: why. The transport's last */
+};
+
+struct gr_viewer_status {
+	uint32_t type;
+	uint32_t failure; /* gr_failure of messages.h */
+	uint32_t reason; /* reason of PROTOCOL.md §6, with GR_FAIL_REASON */
+	uint64_t at_us; /* of CLOCK_MONOTONIC */
+	char text[256]; /* UTF-8 or empty */
+};
+
+/* Counters in shared memory, written by the transport: bytes on the wire, TLS included. */
+struct gr_viewer_counters {
+	_Atomic uint64_t received, sent;
+};
+
+#endif

@@ -1,0 +1,256 @@
+#include "viewer/decoder.h"
+#include "viewer/channel.h"
+#include "viewer/rfb.h"
+#include "viewer/sandbox.h"
+#include "common/confine.h"
+#include "common/io.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	OUT_BYTES = 65536, /* messages that the transport has not taken yet */
+	OUT_ROOM = 2048, /* with less room than this, the window's input waits in its socket */
+	NOBODY = 65534,
+	HANDSHAKE_MS = 15000, /* from the server's first byte to ServerInit */
+	MESSAGE_MS = 60000, /* silence inside a message: the connection is dead */
+	WINDOW_MS = 60000, /* the window takes nothing more: it hangs */
+	MEMORY_BYTES = 1 << 30, /* of address space: the picture, the reader, zlib, one JPEG */
+};
+
+struct decoder {
+	const struct gr_decoder_settings *settings;
+	struct gr_rfb *rfb;
+	struct gr_reader reader;
+	int deadline_ms; /* for the next byte; -1 between messages, where silence is normal */
+	uint8_t out[OUT_BYTES];
+	size_t out_begin, out_end;
+};
+
+/* To the transport. */
+
+static int flush_out(struct decoder *decoder)
+{
+	while (decoder->out_begin < decoder->out_end) {
+		ssize_t n = send(decoder->settings->stream, decoder->out + decoder->out_begin, decoder->out_end - decoder->out_begin,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : GR_ECLOSED;
+		decoder->out_begin += (size_t)n;
+	}
+	decoder->out_begin = decoder->out_end = 0;
+	return 0;
+}
+
+static int send_bytes(void *context, const void *bytes, size_t n)
+{
+	struct decoder *decoder = context;
+	if (decoder->out_begin && decoder->out_end + n > OUT_BYTES) {
+		memmove(decoder->out, decoder->out + decoder->out_begin, decoder->out_end - decoder->out_begin);
+		decoder->out_end -= decoder->out_begin;
+		decoder->out_begin = 0;
+	}
+	if (decoder->out_end + n > OUT_BYTES)
+		return GR_EFULL; /* the server has read nothing for thousands of messages */
+	memcpy(decoder->out + decoder->out_end, bytes, n);
+	decoder->out_end += n;
+	return flush_out(decoder);
+}
+
+/* To the window. Waiting here is the back-pressure that makes the server send fewer frames to a slow screen. */
+static int send_event(struct decoder *decoder, const struct gr_viewer_event *event)
+{
+	for (;;) {
+		int status = gr_io_send(decoder->settings->window, event, sizeof(*event), -1);
+		if (status != GR_EAGAIN)
+			return status;
+		struct pollfd wait = { .fd = decoder->settings->window, .events = POLLOUT };
+		int n = poll(&wait, 1, WINDOW_MS);
+		if (n == 0)
+			return GR_ETIMEOUT;
+		if (n < 0 && errno != EINTR)
+			return GR_EIO;
+	}
+}
+
+static int on_size(void *context, uint16_t width, uint16_t height)
+{
+	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_SIZE, .width = width, .height = height });
+}
+
+static int on_size_refused(void *context, uint16_t width, uint16_t height)
+{
+	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_SIZE_REFUSED, .width = width, .height = height });
+}
+
+static int on_update(void *context, const struct gr_rect *rects, size_t count, unsigned flags)
+{
+	struct gr_viewer_event event = { .type = GR_EVENT_UPDATE, .value = flags, .count = (uint32_t)count };
+	memcpy(event.rects, rects, count * sizeof(*rects));
+	return send_event(context, &event);
+}
+
+static int on_cursor(void *context, uint16_t width, uint16_t height, uint16_t hot_x, uint16_t hot_y)
+{
+	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_CURSOR, .width = width, .height = height,
+							      .hot_x = hot_x, .hot_y = hot_y });
+}
+
+static int on_notice(void *context, unsigned reason)
+{
+	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_NOTICE, .value = reason });
+}
+
+static int on_caret(void *context, int known, struct gr_rect rect)
+{
+	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_CARET, .value = known ? 1 : 0, .rects = { rect } });
+}
+
+static int on_text_result(void *context, uint32_t sequence, unsigned result)
+{
+	return send_event(context,
+			  &(struct gr_viewer_event){ .type = GR_EVENT_TEXT_RESULT, .sequence = sequence, .value = result });
+}
+
+/* From the window. */
+
+static int take_input(struct decoder *decoder)
+{
+	while (OUT_BYTES - (decoder->out_end - decoder->out_begin) >= OUT_ROOM) {
+		struct gr_viewer_input input;
+		size_t size;
+		int status = gr_io_receive(decoder->settings->window, &input, sizeof(input), &size, NULL);
+		if (status == GR_EAGAIN)
+			return 0;
+		if (status)
+			return status;
+		if (size < GR_INPUT_BYTES(0) || input.length > GR_TEXT_MAX || size != GR_INPUT_BYTES(input.length))
+			return GR_EPROTO;
+		switch (input.type) {
+		case GR_INPUT_KEY:
+			status = gr_rfb_key(decoder->rfb, input.keysym, input.keycode, input.down != 0);
+			break;
+		case GR_INPUT_POINTER:
+			status = gr_rfb_pointer(decoder->rfb, input.x, input.y, (uint8_t)input.buttons);
+			break;
+		case GR_INPUT_SIZE:
+			status = gr_rfb_want_size(decoder->rfb, input.x, input.y);
+			if (status == GR_EINVAL)
+				status = 0; /* the window may be smaller than any screen */
+			break;
+		case GR_INPUT_TEXT:
+			status = gr_rfb_text(decoder->rfb, input.sequence, input.text, input.length);
+			break;
+		default:
+			return GR_EPROTO;
+		}
+		if (status)
+			return status;
+	}
+	return 0;
+}
+
+/* Waits for the server's next bytes, passing on input and output meanwhile. */
+static int refill(void *context, uint8_t *into, size_t room, size_t *got)
+{
+	struct decoder *decoder = context;
+	for (;;) {
+		/* First of all: while the server sends without a pause there would be no other moment for a key. */
+		int status = take_input(decoder);
+		if (status)
+			return status;
+		ssize_t n = recv(decoder->settings->stream, into, room, MSG_DONTWAIT);
+		if (n > 0) {
+			*got = (size_t)n;
+			return 0;
+		}
+		if (n == 0)
+			return GR_ECLOSED;
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return GR_ECLOSED;
+
+		size_t waiting = decoder->out_end - decoder->out_begin;
+		struct pollfd fds[2] = {
+			{ .fd = decoder->settings->stream, .events = (short)(waiting ? POLLIN | POLLOUT : POLLIN) },
+			{ .fd = decoder->settings->window, .events = (short)(OUT_BYTES - waiting >= OUT_ROOM ? POLLIN : 0) },
+		};
+		int ready = poll(fds, 2, decoder->deadline_ms);
+		if (ready == 0)
+			return GR_ETIMEOUT;
+		if (ready < 0 && errno != EINTR)
+			return GR_EIO;
+		if (ready < 0)
+			continue;
+		if (fds[0].revents & POLLOUT && (status = flush_out(decoder)))
+			return status;
+	}
+}
+
+static int confine(struct gr_error *err)
+{
+	/* The picture's memory is mapped already; no file of any size may be written, no more descriptors made. */
+	struct gr_confine_settings settings = { .uid = geteuid() == 0 ? NOBODY : 0, .descriptors = 16, .file_size = 0 };
+	int status = gr_confine(&settings, err);
+	if (status)
+		return status;
+#ifndef __SANITIZE_ADDRESS__ /* its shadow memory takes terabytes of addresses */
+	struct rlimit memory = { MEMORY_BYTES, MEMORY_BYTES };
+	if (setrlimit(RLIMIT_AS, &memory) < 0)
+		return gr_error_errno(err, "setrlimit AS");
+#endif
+	struct rlimit none = { 0, 0 };
+	if (setrlimit(RLIMIT_NPROC, &none) < 0)
+		return gr_error_errno(err, "setrlimit NPROC");
+	return gr_sandbox_decoder(err);
+}
+
+static int decode(struct decoder *decoder, struct gr_error *err)
+{
+	/* Before the server's first byte there may be a long WAIT: that time is the transport's business. */
+	decoder->deadline_ms = -1;
+	int status = gr_reader_wait(&decoder->reader);
+	if (status)
+		return gr_error_set(err, status, "%s", gr_status_text(status));
+	decoder->deadline_ms = HANDSHAKE_MS;
+	status = gr_rfb_handshake(decoder->rfb, err);
+	while (!status) {
+		/* Between messages silence is normal, inside one it is not. */
+		decoder->deadline_ms = -1;
+		if ((status = gr_reader_wait(&decoder->reader)))
+			return gr_error_set(err, status, "%s", gr_status_text(status));
+		decoder->deadline_ms = MESSAGE_MS;
+		status = gr_rfb_read(decoder->rfb, err);
+	}
+	return status;
+}
+
+int gr_decoder_run(const struct gr_decoder_settings *settings)
+{
+	static struct decoder decoder;
+	struct gr_error err = { 0 };
+	decoder.settings = settings;
+	struct gr_rfb_memory memory = { .pixels = settings->picture, .stride = GR_PICTURE_STRIDE, .max_width = GR_SCREEN_MAX,
+					.max_height = GR_SCREEN_MAX, .cursor = settings->picture + GR_PICTURE_PIXELS };
+	struct gr_rfb_events events = { on_size, on_size_refused, on_update, on_cursor, on_notice, on_caret, on_text_result };
+	struct gr_rfb_settings rfb_settings = { .quality = settings->quality, .width = settings->width, .height = settings->height,
+						.send = send_bytes };
+	int status = gr_reader_init(&decoder.reader, refill, &decoder);
+	if (!status && !(decoder.rfb = gr_rfb_create(&decoder.reader, &memory, &events, &rfb_settings, &decoder)))
+		status = GR_ENOMEM;
+	if (!status)
+		status = confine(&err);
+	int confined = !status;
+	if (!status)
+		status = decode(&decoder, &err);
+	struct gr_viewer_event end = { .type = GR_EVENT_END, .value = (uint32_t)-status };
+	snprintf(end.text, sizeof(end.text), "%.120s", err.text);
+	send_event(&decoder, &end);
+	return confined ? 0 : 1;
+}

@@ -1,0 +1,18 @@
+/* The decoder process: everything that the server's bytes are interpreted by. */
+#ifndef GARASU_VIEWER_DECODER_H
+#define GARASU_VIEWER_DECODER_H
+
+#include <stdint.h>
+
+struct gr_decoder_settings {
+	int stream; /* to the transport, SOCK_STREAM, non-blocking */
+	int window; /* to the window, SOCK_SEQPACKET, non-blocking */
+	uint32_t *picture; /* GR_PICTURE_BYTES, shared, writable */
+	int quality; /* 0, or 1..10 */
+	uint16_t width, height; /* the size wanted, 0 = the server's */
+};
+
+/* Confines itself, decodes until the end, and returns the process's exit status: 0, or 1 when it could not be confined. */
+int gr_decoder_run(const struct gr_decoder_settings *settings);
+
+#endif

@@ -1,0 +1,274 @@
+/*
+ * garasu-viewer. Forks the decoder and the transport before any graphics, font or TLS library is loaded with
+ * anything that the person owns; this process then is the window (or, headless, just the script).
+ */
+#include "viewer/decoder.h"
+#include "viewer/options.h"
+#include "viewer/picture.h"
+#include "viewer/script.h"
+#include "viewer/transport.h"
+#include "viewer/window.h"
+#include "common/io.h"
+#include "common/log.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	CONNECT_MS = 15000, /* for connecting and for every answer, unless --timeout says otherwise */
+	WAIT_MS = 30000, /* for a script's waits, likewise */
+	WINDOW_WIDTH = 1280, WINDOW_HEIGHT = 800,
+};
+
+struct program {
+	struct gr_viewer_options options;
+	struct gr_viewer viewer;
+	struct gr_window *window;
+	struct gr_script *script;
+	int signals;
+	uint32_t *picture; /* writable: unmapped in this process after the forks */
+};
+
+/* Sealed, so that neither side can make the other's reads fail by shrinking it. */
+static int make_picture(struct program *program)
+{
+	int fd = memfd_create("garasu-picture", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, (off_t)GR_PICTURE_BYTES) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		goto fail;
+	void *writable = mmap(NULL, GR_PICTURE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *readable = mmap(NULL, GR_PICTURE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	if (writable == MAP_FAILED || readable == MAP_FAILED)
+		goto fail;
+	close(fd);
+	program->picture = writable;
+	program->viewer.picture = readable;
+	return 0;
+fail:
+	perror("garasu-viewer: memory for the picture");
+	gr_io_close(&fd);
+	return -1;
+}
+
+/* What every child does first: it ends with this process, and holds only its own descriptors. */
+static void become_child(pid_t parent, int keep_a, int keep_b, int keep_stderr)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; fd < (keep_stderr ? 2 : 3); fd++)
+		dup2(null, fd);
+	int low = keep_a < keep_b ? keep_a : keep_b, high = keep_a < keep_b ? keep_b : keep_a;
+	if (low > 3)
+		close_range(3, (unsigned)low - 1, 0);
+	if (high > low + 1)
+		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+	close_range((unsigned)high + 1, ~0U, 0);
+}
+
+#ifdef __SANITIZE_ADDRESS__
+#define KEEP_STDERR 1 /* for its reports */
+#else
+#define KEEP_STDERR 0
+#endif
+
+static int start_processes(struct program *program)
+{
+	const struct gr_viewer_options *options = &program->options;
+	struct gr_viewer *viewer = &program->viewer;
+	int stream[2], decoder[2], transport[2];
+	pid_t parent = getpid();
+	void *counters = mmap(NULL, sizeof(struct gr_viewer_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counters == MAP_FAILED || gr_io_pair(SOCK_STREAM, stream) || gr_io_pair(SOCK_SEQPACKET, decoder) ||
+	    gr_io_pair(SOCK_SEQPACKET, transport)) {
+		perror("garasu-viewer: sockets");
+		return -1;
+	}
+	viewer->counters = counters;
+
+	viewer->decoder_pid = fork();
+	if (viewer->decoder_pid == 0) {
+		become_child(parent, stream[0], decoder[0], KEEP_STDERR);
+		struct gr_decoder_settings settings = { .stream = stream[0], .window = decoder[0], .picture = program->picture,
+							.quality = options->quality, .width = options->width, .height = options->height };
+		if (!options->headless && !settings.width) {
+			settings.width = WINDOW_WIDTH; /* corrected as soon as the window is open */
+			settings.height = WINDOW_HEIGHT;
+		}
+		prctl(PR_SET_NAME, "garasu-decoder");
+		munmap((void *)(uintptr_t)viewer->picture, GR_PICTURE_BYTES);
+		munmap(counters, sizeof(struct gr_viewer_counters));
+		_exit(gr_decoder_run(&settings));
+	}
+	viewer->transport_pid = viewer->decoder_pid < 0 ? -1 : fork();
+	if (viewer->transport_pid == 0) {
+		become_child(parent, stream[1], transport[0], KEEP_STDERR);
+		struct gr_transport_settings settings = {
+			.host = options->host, .port = options->port,
+			.tls = { .certificate = options->certificate, .key = options->key, .ca = options->ca, .server_name = options->server_name },
+			.timeout_ms = options->timeout_ms ? options->timeout_ms : CONNECT_MS,
+			.stream = stream[1], .window = transport[0], .counters = counters,
+		};
+		prctl(PR_SET_NAME, "garasu-transp.");
+		munmap((void *)(uintptr_t)viewer->picture, GR_PICTURE_BYTES);
+		munmap(program->picture, GR_PICTURE_BYTES);
+		_exit(gr_transport_run(&settings));
+	}
+	close(stream[0]);
+	close(stream[1]);
+	close(decoder[0]);
+	close(transport[0]);
+	munmap(program->picture, GR_PICTURE_BYTES);
+	program->picture = NULL;
+	viewer->decoder = decoder[1];
+	viewer->transport = transport[1];
+	if (viewer->decoder_pid < 0 || viewer->transport_pid < 0) {
+		perror("garasu-viewer: fork");
+		gr_viewer_finish(viewer);
+		return -1;
+	}
+	return 0;
+}
+
+static int screenshot_headless(void *context, const char *file, struct gr_error *err)
+{
+	return gr_window_screenshot_headless(context, file, err);
+}
+
+/* --screenshot and --wait-idle are a script too. Returns 0 when there is none to make or it is made. */
+static int make_script(struct program *program)
+{
+	const struct gr_viewer_options *options = &program->options;
+	int deadline_ms = options->timeout_ms ? options->timeout_ms : WAIT_MS;
+	struct gr_script_host host = { .context = &program->viewer, .screenshot_window = screenshot_headless };
+	if (program->window)
+		host = (struct gr_script_host){ program->window, gr_window_screenshot, gr_window_resize };
+	if (options->script) {
+		program->script = gr_script_create(&program->viewer, &host, options->script, deadline_ms);
+		return program->script ? 0 : -1;
+	}
+	if (!options->headless && !options->screenshot && !options->screenshot_window)
+		return 0;
+	char lines[4096] = "wait-first-frame\n", idle[40] = "";
+	if (options->wait_idle_ms >= 0)
+		snprintf(idle, sizeof(idle), "wait-idle %d\n", options->wait_idle_ms);
+	int n = snprintf(lines, sizeof(lines), "wait-first-frame\n%s%s%s%s%s%s%s", idle, options->screenshot ? "screenshot " : "",
+			 options->screenshot ? options->screenshot : "", options->screenshot ? "\n" : "",
+			 options->screenshot_window ? "screenshot-window " : "", options->screenshot_window ? options->screenshot_window : "",
+			 options->screenshot_window ? "\n" : "");
+	if (n > 0 && n < (int)sizeof(lines))
+		program->script = gr_script_create_fixed(&program->viewer, &host, lines, deadline_ms);
+	return program->script ? 0 : -1;
+}
+
+/* The smaller of two waits, where -1 is for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
+static void run(struct program *program)
+{
+	struct gr_viewer *viewer = &program->viewer;
+	/* Somebody who looks at a message wants to read it; a script wants the exit code. */
+	int stay = program->window && !program->script;
+	for (;;) {
+		int wait_ms = gr_viewer_tick(viewer);
+		if (program->script && viewer->state != GR_VIEWER_ENDED)
+			wait_ms = sooner(wait_ms, gr_script_step(program->script));
+		if (program->window)
+			wait_ms = sooner(wait_ms, gr_window_step(program->window));
+		else
+			viewer->dirty = 0;
+		if (program->script && gr_script_done(program->script))
+			return;
+		if (program->window && gr_window_closed(program->window))
+			return;
+		if (viewer->state == GR_VIEWER_ENDED && !stay)
+			return;
+		gr_viewer_flush(viewer);
+
+		struct pollfd fds[5] = {
+			{ .fd = viewer->decoder, .events = (short)(gr_viewer_pending(viewer) ? POLLIN | POLLOUT : POLLIN) },
+			{ .fd = viewer->transport, .events = POLLIN },
+			{ .fd = program->script ? gr_script_fd(program->script) : -1, .events = POLLIN },
+			{ .fd = program->window ? gr_window_fd(program->window) : -1, .events = POLLIN },
+			{ .fd = program->signals, .events = POLLIN },
+		};
+		if (poll(fds, 5, wait_ms) > 0) {
+			if (fds[4].revents)
+				return;
+			if (fds[3].revents & (POLLHUP | POLLERR)) { /* the display is gone; Xlib would end the process its own way */
+				gr_viewer_end(viewer, GR_FAIL_DISPLAY, 0, "the display is gone");
+				return;
+			}
+			gr_viewer_read_transport(viewer);
+			gr_viewer_read_decoder(viewer);
+		}
+	}
+}
+
+static int conclude(struct program *program)
+{
+	struct gr_viewer *viewer = &program->viewer;
+	enum gr_failure failure = viewer->state == GR_VIEWER_ENDED ? viewer->failure : GR_FAIL_NONE;
+	if (failure == GR_FAIL_NONE && program->script)
+		failure = gr_script_failure(program->script);
+	struct gr_message message = gr_message_get(failure, viewer->reason);
+	if (failure != GR_FAIL_NONE) {
+		if (program->options.script)
+			printf("error connection %s\n", message.name), fflush(stdout);
+		fprintf(stderr, "garasu-viewer: %s%s%s [%s%s%s]\n", message.what, gr_messages_japanese() ? "" : " ", message.action, message.name,
+			*viewer->detail ? ": " : "", viewer->detail);
+	}
+	gr_viewer_finish(viewer);
+	if (program->options.report)
+		gr_viewer_report(viewer, message.exit_code);
+	return message.exit_code;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program program;
+	gr_messages_init();
+	gr_log_init("garasu-viewer", GR_LOG_INFO);
+	int parsed = gr_viewer_options_parse(&program.options, argc, argv);
+	if (parsed)
+		return parsed < 0 ? 1 : 0;
+	program.viewer.decoder = program.viewer.transport = -1;
+	program.viewer.host = program.options.host;
+
+	/* Blocked in the children too: Ctrl-C in a terminal must not kill them before this process has said goodbye. */
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	program.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (program.signals < 0 || make_picture(&program) || start_processes(&program))
+		return 1;
+
+	struct gr_error err = { 0 };
+	if (!program.options.headless && !(program.window = gr_window_create(&program.viewer, &program.options, &err)))
+		gr_viewer_end(&program.viewer, GR_FAIL_DISPLAY, 0, err.text);
+	else if (make_script(&program))
+		gr_viewer_end(&program.viewer, GR_FAIL_INTERNAL, 0, "the script cannot be begun");
+	else
+		run(&program);
+	int exit_code = conclude(&program);
+	gr_script_destroy(program.script);
+	gr_window_destroy(program.window);
+	return exit_code;
+}

@@ -1,0 +1,197 @@
+#include "viewer/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int japanese;
+
+void gr_messages_init(void)
+{
+	const char *names[] = { "LC_ALL", "LC_MESSAGES", "LANG" };
+	for (int i = 0; i < 3; i++) {
+		const char *value = getenv(names[i]);
+		if (value && *value) {
+			japanese = !strncmp(value, "ja", 2);
+			return;
+		}
+	}
+}
+
+int gr_messages_japanese(void)
+{
+	return japanese;
+}
+
+const char *gr_text(const char *in_japanese, const char *in_english)
+{
+	return japanese ? in_japanese : in_english;
+}
+
+struct entry {
+	int exit_code;
+	const char *name;
+	const char *what[2], *action[2]; /* English, Japanese */
+};
+
+#define ASK_ADMIN_EN "Ask the administrator of the system."
+#define ASK_ADMIN_JA "システム管理者に連絡してください。"
+
+static const struct entry failures[GR_FAIL_COUNT] = {
+	[GR_FAIL_NONE] = { 0, "closed", { "The session was closed.", "画面転送を終了しました。" }, { "", "" } },
+	[GR_FAIL_CERTIFICATE_FILE] = { 1, "certificate-file",
+		{ "Your certificate cannot be read.", "あなたの証明書ファイルを読めません。" },
+		{ "Check the file given with --certificate (PEM).", "--certificate で指定したファイル(PEM形式)を確認してください。" } },
+	[GR_FAIL_KEY_FILE] = { 1, "key-file",
+		{ "Your private key cannot be read, or does not belong to your certificate.",
+		  "秘密鍵ファイルを読めないか、証明書と対になっていません。" },
+		{ "Check the file given with --key (PEM, without a pass phrase).",
+		  "--key で指定したファイル(PEM形式、パスフレーズなし)を確認してください。" } },
+	[GR_FAIL_CA_FILE] = { 1, "ca-file",
+		{ "The trust anchor cannot be read.", "認証局の証明書ファイルを読めません。" },
+		{ "Check the file given with --ca (PEM).", "--ca で指定したファイル(PEM形式)を確認してください。" } },
+	[GR_FAIL_OUTPUT_FILE] = { 1, "output-file",
+		{ "The picture cannot be written.", "画像ファイルを書き込めません。" },
+		{ "Check the folder and the space on the disk.", "保存先のフォルダーと空き容量を確認してください。" } },
+	[GR_FAIL_DISPLAY] = { 1, "no-display",
+		{ "No window can be opened.", "ウィンドウを開けません。" },
+		{ "Check DISPLAY, or use --headless.", "環境変数 DISPLAY を確認するか、--headless を指定してください。" } },
+	[GR_FAIL_NAME] = { 2, "unknown-host",
+		{ "The broker's name is not known.", "接続先の名前が見つかりません。" },
+		{ "Check the spelling of the host, and the network.", "ホスト名の綴りとネットワークの接続を確認してください。" } },
+	[GR_FAIL_REFUSED] = { 2, "connection-refused",
+		{ "The broker does not answer on this port.", "接続先のポートで応答がありません(接続拒否)。" },
+		{ "Check host and port. The broker may not be running: ask the administrator.",
+		  "ホスト名とポート番号を確認してください。正しい場合はサーバーが停止しています。管理者に連絡してください。" } },
+	[GR_FAIL_UNREACHABLE] = { 2, "unreachable",
+		{ "The broker cannot be reached.", "接続先に到達できません。" },
+		{ "Check the network connection.", "ネットワークの接続を確認してください。" } },
+	[GR_FAIL_TIMEOUT] = { 2, "timeout",
+		{ "The broker did not answer in time.", "接続先が時間内に応答しませんでした。" },
+		{ "Try again in a moment; if it stays so, ask the administrator.",
+		  "しばらくしてからもう一度お試しください。続く場合は管理者に連絡してください。" } },
+	[GR_FAIL_NOT_BROKER] = { 3, "not-a-broker",
+		{ "What answers there is no Garasu broker.", "接続先は画面転送サーバー(Garasu)ではありません。" },
+		{ "Check host and port; the usual port is 5910.", "ホスト名とポート番号(通常は 5910)を確認してください。" } },
+	[GR_FAIL_RFB_PORT] = { 3, "rfb-port",
+		{ "This port speaks RFB without TLS: it is meant for other viewers.",
+		  "このポートはTLSなしのRFB(ほかのビューアー用)です。" },
+		{ "Use the broker's port for garasu-viewer, usually 5910.", "garasu-viewer 用のポート(通常は 5910)を指定してください。" } },
+	[GR_FAIL_HTTP_PORT] = { 3, "http-port",
+		{ "A web server answers on this port.", "このポートで応答しているのはWebサーバーです。" },
+		{ "Check host and port; the usual port is 5910.", "ホスト名とポート番号(通常は 5910)を確認してください。" } },
+	[GR_FAIL_SERVER_UNTRUSTED] = { 3, "server-untrusted",
+		{ "The broker's certificate is not trusted. Nothing was sent.",
+		  "接続先の証明書を信頼できません。何も送信していません。" },
+		{ "Do not go on. Check --ca, and tell the administrator.",
+		  "接続を続けないでください。--ca の指定を確認し、管理者に連絡してください。" } },
+	[GR_FAIL_SERVER_EXPIRED] = { 3, "server-expired",
+		{ "The broker's certificate is not valid today.", "接続先の証明書は有効期間外です。" },
+		{ "Check the date of this computer, and tell the administrator.",
+		  "この端末の日付を確認し、管理者に連絡してください。" } },
+	[GR_FAIL_SERVER_NAME] = { 3, "server-name",
+		{ "The broker's certificate is for another name.", "接続先の証明書に書かれた名前が、指定した名前と異なります。" },
+		{ "Check the host, or give the right name with --server-name.",
+		  "ホスト名を確認するか、正しい名前を --server-name で指定してください。" } },
+	[GR_FAIL_SERVER_PURPOSE] = { 3, "server-purpose",
+		{ "The certificate of what answers is not one for servers.", "接続先の証明書はサーバー用ではありません。" },
+		{ "Do not go on. Tell the administrator.", "接続を続けないでください。管理者に連絡してください。" } },
+	[GR_FAIL_PERSON_MISSING] = { 4, "certificate-required",
+		{ "The broker wants a certificate, and none was given.", "接続先は利用者の証明書を求めていますが、指定されていません。" },
+		{ "Give yours with --certificate and --key.", "--certificate と --key で証明書を指定してください。" } },
+	[GR_FAIL_PERSON_EXPIRED] = { 4, "certificate-expired",
+		{ "Your certificate has expired.", "あなたの証明書は有効期限が切れています。" },
+		{ "Ask the administrator for a new one.", "管理者に新しい証明書の発行を依頼してください。" } },
+	[GR_FAIL_PERSON_UNTRUSTED] = { 4, "certificate-unknown-ca",
+		{ "The broker does not know the authority that issued your certificate.",
+		  "あなたの証明書の発行元は、接続先に登録されていません。" },
+		{ "Check --certificate, or ask the administrator.", "--certificate の指定を確認するか、管理者に連絡してください。" } },
+	[GR_FAIL_PERSON_REVOKED] = { 4, "certificate-revoked",
+		{ "Your certificate has been revoked.", "あなたの証明書は失効しています。" },
+		{ "Ask the administrator for a new one.", "管理者に新しい証明書の発行を依頼してください。" } },
+	[GR_FAIL_PERSON_BAD] = { 4, "certificate-refused",
+		{ "The broker does not accept your certificate.", "あなたの証明書は接続先で受け付けられません。" },
+		{ "Check --certificate: it must be a person's. Otherwise ask the administrator.",
+		  "--certificate が利用者の証明書か確認してください。正しい場合は管理者に連絡してください。" } },
+	[GR_FAIL_PROTOCOL] = { 8, "protocol-error",
+		{ "The broker sent what the protocol does not permit; the connection was ended.",
+		  "接続先から規定外のデータを受信したため、接続を切りました。" },
+		{ ASK_ADMIN_EN, ASK_ADMIN_JA } },
+	[GR_FAIL_DECODER] = { 8, "decoder-died",
+		{ "The picture decoder ended unexpectedly; the connection was ended.",
+		  "画像の復号プロセスが異常終了したため、接続を切りました。" },
+		{ "Tell the administrator: this can be a sign of an attack.", "攻撃の兆候の可能性があります。管理者に連絡してください。" } },
+	[GR_FAIL_LOST] = { 9, "connection-lost",
+		{ "The connection was lost.", "接続が切れました。" },
+		{ "Connect again: your pages are kept for a while.", "もう一度接続してください。開いていたページはしばらく保持されます。" } },
+	[GR_FAIL_NO_PICTURE] = { 9, "no-picture",
+		{ "No picture arrived in time.", "時間内に画面が届きませんでした。" },
+		{ "Try again in a moment.", "しばらくしてからもう一度お試しください。" } },
+	[GR_FAIL_INTERNAL] = { 8, "internal",
+		{ "The viewer has failed.", "ビューアーの内部エラーです。" }, { ASK_ADMIN_EN, ASK_ADMIN_JA } },
+};
+
+#define AGAIN_EN "Try again in a few minutes; if it stays so, ask the administrator."
+#define AGAIN_JA "数分後にもう一度お試しください。続く場合は管理者に連絡してください。"
+
+/* PROTOCOL.md §6. */
+static const struct entry reasons[] = {
+	[1] = { 4, "unknown-person",
+		{ "You are not registered for this system.", "このシステムの利用者として登録されていません。" },
+		{ "Ask the administrator to register you.", "管理者に利用者登録を依頼してください。" } },
+	[2] = { 4, "revoked", { "Your permission was withdrawn.", "利用権限が取り消されています。" }, { ASK_ADMIN_EN, ASK_ADMIN_JA } },
+	[3] = { 5, "no-capacity",
+		{ "All places are taken at the moment.", "ただいま満員です。" }, { AGAIN_EN, AGAIN_JA } },
+	[4] = { 5, "audit-unavailable",
+		{ "The broker cannot keep its records, so it opens no session.",
+		  "利用記録を保存できないため、接続を受け付けていません。" },
+		{ ASK_ADMIN_EN, ASK_ADMIN_JA } },
+	[5] = { 6, "container-failed",
+		{ "The browser could not be started, or has ended.", "ブラウザーを起動できないか、異常終了しました。" },
+		{ AGAIN_EN, AGAIN_JA } },
+	[6] = { 7, "taken-over",
+		{ "Your session is now shown by another viewer.", "別のビューアーがあなたの画面に接続しました。" },
+		{ "If that was not you, tell the administrator at once.", "心当たりがない場合は、すぐに管理者に連絡してください。" } },
+	[7] = { 7, "ended-by-admin",
+		{ "An administrator ended the session.", "管理者が画面転送を終了しました。" }, { ASK_ADMIN_EN, ASK_ADMIN_JA } },
+	[8] = { 7, "shutting-down",
+		{ "The broker is shutting down.", "サーバーを停止しています。" }, { AGAIN_EN, AGAIN_JA } },
+	[9] = { 7, "time-over",
+		{ "The time for this session is over.", "利用時間が終了しました。" },
+		{ "Connect again if you need to go on.", "続ける場合は、もう一度接続してください。" } },
+	[10] = { 8, "protocol",
+		{ "The broker ended the connection because of a protocol error.", "通信規約の誤りにより、サーバーが接続を切りました。" },
+		{ "Check that the viewer has the broker's version; tell the administrator.",
+		  "ビューアーの版を確認し、管理者に連絡してください。" } },
+	[11] = { 6, "internal",
+		{ "The broker has an internal error.", "サーバーの内部エラーです。" }, { AGAIN_EN, AGAIN_JA } },
+	[12] = { 4, "bad-certificate",
+		{ "The broker does not accept your certificate.", "あなたの証明書は接続先で受け付けられません。" },
+		{ "Ask the administrator for a new one.", "管理者に新しい証明書の発行を依頼してください。" } },
+	[14] = { 6, "out-of-memory",
+		{ "The page needed more memory than permitted, and the browser ended.",
+		  "ページのメモリー使用量が上限を超えたため、ブラウザーが終了しました。" },
+		{ "Connect again, and open fewer pages at once.", "もう一度接続し、同時に開くページを減らしてください。" } },
+};
+
+static const struct entry *reason_entry(unsigned reason)
+{
+	if (reason < sizeof(reasons) / sizeof(*reasons) && reasons[reason].name)
+		return &reasons[reason];
+	return &failures[GR_FAIL_INTERNAL];
+}
+
+struct gr_message gr_message_get(enum gr_failure failure, unsigned reason)
+{
+	const struct entry *entry = &failures[GR_FAIL_INTERNAL];
+	if (failure == GR_FAIL_REASON)
+		entry = reason_entry(reason);
+	else if ((unsigned)failure < GR_FAIL_COUNT && failures[failure].name)
+		entry = &failures[failure];
+	return (struct gr_message){ entry->exit_code, entry->name, entry->what[japanese], entry->action[japanese] };
+}
+
+const char *gr_message_reason_name(unsigned reason)
+{
+	const struct entry *entry = reason_entry(reason);
+	return entry == &failures[GR_FAIL_INTERNAL] ? "unknown" : entry->name;
+}

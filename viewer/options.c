@@ -1,0 +1,211 @@
+#include "viewer/options.h"
+#include "viewer/messages.h"
+#include "common/limits.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_PORT "5910"
+
+enum option_code {
+	OPTION_CERTIFICATE = 256, OPTION_KEY, OPTION_CA, OPTION_SERVER_NAME, OPTION_SIZE, OPTION_FULL_SCREEN, OPTION_QUALITY,
+	OPTION_HEADLESS, OPTION_SCREENSHOT, OPTION_SCREENSHOT_WINDOW, OPTION_WAIT_IDLE, OPTION_TIMEOUT, OPTION_SCRIPT, OPTION_REPORT,
+	OPTION_HELP, OPTION_VERSION,
+};
+
+static const struct option long_options[] = {
+	{ "certificate", required_argument, NULL, OPTION_CERTIFICATE },
+	{ "key", required_argument, NULL, OPTION_KEY },
+	{ "ca", required_argument, NULL, OPTION_CA },
+	{ "server-name", required_argument, NULL, OPTION_SERVER_NAME },
+	{ "size", required_argument, NULL, OPTION_SIZE },
+	{ "full-screen", no_argument, NULL, OPTION_FULL_SCREEN },
+	{ "quality", required_argument, NULL, OPTION_QUALITY },
+	{ "headless", no_argument, NULL, OPTION_HEADLESS },
+	{ "screenshot", required_argument, NULL, OPTION_SCREENSHOT },
+	{ "screenshot-window", required_argument, NULL, OPTION_SCREENSHOT_WINDOW },
+	{ "wait-idle", required_argument, NULL, OPTION_WAIT_IDLE },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "script", required_argument, NULL, OPTION_SCRIPT },
+	{ "report", no_argument, NULL, OPTION_REPORT },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"usage: garasu-viewer [options] --ca FILE --certificate FILE --key FILE HOST[:PORT]\n"
+		"Shows a browser that runs elsewhere; only its picture comes here. The port is " DEFAULT_PORT " unless given.\n\n"
+		"  --certificate FILE  your certificate (PEM)\n"
+		"  --key FILE          its private key (PEM)\n"
+		"  --ca FILE           the authority that the broker's certificate must be of (PEM)\n"
+		"  --server-name NAME  the name in the broker's certificate, when it is not HOST\n"
+		"  --size WxH          size of the picture\n"
+		"  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
+		"  --quality 1..10     permit lossy pictures of this quality; without it all is lossless\n"
+		"  --headless          no window\n"
+		"  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
+		"  --screenshot-window FILE   the same with the viewer's title and border\n"
+		"  --wait-idle MS      before that, wait until the picture has not changed for MS\n"
+		"  --timeout SECONDS   for connecting, and for every wait\n"
+		"  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
+		"  --report            print one line of figures at the end\n");
+}
+
+static int complain(const char *japanese, const char *english, const char *what)
+{
+	fprintf(stderr, "garasu-viewer: %s: %s\n", gr_text(japanese, english), what);
+	return -1;
+}
+
+static int parse_number(const char *text, long least, long most, long *value)
+{
+	char *end;
+	errno = 0;
+	long number = strtol(text, &end, 10);
+	if (errno || end == text || *end || number < least || number > most)
+		return -1;
+	*value = number;
+	return 0;
+}
+
+int gr_viewer_parse_size(const char *text, uint16_t *width, uint16_t *height)
+{
+	unsigned w, h;
+	char rest;
+	if (sscanf(text, "%5u%*[x ]%5u%c", &w, &h, &rest) != 2)
+		return -1;
+	if (w < GR_SCREEN_MIN || h < GR_SCREEN_MIN || w > GR_SCREEN_MAX || h > GR_SCREEN_MAX)
+		return -1;
+	*width = (uint16_t)w;
+	*height = (uint16_t)h;
+	return 0;
+}
+
+/* HOST, HOST:PORT, [IPv6]:PORT, or a bare IPv6 address. */
+static int parse_target(struct gr_viewer_options *options, const char *text)
+{
+	const char *host = text, *port = NULL;
+	size_t length = strlen(text);
+	const char *colon = strrchr(text, ':');
+	if (text[0] == '[') {
+		const char *end = strchr(text, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return -1;
+		host = text + 1;
+		length = (size_t)(end - host);
+		port = end[1] ? end + 2 : NULL;
+	} else if (colon && strchr(text, ':') == colon) {
+		length = (size_t)(colon - text);
+		port = colon + 1;
+	}
+	long number;
+	if (length == 0 || length >= sizeof(options->host) || parse_number(port ? port : DEFAULT_PORT, 1, 65535, &number))
+		return -1;
+	memcpy(options->host, host, length);
+	options->host[length] = '\0';
+	snprintf(options->port, sizeof(options->port), "%ld", number);
+	return 0;
+}
+
+static int take(struct gr_viewer_options *options, int option, const char *value)
+{
+	long number;
+	switch (option) {
+	case OPTION_CERTIFICATE:
+		options->certificate = value;
+		return 0;
+	case OPTION_KEY:
+		options->key = value;
+		return 0;
+	case OPTION_CA:
+		options->ca = value;
+		return 0;
+	case OPTION_SERVER_NAME:
+		if (!*value || strlen(value) >= sizeof(options->server_name))
+			return -1;
+		snprintf(options->server_name, sizeof(options->server_name), "%s", value);
+		return 0;
+	case OPTION_SIZE:
+		return gr_viewer_parse_size(value, &options->width, &options->height);
+	case OPTION_FULL_SCREEN:
+		options->full_screen = 1;
+		return 0;
+	case OPTION_QUALITY:
+		if (parse_number(value, 1, 10, &number))
+			return -1;
+		options->quality = (int)number;
+		return 0;
+	case OPTION_HEADLESS:
+		options->headless = 1;
+		return 0;
+	case OPTION_SCREENSHOT:
+		options->screenshot = value;
+		return 0;
+	case OPTION_SCREENSHOT_WINDOW:
+		options->screenshot_window = value;
+		return 0;
+	case OPTION_WAIT_IDLE:
+		if (parse_number(value, 0, 600000, &number))
+			return -1;
+		options->wait_idle_ms = (int)number;
+		return 0;
+	case OPTION_TIMEOUT:
+		if (parse_number(value, 1, 86400, &number))
+			return -1;
+		options->timeout_ms = (int)number * 1000;
+		return 0;
+	case OPTION_SCRIPT:
+		options->script = value;
+		return 0;
+	case OPTION_REPORT:
+		options->report = 1;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
+{
+	*options = (struct gr_viewer_options){ .wait_idle_ms = -1 };
+	for (;;) {
+		int index = 0, option = getopt_long(argc, argv, "", long_options, &index);
+		if (option < 0)
+			break;
+		if (option == OPTION_HELP || option == OPTION_VERSION) {
+			if (option == OPTION_HELP)
+				usage(stdout);
+			else
+				printf("garasu-viewer " GARASU_VERSION "\n");
+			return 1;
+		}
+		if (option == '?') { /* getopt has said what is wrong */
+			usage(stderr);
+			return -1;
+		}
+		if (take(options, option, optarg)) {
+			char what[300];
+			snprintf(what, sizeof(what), "--%s %s", long_options[index].name, optarg ? optarg : "");
+			return complain("オプションの値が正しくありません", "a value out of its range", what);
+		}
+	}
+	if (optind != argc - 1) {
+		usage(stderr);
+		return -1;
+	}
+	if (parse_target(options, argv[optind]))
+		return complain("HOST[:PORT] の形式で指定してください", "not of the form HOST[:PORT]", argv[optind]);
+	if (!options->ca)
+		return complain("指定が必要です", "missing option", "--ca");
+	if (!options->certificate != !options->key)
+		return complain("指定が必要です", "missing option", options->key ? "--certificate" : "--key");
+	if (!*options->server_name)
+		memcpy(options->server_name, options->host, sizeof(options->server_name));
+	return 0;
+}

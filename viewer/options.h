@@ -1,0 +1,33 @@
+/* The command line of garasu-viewer. */
+#ifndef GARASU_VIEWER_OPTIONS_H
+#define GARASU_VIEWER_OPTIONS_H
+
+#include <stdint.h>
+
+struct gr_viewer_options {
+	char host[256];
+	char port[6];
+	char server_name[256]; /* what the broker's certificate must be for */
+	const char *certificate, *key, *ca;
+	uint16_t width, height; /* 0: the broker's, or the window's */
+	int full_screen;
+	int quality; /* 0: lossless */
+	int headless;
+	const char *screenshot; /* write it and end */
+	const char *screenshot_window; /* the same with title and border */
+	int wait_idle_ms; /* -1: not asked for */
+	int timeout_ms; /* 0: none given */
+	const char *script; /* file, or "-" */
+	int report;
+};
+
+/*
+ * Parses the command line; strings are borrowed from argv. Returns 0; 1 when --help or --version was answered;
+ * -1 after a message on standard error.
+ */
+int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv);
+
+/* "1280x800"; 0 or -1. */
+int gr_viewer_parse_size(const char *text, uint16_t *width, uint16_t *height);
+
+#endif

@@ -1,0 +1,378 @@
+#include "viewer/transport.h"
+#include "viewer/sandbox.h"
+#include "common/confine.h"
+#include "common/io.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	RELAY_BYTES = 65536,
+	OPEN_BYTES = 16,
+	WAIT_RECORDS_MAX = 600,
+	NOBODY = 65534,
+	DRAIN_MS = 5000, /* for the decoder to take what came before the end */
+};
+
+struct relay {
+	uint8_t bytes[RELAY_BYTES];
+	size_t begin, end;
+};
+
+struct transport {
+	const struct gr_transport_settings *settings;
+	struct gr_tls *tls;
+	int sock;
+	int tls_write_blocked; /* SSL_write waits for the socket */
+	enum gr_failure failure;
+	unsigned reason;
+	struct gr_error err;
+	struct relay down, up;
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* A status is lost only when the window is gone or hangs; the window then notices the end of the socket. */
+static void tell(struct transport *transport, uint32_t type, const char *text)
+{
+	struct gr_viewer_status status = { .type = type, .failure = (uint32_t)transport->failure, .reason = transport->reason,
+					   .at_us = now_us() };
+	snprintf(status.text, sizeof(status.text), "%.250s", text);
+	(void)gr_io_send(transport->settings->window, &status, sizeof(status), -1);
+}
+
+static int fail(struct transport *transport, enum gr_failure failure, int code, const char *text)
+{
+	transport->failure = failure;
+	return gr_error_set(&transport->err, code, "%s", text);
+}
+
+/* Waits for events of the socket until the deadline; the window's end counts as the connection's. */
+static int wait_socket(struct transport *transport, short events, uint64_t deadline_ms)
+{
+	for (;;) {
+		uint64_t now = gr_io_now_ms();
+		if (now >= deadline_ms)
+			return fail(transport, GR_FAIL_TIMEOUT, GR_ETIMEOUT, "timed out");
+		struct pollfd fds[2] = { { .fd = transport->sock, .events = events }, { .fd = transport->settings->window } };
+		int n = poll(fds, 2, (int)(deadline_ms - now));
+		if (n < 0 && errno != EINTR)
+			return fail(transport, GR_FAIL_INTERNAL, GR_EIO, "poll failed");
+		if (n > 0 && fds[1].revents)
+			return fail(transport, GR_FAIL_NONE, GR_ECLOSED, "the window is gone");
+		if (n > 0)
+			return 0;
+	}
+}
+
+static int connect_one(struct transport *transport, const struct addrinfo *address, uint64_t deadline_ms)
+{
+	transport->sock = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, address->ai_protocol);
+	int error = errno;
+	if (transport->sock >= 0) {
+		error = 0;
+		if (connect(transport->sock, address->ai_addr, address->ai_addrlen) < 0)
+			error = errno;
+		if (error == EINPROGRESS) {
+			int status = wait_socket(transport, POLLOUT, deadline_ms);
+			if (status) {
+				gr_io_close(&transport->sock);
+				return status;
+			}
+			socklen_t size = sizeof(error);
+			if (getsockopt(transport->sock, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+				error = errno;
+		}
+		if (!error)
+			return 0;
+		gr_io_close(&transport->sock);
+	}
+	errno = error;
+	gr_error_errno(&transport->err, "connect");
+	transport->failure = error == ECONNREFUSED ? GR_FAIL_REFUSED : error == ETIMEDOUT ? GR_FAIL_TIMEOUT : GR_FAIL_UNREACHABLE;
+	return GR_EIO;
+}
+
+/* A dead peer is noticed by the kernel, so that this process need not wake up. */
+static void set_options(int sock)
+{
+	int on = 1, idle = 30, interval = 10, count = 3;
+	unsigned user_ms = 60000;
+	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(sock, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof(user_ms));
+}
+
+static int connect_host(struct transport *transport, uint64_t deadline_ms)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *list = NULL;
+	int error = getaddrinfo(transport->settings->host, transport->settings->port, &hints, &list);
+	if (error)
+		return fail(transport, GR_FAIL_NAME, GR_ENOENT, gai_strerror(error));
+	int status = GR_EIO;
+	tell(transport, GR_STATUS_CONNECTING, "");
+	for (const struct addrinfo *one = list; one && status && status != GR_ETIMEOUT; one = one->ai_next)
+		status = connect_one(transport, one, deadline_ms);
+	freeaddrinfo(list);
+	if (!status)
+		set_options(transport->sock);
+	return status;
+}
+
+/* Names the most likely wrong ports from the first bytes that come; these are only looked at. */
+static int check_first_bytes(struct transport *transport)
+{
+	unsigned char first[5];
+	ssize_t n = recv(transport->sock, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
+	if (n >= 4 && !memcmp(first, "RFB ", 4))
+		return fail(transport, GR_FAIL_RFB_PORT, GR_EPROTO, "the server began with an RFB version");
+	if (n >= 5 && !memcmp(first, "HTTP/", 5))
+		return fail(transport, GR_FAIL_HTTP_PORT, GR_EPROTO, "the server began with HTTP");
+	if (n > 0 && first[0] != 0x16 && first[0] != 0x15) /* TLS handshake, alert */
+		return fail(transport, GR_FAIL_NOT_BROKER, GR_EPROTO, "the server's first byte is not TLS");
+	return 0;
+}
+
+static int handshake(struct transport *transport, uint64_t deadline_ms)
+{
+	int looked = 0;
+	for (;;) {
+		int status = gr_tls_handshake(transport->tls, &transport->failure, &transport->err);
+		if (status != GR_EAGAIN)
+			return status;
+		status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
+		if (!status && !looked && gr_tls_wants(transport->tls) == POLLIN) {
+			looked = 1;
+			status = check_first_bytes(transport);
+		}
+		if (status)
+			return status;
+	}
+}
+
+static int read_open_record(struct transport *transport, uint8_t record[OPEN_BYTES])
+{
+	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)transport->settings->timeout_ms;
+	for (size_t have = 0; have < OPEN_BYTES;) {
+		size_t got = 0;
+		int status = gr_tls_read(transport->tls, record + have, OPEN_BYTES - have, &got, &transport->failure, &transport->err);
+		if (status == GR_EAGAIN)
+			status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
+		if (status)
+			return status;
+		have += got;
+	}
+	return 0;
+}
+
+static int open_session(struct transport *transport)
+{
+	for (int waited = 0; waited <= WAIT_RECORDS_MAX; waited++) {
+		uint8_t record[OPEN_BYTES];
+		int status = read_open_record(transport, record);
+		if (status)
+			return status;
+		static const uint8_t zero[8];
+		if (memcmp(record, "GRSU\1", 5) || memcmp(record + 8, zero, 8))
+			return fail(transport, GR_FAIL_NOT_BROKER, GR_EPROTO, "the server's first record is not Garasu's");
+		unsigned reason = (unsigned)record[6] << 8 | record[7];
+		switch (record[5]) {
+		case 1:
+			tell(transport, GR_STATUS_READY, "");
+			return 0;
+		case 2:
+			transport->reason = reason;
+			transport->failure = GR_FAIL_REASON;
+			return gr_error_set(&transport->err, GR_EDENIED, "refused: %s", gr_message_reason_name(reason));
+		case 3:
+			tell(transport, GR_STATUS_WAIT, "");
+			break;
+		default:
+			return fail(transport, GR_FAIL_PROTOCOL, GR_EPROTO, "an OPEN record of an unknown kind");
+		}
+	}
+	return fail(transport, GR_FAIL_TIMEOUT, GR_ETIMEOUT, "more than 600 WAIT records");
+}
+
+/* Gives what the broker sent to the decoder, as far as it takes it. */
+static int push_down(struct transport *transport)
+{
+	struct relay *down = &transport->down;
+	while (down->begin < down->end) {
+		ssize_t n = send(transport->settings->stream, down->bytes + down->begin, down->end - down->begin,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : GR_ECLOSED;
+		down->begin += (size_t)n;
+	}
+	down->begin = down->end = 0;
+	return 0;
+}
+
+/* Broker to decoder, until one of them has no more or takes no more. *local is set when the decoder is gone. */
+static int relay_down(struct transport *transport, int *local)
+{
+	struct relay *down = &transport->down;
+	for (;;) {
+		if (push_down(transport)) {
+			*local = 1;
+			return GR_ECLOSED;
+		}
+		if (down->end)
+			return 0;
+		size_t got = 0;
+		int status = gr_tls_read(transport->tls, down->bytes, RELAY_BYTES, &got, &transport->failure, &transport->err);
+		if (status)
+			return status == GR_EAGAIN ? 0 : status;
+		down->end = got;
+	}
+}
+
+static int relay_up(struct transport *transport, int *local)
+{
+	struct relay *up = &transport->up;
+	transport->tls_write_blocked = 0;
+	for (;;) {
+		while (up->begin < up->end) {
+			size_t taken = 0;
+			int status = gr_tls_write(transport->tls, up->bytes + up->begin, up->end - up->begin, &taken,
+						  &transport->failure, &transport->err);
+			if (status == GR_EAGAIN) {
+				transport->tls_write_blocked = 1;
+				return 0;
+			}
+			if (status)
+				return status;
+			up->begin += taken;
+		}
+		up->begin = up->end = 0;
+		ssize_t n = recv(transport->settings->stream, up->bytes, RELAY_BYTES, MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n <= 0) {
+			*local = 1;
+			return GR_ECLOSED;
+		}
+		up->end = (size_t)n;
+	}
+}
+
+static int relay(struct transport *transport)
+{
+	const struct gr_transport_settings *settings = transport->settings;
+	for (;;) {
+		int local = 0;
+		/* Reading first: when the broker has closed, its last words explain why writing fails. */
+		int status = relay_down(transport, &local);
+		if (!status)
+			status = relay_up(transport, &local);
+		if (status && !local && status != GR_ECLOSED)
+			relay_down(transport, &local);
+		atomic_store_explicit(&settings->counters->received, gr_tls_received(transport->tls), memory_order_relaxed);
+		atomic_store_explicit(&settings->counters->sent, gr_tls_sent(transport->tls), memory_order_relaxed);
+		if (local)
+			transport->failure = GR_FAIL_NONE;
+		if (status)
+			return status;
+
+		int down_blocked = transport->down.end != 0;
+		struct pollfd fds[3] = {
+			{ .fd = transport->sock, .events = (short)((down_blocked ? 0 : POLLIN) | (transport->tls_write_blocked ? POLLOUT : 0)) },
+			{ .fd = settings->stream, .events = (short)((transport->tls_write_blocked ? 0 : POLLIN) | (down_blocked ? POLLOUT : 0)) },
+			{ .fd = settings->window },
+		};
+		/* No deadline: a quiet page is quiet, and keep-alive finds a dead peer. */
+		if (poll(fds, 3, -1) < 0 && errno != EINTR)
+			return fail(transport, GR_FAIL_INTERNAL, GR_EIO, "poll failed");
+		if (fds[2].revents) {
+			transport->failure = GR_FAIL_NONE;
+			return GR_ECLOSED;
+		}
+	}
+}
+
+/* What came before the end, such as the NOTICE that explains it, still reaches the decoder. */
+static void drain(struct transport *transport)
+{
+	uint64_t deadline_ms = gr_io_now_ms() + DRAIN_MS;
+	while (transport->down.end && !push_down(transport) && transport->down.end) {
+		uint64_t now = gr_io_now_ms();
+		struct pollfd wait = { .fd = transport->settings->stream, .events = POLLOUT };
+		if (now >= deadline_ms || poll(&wait, 1, (int)(deadline_ms - now)) < 0)
+			return;
+	}
+}
+
+static int confine(struct transport *transport)
+{
+	struct gr_confine_settings settings = { .uid = geteuid() == 0 ? NOBODY : 0, .file_size = 0 };
+	int status = gr_confine(&settings, &transport->err);
+	if (!status)
+		status = gr_sandbox_transport(&transport->err);
+	if (status)
+		transport->failure = GR_FAIL_INTERNAL;
+	return status;
+}
+
+static int run(struct transport *transport)
+{
+	const struct gr_transport_settings *settings = transport->settings;
+	transport->tls = gr_tls_create(&settings->tls, &transport->failure, &transport->err);
+	if (!transport->tls)
+		return transport->err.code;
+	tell(transport, GR_STATUS_PERSON, gr_tls_person(transport->tls));
+	transport->failure = GR_FAIL_UNREACHABLE;
+	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)settings->timeout_ms;
+	int status = connect_host(transport, deadline_ms);
+	if (!status && gr_tls_attach(transport->tls, transport->sock))
+		status = fail(transport, GR_FAIL_INTERNAL, GR_ENOMEM, "no memory for TLS");
+	if (!status)
+		status = confine(transport);
+	if (!status)
+		status = handshake(transport, deadline_ms);
+	if (status)
+		return status;
+	tell(transport, GR_STATUS_TLS, "");
+	transport->failure = GR_FAIL_LOST;
+	status = open_session(transport);
+	return status ? status : relay(transport);
+}
+
+int gr_transport_run(const struct gr_transport_settings *settings)
+{
+	static struct transport transport;
+	transport.settings = settings;
+	transport.sock = -1;
+	signal(SIGPIPE, SIG_IGN);
+	int status = run(&transport);
+	if (transport.tls) {
+		atomic_store(&settings->counters->received, gr_tls_received(transport.tls));
+		atomic_store(&settings->counters->sent, gr_tls_sent(transport.tls));
+	}
+	tell(&transport, GR_STATUS_END, transport.err.text);
+	drain(&transport);
+	if (transport.tls && transport.sock >= 0)
+		gr_tls_close(transport.tls);
+	return status == GR_ECLOSED ? 0 : 1;
+}

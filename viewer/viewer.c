@@ -1,0 +1,399 @@
+#include "viewer/viewer.h"
+#include "viewer/rfb.h"
+#include "common/io.h"
+#include "common/log.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	CLOSING_US = 6000000, /* between the transport's end and the decoder's */
+	EXIT_MS = 2000, /* for the processes to end after their sockets are closed */
+};
+
+uint64_t gr_viewer_now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+void gr_viewer_end(struct gr_viewer *viewer, enum gr_failure failure, unsigned reason, const char *detail)
+{
+	if (viewer->state == GR_VIEWER_ENDED)
+		return;
+	viewer->state = GR_VIEWER_ENDED;
+	viewer->failure = failure;
+	viewer->reason = reason;
+	if (detail && *detail)
+		snprintf(viewer->detail, sizeof(viewer->detail), "%s", detail);
+	viewer->dirty |= GR_DIRTY_STATE;
+	gr_io_close(&viewer->decoder);
+	gr_io_close(&viewer->transport);
+}
+
+/* From the decoder. */
+
+static int inside(const struct gr_viewer *viewer, struct gr_rect untrusted_rect)
+{
+	return (unsigned)untrusted_rect.x + untrusted_rect.w <= viewer->width &&
+	       (unsigned)untrusted_rect.y + untrusted_rect.h <= viewer->height;
+}
+
+static void add_damage(struct gr_viewer *viewer, struct gr_rect rect)
+{
+	struct gr_rect *damage = &viewer->damage;
+	if (damage->w == 0) {
+		*damage = rect;
+		return;
+	}
+	unsigned right = (unsigned)damage->x + damage->w, bottom = (unsigned)damage->y + damage->h;
+	if ((unsigned)rect.x + rect.w > right)
+		right = (unsigned)rect.x + rect.w;
+	if ((unsigned)rect.y + rect.h > bottom)
+		bottom = (unsigned)rect.y + rect.h;
+	if (rect.x < damage->x)
+		damage->x = rect.x;
+	if (rect.y < damage->y)
+		damage->y = rect.y;
+	damage->w = (uint16_t)(right - damage->x);
+	damage->h = (uint16_t)(bottom - damage->y);
+}
+
+static int on_update(struct gr_viewer *viewer, const struct gr_viewer_event *event)
+{
+	if (event->count < 1 || event->count > GR_FRAME_RECTS_MAX)
+		return GR_EPROTO;
+	for (uint32_t i = 0; i < event->count; i++) {
+		if (event->rects[i].w == 0 || event->rects[i].h == 0 || !inside(viewer, event->rects[i]))
+			return GR_EPROTO;
+		add_damage(viewer, event->rects[i]);
+	}
+	uint64_t now = gr_viewer_now_us();
+	viewer->frames++;
+	viewer->last_change_us = now;
+	if (!viewer->change_after_input_us)
+		viewer->change_after_input_us = now;
+	viewer->dirty |= GR_DIRTY_PICTURE;
+	viewer->full = (event->value & GR_RFB_FULL) != 0;
+	if (viewer->full && !viewer->first_frame_us)
+		viewer->first_frame_us = now;
+	if (viewer->state != GR_VIEWER_SHOWN) {
+		viewer->state = GR_VIEWER_SHOWN;
+		viewer->dirty |= GR_DIRTY_STATE;
+	}
+	return 0;
+}
+
+static int on_cursor(struct gr_viewer *viewer, const struct gr_viewer_event *event)
+{
+	uint16_t width = event->width, height = event->height;
+	if (width > GR_CURSOR_MAX || height > GR_CURSOR_MAX || (width && (event->hot_x >= width || event->hot_y >= height)))
+		return GR_EPROTO;
+	viewer->cursor.width = width;
+	viewer->cursor.height = height;
+	viewer->cursor.hot_x = event->hot_x;
+	viewer->cursor.hot_y = event->hot_y;
+	memcpy(viewer->cursor.pixels, viewer->picture + GR_PICTURE_PIXELS, (size_t)width * height * 4);
+	viewer->dirty |= GR_DIRTY_CURSOR;
+	return 0;
+}
+
+static void on_end(struct gr_viewer *viewer, const struct gr_viewer_event *event)
+{
+	int status = -(int)event->value;
+	char text[sizeof(event->text) * 4 + 1];
+	gr_log_escape(text, sizeof(text), event->text, strnlen(event->text, sizeof(event->text)));
+	if (status == GR_ECLOSED) {
+		/* The transport knows more: its own end is in viewer->failure already, or is about to be read. */
+		gr_viewer_read_transport(viewer);
+		gr_viewer_end(viewer, viewer->failure ? viewer->failure : GR_FAIL_LOST, viewer->reason, NULL);
+	} else if (viewer->failure == GR_FAIL_REASON) {
+		gr_viewer_end(viewer, GR_FAIL_REASON, viewer->reason, NULL);
+	} else if (status == GR_EPROTO || status == GR_EDENIED) {
+		gr_viewer_end(viewer, GR_FAIL_PROTOCOL, 0, text);
+	} else if (status == GR_ETIMEOUT) {
+		gr_viewer_end(viewer, GR_FAIL_LOST, 0, text);
+	} else {
+		gr_viewer_end(viewer, GR_FAIL_INTERNAL, 0, text);
+	}
+}
+
+static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *event)
+{
+	switch (event->type) {
+	case GR_EVENT_SIZE:
+		if (event->width < 1 || event->height < 1 || event->width > GR_SCREEN_MAX || event->height > GR_SCREEN_MAX)
+			return GR_EPROTO;
+		viewer->width = event->width;
+		viewer->height = event->height;
+		viewer->full = 0;
+		viewer->damage = (struct gr_rect){ 0, 0, event->width, event->height };
+		viewer->dirty |= GR_DIRTY_SIZE | GR_DIRTY_PICTURE;
+		viewer->caret.known = 0;
+		return 0;
+	case GR_EVENT_SIZE_REFUSED:
+		viewer->size_refused = 1;
+		return 0;
+	case GR_EVENT_UPDATE:
+		return on_update(viewer, event);
+	case GR_EVENT_CURSOR:
+		return on_cursor(viewer, event);
+	case GR_EVENT_NOTICE:
+		viewer->failure = GR_FAIL_REASON; /* the end follows */
+		viewer->reason = event->value;
+		return 0;
+	case GR_EVENT_CARET:
+		if (!inside(viewer, event->rects[0]))
+			return GR_EPROTO;
+		viewer->caret.known = event->value != 0;
+		viewer->caret.rect = event->rects[0];
+		viewer->dirty |= GR_DIRTY_CARET;
+		return 0;
+	case GR_EVENT_TEXT_RESULT:
+		viewer->text_answered = event->sequence;
+		viewer->text_result = event->value;
+		return 0;
+	case GR_EVENT_END:
+		on_end(viewer, event);
+		return 0;
+	default:
+		return GR_EPROTO;
+	}
+}
+
+void gr_viewer_read_decoder(struct gr_viewer *viewer)
+{
+	while (viewer->decoder >= 0) {
+		struct gr_viewer_event event;
+		size_t size;
+		int status = gr_io_receive(viewer->decoder, &event, sizeof(event), &size, NULL);
+		if (status == GR_EAGAIN)
+			return;
+		if (!status)
+			status = size == sizeof(event) ? on_event(viewer, &event) : GR_EPROTO;
+		if (status == GR_EPROTO)
+			gr_viewer_end(viewer, GR_FAIL_DECODER, 0, "the decoder sent a record that is not permitted");
+		else if (status) /* ended without an END: killed by its filter, or crashed */
+			gr_viewer_end(viewer, GR_FAIL_DECODER, 0, "the decoder process died");
+	}
+}
+
+/* From the transport. */
+
+static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *status)
+{
+	char text[sizeof(viewer->detail)];
+	gr_log_escape(text, sizeof(text), status->text, strnlen(status->text, sizeof(status->text)));
+	switch (status->type) {
+	case GR_STATUS_PERSON:
+		snprintf(viewer->person, sizeof(viewer->person), "%.32s", text);
+		viewer->dirty |= GR_DIRTY_STATE;
+		break;
+	case GR_STATUS_CONNECTING:
+		viewer->connect_us = status->at_us;
+		break;
+	case GR_STATUS_TLS:
+		viewer->tls_us = status->at_us;
+		break;
+	case GR_STATUS_WAIT:
+		if (viewer->state == GR_VIEWER_CONNECTING)
+			viewer->dirty |= GR_DIRTY_STATE;
+		viewer->state = GR_VIEWER_WAITING;
+		break;
+	case GR_STATUS_READY:
+		viewer->ready_us = status->at_us;
+		/* The first picture can overtake this record. */
+		if (viewer->state < GR_VIEWER_OPEN)
+			viewer->state = GR_VIEWER_OPEN;
+		viewer->dirty |= GR_DIRTY_STATE;
+		break;
+	case GR_STATUS_END:
+		if (viewer->failure == GR_FAIL_NONE) {
+			viewer->failure = (enum gr_failure)status->failure;
+			viewer->reason = status->reason;
+			snprintf(viewer->detail, sizeof(viewer->detail), "%s", text);
+		}
+		if (!viewer->ready_us)
+			gr_viewer_end(viewer, viewer->failure ? viewer->failure : GR_FAIL_INTERNAL, viewer->reason, NULL);
+		else if (!viewer->closing)
+			viewer->closing_at_us = gr_viewer_now_us() + CLOSING_US;
+		viewer->closing = 1;
+		break;
+	default:
+		break;
+	}
+}
+
+void gr_viewer_read_transport(struct gr_viewer *viewer)
+{
+	while (viewer->transport >= 0) {
+		struct gr_viewer_status record;
+		size_t size;
+		int status = gr_io_receive(viewer->transport, &record, sizeof(record), &size, NULL);
+		if (status == GR_EAGAIN)
+			return;
+		if (!status && size == sizeof(record)) {
+			on_status(viewer, &record);
+			continue;
+		}
+		gr_io_close(&viewer->transport);
+		if (!viewer->closing) {
+			viewer->closing = 1;
+			viewer->closing_at_us = gr_viewer_now_us() + CLOSING_US;
+			if (viewer->failure == GR_FAIL_NONE) {
+				viewer->failure = GR_FAIL_INTERNAL;
+				snprintf(viewer->detail, sizeof(viewer->detail), "the transport process died");
+			}
+		}
+	}
+}
+
+int gr_viewer_tick(struct gr_viewer *viewer)
+{
+	if (!viewer->closing || viewer->state == GR_VIEWER_ENDED)
+		return -1;
+	uint64_t now = gr_viewer_now_us();
+	if (now >= viewer->closing_at_us) {
+		gr_viewer_end(viewer, viewer->failure ? viewer->failure : GR_FAIL_LOST, viewer->reason, NULL);
+		return -1;
+	}
+	return (int)((viewer->closing_at_us - now) / 1000 + 1);
+}
+
+/* Input. */
+
+int gr_viewer_pending(const struct gr_viewer *viewer)
+{
+	return viewer->queue_count > 0 && viewer->decoder >= 0;
+}
+
+void gr_viewer_flush(struct gr_viewer *viewer)
+{
+	while (gr_viewer_pending(viewer)) {
+		struct gr_viewer_input *input = viewer->queue[viewer->queue_begin];
+		if (gr_io_send(viewer->decoder, input, GR_INPUT_BYTES(input->length), -1) == GR_EAGAIN)
+			return;
+		/* Any other error: the decoder is gone, which reading from it will tell. */
+		free(input);
+		viewer->queue_begin = (viewer->queue_begin + 1) % GR_VIEWER_QUEUE;
+		viewer->queue_count--;
+	}
+}
+
+static void give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
+{
+	if (viewer->decoder < 0)
+		return;
+	if (input->type != GR_INPUT_SIZE) {
+		viewer->last_input_us = gr_viewer_now_us();
+		viewer->frames_at_input = viewer->frames;
+		viewer->change_after_input_us = 0;
+	}
+	size_t size = GR_INPUT_BYTES(input->length);
+	if (viewer->queue_count == 0 && gr_io_send(viewer->decoder, input, size, -1) != GR_EAGAIN)
+		return;
+	if (viewer->queue_count) {
+		/* Of a row of pointer moves, or of sizes, only the last matters. */
+		struct gr_viewer_input *last = viewer->queue[(viewer->queue_begin + viewer->queue_count - 1) % GR_VIEWER_QUEUE];
+		int same = last->type == input->type;
+		if (same && (input->type == GR_INPUT_SIZE || (input->type == GR_INPUT_POINTER && last->buttons == input->buttons))) {
+			memcpy(last, input, size);
+			return;
+		}
+	}
+	struct gr_viewer_input *copy = viewer->queue_count < GR_VIEWER_QUEUE ? malloc(size) : NULL;
+	if (!copy)
+		return;
+	memcpy(copy, input, size);
+	viewer->queue[(viewer->queue_begin + viewer->queue_count++) % GR_VIEWER_QUEUE] = copy;
+}
+
+void gr_viewer_key(struct gr_viewer *viewer, uint32_t keysym, uint32_t keycode, int down)
+{
+	give(viewer, &(struct gr_viewer_input){ .type = GR_INPUT_KEY, .keysym = keysym, .keycode = keycode, .down = down ? 1 : 0 });
+}
+
+void gr_viewer_pointer(struct gr_viewer *viewer, uint16_t x, uint16_t y, uint32_t buttons)
+{
+	viewer->buttons = buttons;
+	give(viewer, &(struct gr_viewer_input){ .type = GR_INPUT_POINTER, .x = x, .y = y, .buttons = buttons });
+}
+
+uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t length)
+{
+	while (length) {
+		size_t n = length < GR_TEXT_MAX ? length : GR_TEXT_MAX;
+		while (n < length && n > 1 && ((unsigned char)text[n] & 0xc0) == 0x80)
+			n--;
+		struct gr_viewer_input input = { .type = GR_INPUT_TEXT, .sequence = ++viewer->text_sent, .length = (uint32_t)n };
+		memcpy(input.text, text, n);
+		give(viewer, &input);
+		text += n;
+		length -= n;
+	}
+	return viewer->text_sent;
+}
+
+void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t height)
+{
+	if (width < GR_SCREEN_MIN || height < GR_SCREEN_MIN || width > GR_SCREEN_MAX || height > GR_SCREEN_MAX)
+		return;
+	if (viewer->want_width == width && viewer->want_height == height)
+		return;
+	viewer->want_width = width;
+	viewer->want_height = height;
+	viewer->size_refused = 0;
+	give(viewer, &(struct gr_viewer_input){ .type = GR_INPUT_SIZE, .x = width, .y = height });
+}
+
+/* The end. */
+
+static void reap(pid_t pid, uint64_t deadline_ms)
+{
+	if (pid <= 0)
+		return;
+	while (waitpid(pid, NULL, WNOHANG) == 0) {
+		if (gr_io_now_ms() >= deadline_ms) {
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+			return;
+		}
+		usleep(1000);
+	}
+}
+
+void gr_viewer_finish(struct gr_viewer *viewer)
+{
+	gr_io_close(&viewer->decoder);
+	gr_io_close(&viewer->transport);
+	uint64_t deadline_ms = gr_io_now_ms() + EXIT_MS;
+	reap(viewer->decoder_pid, deadline_ms);
+	reap(viewer->transport_pid, deadline_ms);
+	while (viewer->queue_count) {
+		free(viewer->queue[viewer->queue_begin]);
+		viewer->queue_begin = (viewer->queue_begin + 1) % GR_VIEWER_QUEUE;
+		viewer->queue_count--;
+	}
+}
+
+static double since_ms(uint64_t start_us, uint64_t us)
+{
+	return us && start_us ? (double)(us - start_us) / 1000.0 : -1.0;
+}
+
+void gr_viewer_report(const struct gr_viewer *viewer, int exit_code)
+{
+	printf("report tls_ms=%.1f ready_ms=%.1f first_frame_ms=%.1f received=%" PRIu64 " sent=%" PRIu64 " frames=%" PRIu64
+	       " size=%ux%u exit=%d\n",
+	       since_ms(viewer->connect_us, viewer->tls_us), since_ms(viewer->connect_us, viewer->ready_us),
+	       since_ms(viewer->connect_us, viewer->first_frame_us), atomic_load(&viewer->counters->received),
+	       atomic_load(&viewer->counters->sent), viewer->frames, viewer->width, viewer->height, exit_code);
+	fflush(stdout);
+}

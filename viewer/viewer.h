@@ -1,0 +1,109 @@
+/*
+ * The state of one session as the window process sees it, with a window or headless: what the two other
+ * processes reported, checked, and the input on its way to the decoder.
+ */
+#ifndef GARASU_VIEWER_VIEWER_H
+#define GARASU_VIEWER_VIEWER_H
+
+#include "viewer/channel.h"
+#include "viewer/messages.h"
+
+#include <sys/types.h>
+
+enum gr_viewer_state {
+	GR_VIEWER_CONNECTING,
+	GR_VIEWER_WAITING, /* the broker is starting a container */
+	GR_VIEWER_OPEN, /* READY came; no picture yet */
+	GR_VIEWER_SHOWN, /* there is a picture */
+	GR_VIEWER_ENDED, /* failure and reason say why */
+};
+
+#define GR_VIEWER_QUEUE 256 /* inputs that the decoder has not taken yet */
+
+struct gr_viewer {
+	/* Set by the creator. */
+	int decoder; /* SOCK_SEQPACKET; -1 when closed */
+	int transport; /* SOCK_SEQPACKET; -1 when closed */
+	pid_t decoder_pid, transport_pid;
+	const uint32_t *picture; /* GR_PICTURE_BYTES, read-only, written by the decoder at any time */
+	const struct gr_viewer_counters *counters;
+	const char *host;
+
+	enum gr_viewer_state state;
+	uint16_t width, height;
+	int full; /* the whole picture of the wanted size was painted */
+	int size_refused; /* the last size asked for was refused */
+	int closing; /* the transport has ended: the decoder's END is awaited until closing_at_us */
+	uint64_t closing_at_us;
+	enum gr_failure failure; /* why it ended, GR_FAIL_NONE: no failure (yet) */
+	unsigned reason; /* of GR_FAIL_REASON */
+	char detail[300]; /* for the curious, below the message: printable ASCII */
+	char person[40];
+
+	/* What changed since the owner of these fields last set them to 0. */
+	unsigned dirty; /* gr_viewer_dirty */
+	struct gr_rect damage; /* bounding box; w == 0: none */
+
+	struct {
+		uint16_t width, height, hot_x, hot_y;
+		uint32_t pixels[GR_CURSOR_MAX * GR_CURSOR_MAX];
+	} cursor;
+	struct {
+		int known;
+		struct gr_rect rect;
+	} caret;
+
+	uint64_t connect_us, tls_us, ready_us, first_frame_us; /* CLOCK_MONOTONIC; 0: not yet */
+	uint64_t frames; /* updates that painted something */
+	uint64_t last_change_us, last_input_us;
+	uint64_t frames_at_input; /* frames when the last input was given */
+	uint64_t change_after_input_us; /* the first change after the last input; 0: none yet */
+
+	uint32_t text_sent, text_answered; /* sequences */
+	uint32_t text_result; /* of text_answered */
+
+	uint32_t buttons; /* held, as RFB mask */
+	uint16_t want_width, want_height; /* last size asked for */
+	struct gr_viewer_input *queue[GR_VIEWER_QUEUE]; /* owned */
+	size_t queue_begin, queue_count;
+};
+
+enum gr_viewer_dirty {
+	GR_DIRTY_STATE = 1, /* state, message, person */
+	GR_DIRTY_SIZE = 2,
+	GR_DIRTY_PICTURE = 4, /* damage */
+	GR_DIRTY_CURSOR = 8,
+	GR_DIRTY_CARET = 16,
+};
+
+/* Reads all that is there. Call when the descriptor is ready; harmless otherwise. */
+void gr_viewer_read_decoder(struct gr_viewer *viewer);
+void gr_viewer_read_transport(struct gr_viewer *viewer);
+
+/* Call when time has passed: notices that the decoder did not report its end. Returns ms until the next call is due, or -1. */
+int gr_viewer_tick(struct gr_viewer *viewer);
+
+/* Whether input waits for the decoder's socket to become writable; gr_viewer_flush sends it. */
+int gr_viewer_pending(const struct gr_viewer *viewer);
+void gr_viewer_flush(struct gr_viewer *viewer);
+
+/* Input. What does not fit into the queue is dropped (the decoder takes nothing for a long time then). */
+void gr_viewer_key(struct gr_viewer *viewer, uint32_t keysym, uint32_t keycode, int down);
+void gr_viewer_pointer(struct gr_viewer *viewer, uint16_t x, uint16_t y, uint32_t buttons);
+/* Valid UTF-8; long text is cut into several records at character boundaries. Returns the last one's sequence. */
+uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t length);
+void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t height);
+
+/* Ends the session on our side. */
+void gr_viewer_end(struct gr_viewer *viewer, enum gr_failure failure, unsigned reason, const char *detail);
+
+/* Closes the sockets, which ends both processes, and waits for them. */
+void gr_viewer_finish(struct gr_viewer *viewer);
+
+/* Prints the line of --report. */
+void gr_viewer_report(const struct gr_viewer *viewer, int exit_code);
+
+/* Microseconds of CLOCK_MONOTONIC. */
+uint64_t gr_viewer_now_us(void);
+
+#endif
