@@ -9,11 +9,13 @@
 #include "common/loop.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,8 +26,10 @@
 #define WAIT_MS 1000
 #define ATTACH_MS 5000 /* the session process's side of the RFB handshake */
 #define VIEWER_MS 10000 /* the viewer's side once the session is there */
-#define FLUSH_MS 5000 /* the last bytes to a viewer that reads slowly */
+#define FLUSH_MS 5000 /* for the last bytes to a viewer that does not read */
 #define LINGER_MS 2000 /* until the viewer has closed too: a close(2) before that could destroy the last bytes by RST */
+#define CLOSING_ROUNDS 8 /* either is given again so often, as long as the viewer reads */
+#define UNSENT_MAX (128 * 1024) /* bytes that wait in the kernel: more would only be old pictures */
 #define DEAD_PEER_MS 60000 /* unanswered bytes or keepalive probes */
 
 enum state {
@@ -61,6 +65,8 @@ struct gr_connection {
 	struct gr_loop_timer *deadline, *wait;
 	int stream;
 	unsigned waits; /* WAIT records sent */
+	unsigned closing_rounds;
+	size_t unsent; /* at the last deadline while closing */
 	uint32_t number;
 	uint32_t reason; /* gr_reason, for CLOSED */
 	enum state state;
@@ -126,8 +132,14 @@ static void flush_step(struct gr_connection *c)
 		gr_loop_change(c->viewer_watch, c->relay.wants_read ? GR_LOOP_READ : GR_LOOP_WRITE);
 		return;
 	}
-	if (!c->relay.failed)
-		SSL_shutdown(c->relay.ssl); /* close_notify; no answer to it is needed */
+	if (!c->relay.failed) {
+		/* close_notify; no answer to it is needed. It may find TCP's buffer full as any other byte. */
+		int sent = SSL_shutdown(c->relay.ssl);
+		if (sent < 0 && SSL_get_error(c->relay.ssl, sent) == SSL_ERROR_WANT_WRITE) {
+			gr_loop_change(c->viewer_watch, GR_LOOP_WRITE);
+			return;
+		}
+	}
 	if (rc == GR_ECLOSED)
 		finish(c, 0);
 	else
@@ -480,6 +492,18 @@ static void viewer_ready(void *context, int fd, unsigned events)
 	}
 }
 
+/* While closing: does a viewer that is slow still take bytes? */
+static bool viewer_reads(struct gr_connection *c)
+{
+	int queued = 0;
+
+	ioctl(GR_IPC_CONNECTION_FD, SIOCOUTQ, &queued);
+	size_t unsent = (size_t)queued + (c->relayed ? c->relay.down.end - c->relay.down.start : 0);
+	bool reads = unsent > 0 && (c->closing_rounds == 0 || unsent < c->unsent);
+	c->unsent = unsent;
+	return reads && ++c->closing_rounds <= CLOSING_ROUNDS;
+}
+
 static void deadline_expired(void *context)
 {
 	struct gr_connection *c = context;
@@ -501,9 +525,11 @@ static void deadline_expired(void *context)
 	case STATE_VIEWER:
 		close_connection(c, GR_REASON_PROTOCOL);
 		break;
-	case STATE_FLUSH: /* it does not read: its last bytes are lost, as is the viewer */
 	default:
-		finish(c, 0);
+		if (viewer_reads(c))
+			gr_loop_timer_set(c->deadline, c->state == STATE_FLUSH ? FLUSH_MS : LINGER_MS);
+		else
+			finish(c, 0);
 		break;
 	}
 }
@@ -573,7 +599,7 @@ static void control_ready(void *context, int fd, unsigned events)
 static void set_socket_options(int fd)
 {
 	int on = 1, idle = 20, interval = 10, count = 4;
-	unsigned dead = DEAD_PEER_MS;
+	unsigned dead = DEAD_PEER_MS, unsent = UNSENT_MAX;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -581,6 +607,7 @@ static void set_socket_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof dead);
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
 int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, struct gr_connection **out, struct gr_error *err)

@@ -72,6 +72,7 @@ int main(int argc, char **argv)
 	}
 	vencrypt = strcmp(argv[3], "vencrypt") == 0;
 	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(2) */
+	close_range(GR_IPC_IDENTITY_FD + 1, ~0U, 0); /* whatever the supervisor may have left open */
 	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	int rc = start(argv[1], (uint32_t)number, vencrypt, &connection, &err);
 	if (rc)

@@ -214,6 +214,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: garasu-identity CONFIG (started by garasu-broker)\n");
 		return 2;
 	}
+	close_range(GR_IPC_CONTROL_FD + 1, ~0U, 0); /* whatever the supervisor may have left open */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_ADD_ALL_DIGESTS, NULL);
 	if (start(&identity, argv[1], &err)) {
 		gr_log_error("%s", err.text);

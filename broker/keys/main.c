@@ -150,6 +150,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: garasu-keys CONFIG (started by garasu-broker)\n");
 		return 2;
 	}
+	close_range(GR_IPC_CONTROL_FD + 1, ~0U, 0); /* whatever the supervisor may have left open */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	if (start(&keys, argv[1], &err)) {
 		gr_log_error("%s", err.text);

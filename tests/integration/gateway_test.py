@@ -1,0 +1,1162 @@
+#!/usr/bin/env python3
+"""The gateway, keys and identity processes for real, with this program in the place of the supervisor and of sessions.
+
+Environment: GARASU_BUILD = the build folder. As root the processes are confined as in operation, otherwise they stay who they are.
+Arguments: names of tests, default all.
+"""
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import random
+import select
+import shutil
+import signal
+import socket
+import ssl
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+LIBEXEC = pathlib.Path(os.environ.get("GARASU_BUILD", SOURCE / "build/test")) / "libexec/garasu"
+CA_TOOL = SOURCE / "certs/garasu-ca"
+SLOW = 20  # seconds that anything may take on a loaded machine under sanitizers
+ROOT = os.geteuid() == 0
+UID_BASE = 900000
+
+TYPES = "- READY PEER IDENTIFIED HANDSHAKE_FAILED WANT_SESSION OPEN REFUSE CLOSED".split()
+REASONS = ("NONE UNKNOWN_PERSON REVOKED NO_CAPACITY AUDIT_UNAVAILABLE CONTAINER_FAILED TAKEN_OVER ENDED_BY_ADMIN "
+           "SHUTTING_DOWN TIME_OVER PROTOCOL INTERNAL BAD_CERTIFICATE VIEWER_LEFT OUT_OF_MEMORY").split()
+MESSAGE = struct.Struct("=IIIIQQQQ40s256s")  # struct gr_ipc_message
+IDENTITY_REQUEST = struct.Struct("=IIII4096s4096s4096s")
+VERSION = b"RFB 003.008\n"
+READY = b"GRSU\1\1" + bytes(10)
+WAIT = b"GRSU\1\3" + bytes(10)
+
+
+def check(condition, what="", *seen):
+    if not condition:
+        raise AssertionError(f"{what} {' '.join(map(repr, seen))}")
+
+
+class Message:
+    def __init__(self, packet):
+        check(len(packet) == MESSAGE.size, "a message of a wrong size", len(packet))
+        kind, reason, self.connection, _, _, _, self.down, self.up, person, text = MESSAGE.unpack(packet)
+        self.type, self.reason = TYPES[kind], REASONS[reason]
+        self.person, self.text = person.split(b"\0")[0].decode(), text.split(b"\0")[0].decode("ascii")
+
+    def __repr__(self):
+        return f"{self.type}({self.connection} {self.reason} {self.person} {self.text})"
+
+
+class Child:
+    """A process of the broker; control is our end of its control socket."""
+
+    def __init__(self, name, arguments, fds=()):
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Above all numbers of the child, so that no dup2 hits a descriptor which is still needed.
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in [theirs.fileno(), *fds]]
+        actions = [(os.POSIX_SPAWN_DUP2, fd, 3 + i) for i, fd in enumerate(high)]
+        program = str(LIBEXEC / name)
+        # A confined process cannot be looked at, so the leak sanitizer would call each end of one a failure.
+        environment = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "detect_leaks=0"}
+        self.pid = os.posix_spawn(program, [program, *arguments], environment, file_actions=actions)
+        for fd in high:
+            os.close(fd)
+        theirs.close()
+        self.status = None
+
+    def receive(self, timeout=SLOW):
+        """The next message; None when the process closed its end."""
+        ready, _, _ = select.select([self.control], [], [], timeout)
+        check(ready, "no message from the process in time")
+        packet = self.control.recv(4096)
+        return Message(packet) if packet else None
+
+    def expect(self, kind, reason=None, timeout=SLOW):
+        message = self.receive(timeout)
+        check(message and message.type == kind and reason in (None, message.reason), f"wanted {kind} {reason}, got", message)
+        return message
+
+    def says_nothing(self, seconds=0.0):
+        return not select.select([self.control], [], [], seconds)[0]
+
+    def send(self, kind, reason="NONE", connection=0, fd=None):
+        packet = MESSAGE.pack(TYPES.index(kind), REASONS.index(reason), connection, 0, 0, 0, 0, 0, b"", b"")
+        socket.send_fds(self.control, [packet], [] if fd is None else [fd])
+
+    def exit_status(self, timeout=SLOW):
+        end = time.monotonic() + timeout
+        while self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            else:
+                check(time.monotonic() < end, "the process did not end in time")
+                time.sleep(0.005)
+        return self.status
+
+    def close(self):
+        self.control.close()
+        if self.status is None:
+            with contextlib.suppress(AssertionError):
+                self.exit_status(5)
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.exit_status()
+
+
+class Gateway(Child):
+    """One connection: the viewer's end is a plain socket until tls() wraps it."""
+    number = 0
+
+    def __init__(self, broker, mode="tls", small_buffers=False):
+        Gateway.number += 1
+        self.number, self.broker = Gateway.number, broker
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            if small_buffers:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+            self.began = time.monotonic()
+            self.viewer = socket.socket()
+            if small_buffers:
+                self.viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            self.viewer.connect(listener.getsockname())
+            connection, _ = listener.accept()
+        self.viewer.settimeout(SLOW)
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+        broker.keys.send("PEER", connection=self.number, fd=pairs[0][0].fileno())
+        broker.identity.send("PEER", connection=self.number, fd=pairs[1][0].fileno())
+        super().__init__("garasu-gateway", [broker.config, str(self.number), mode],
+                         [connection.fileno(), pairs[0][1].fileno(), pairs[1][1].fileno()])
+        for s in (connection, *pairs[0], *pairs[1]):
+            s.close()
+        broker.gateways.append(self)
+        self.expect("READY")
+
+    def tls(self, person="hanako", alpn=("garasu/1",), name="localhost", change=None):
+        context = self.broker.client(person)
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        if change:
+            change(context)
+        self.viewer = context.wrap_socket(self.viewer, server_hostname=name, suppress_ragged_eofs=False)
+        return self.viewer
+
+    def identified(self, person="hanako", reason="NONE"):
+        message = self.broker.identity.expect("IDENTIFIED", reason)
+        check(message.connection == self.number and message.person == person, "identified", message)
+        return message
+
+    def wanted(self, person="hanako"):
+        self.identified(person)
+        self.expect("WANT_SESSION")
+
+    def open(self, session=None):
+        """Gives it a session process, played by a thread; returns our end of the stream after its handshake."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(SLOW)
+        self.send("OPEN", connection=self.number, fd=theirs.fileno())
+        theirs.close()
+        (session or session_handshake)(ours)
+        return ours
+
+    def ready(self, **how):
+        """The whole way to an open session as our viewer; returns (viewer, stream)."""
+        self.tls(**how)
+        self.wanted(how.get("person", "hanako"))
+        stream = self.open()
+        take(self.viewer, READY)
+        viewer_handshake(self.viewer)
+        return self.viewer, stream
+
+    def ends(self, reason, kind="CLOSED", hang_up=False):
+        """Its last message; hang_up: the viewer closes too, for which the gateway otherwise waits two seconds."""
+        if hang_up:
+            self.viewer.close()
+        message = self.expect(kind, reason)
+        check(self.receive() is None, "something after the last message")
+        check(self.exit_status() == 0, "exit status", self.status)
+        return message
+
+    def close(self):
+        self.viewer.close()
+        super().close()
+
+
+class Broker:
+    """keys and identity, with one configuration."""
+
+    def __init__(self, pki, crl=None):
+        self.pki, self.gateways = pki, []
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="broker-", dir=pki.folder))
+        (self.folder / "run/empty").mkdir(parents=True)
+        self.folder.chmod(0o755)
+        ca = pki.ca
+        self.config = str(self.folder / "garasu.conf")
+        pathlib.Path(self.config).write_text(f"""
+tls {{
+  certificate = "{ca}/server.pem"
+  key = "{ca}/server.key"
+  client_ca = "{ca}/ca.pem"
+  client_crl = "{ca / 'crl.pem' if crl is None else crl}"
+}}
+broker {{
+  run_directory = "{self.folder}/run"
+  uid_base = {UID_BASE}
+  log_level = "error"
+}}
+""")
+        self.keys = Child("garasu-keys", [self.config])
+        self.identity = Child("garasu-identity", [self.config])
+        self.keys.expect("READY")
+        self.identity.expect("READY")
+
+    def client(self, person):
+        """A viewer's TLS context with that person's certificate; None = without."""
+        context = ssl.create_default_context(cafile=self.pki.ca / "ca.pem")
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if person:
+            context.load_cert_chain(*self.pki.certificate(person))
+        return context
+
+    def peer(self, child, connection=77):
+        """Our end of a socket to keys or identity, as a gateway has it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(SLOW)
+        child.send("PEER", connection=connection, fd=theirs.fileno())
+        theirs.close()
+        return ours
+
+    def close(self):
+        for child in (*self.gateways, self.keys, self.identity):
+            child.close()
+
+
+class Pki:
+    """Good and bad certificates, all real, made by garasu-ca or from its issuing CA's key."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="garasu-gateway-test-"))
+        self.folder.chmod(0o755)
+        self.ca, self.other = self.folder / "ca", self.folder / "other"
+        for arguments in (["init", self.ca], ["server", self.ca, "--dns", "localhost"], ["person", self.ca, "hanako"],
+                          ["person", self.ca, "taro"], ["person", self.ca, "expired", "--expired"],
+                          ["person", self.ca, "future", "--not-before", "+1 day", "--not-after", "+2 days"],
+                          ["person", self.ca, "revoked"], ["revoke", self.ca, "revoked"],
+                          ["init", self.other, "--name", "Other"], ["person", self.other, "stranger"]):
+            self.run(CA_TOOL, *arguments)
+        uri = "URI:garasu:user/"
+        self.issue("cn_only", "extendedKeyUsage=clientAuth")
+        self.issue("two_persons", f"extendedKeyUsage=clientAuth\nsubjectAltName={uri}hanako,{uri}taro")
+        self.issue("no_purpose", f"subjectAltName={uri}hanako")
+        self.issue("two_purposes", f"extendedKeyUsage=clientAuth,serverAuth\nsubjectAltName={uri}hanako")
+        self.issue("wrong_name", f"extendedKeyUsage=clientAuth\nsubjectAltName={uri}Hanako")
+        self.stale_crl = self.make_stale_crl()
+
+    @staticmethod
+    def run(*arguments, **options):
+        result = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, **options)
+        check(result.returncode == 0, "failed:", arguments, result.stderr)
+        return result.stdout
+
+    def certificate(self, person):
+        if person == "server":
+            return self.ca / "server.pem", self.ca / "server.key"
+        if person in ("cn_only", "two_persons", "no_purpose", "two_purposes", "wrong_name"):
+            return self.folder / f"{person}.pem", self.folder / f"{person}.key"
+        base = (self.other if person == "stranger" else self.ca) / "persons" / person
+        return base.with_suffix(".pem"), base.with_suffix(".key")
+
+    def ders(self, person):
+        pem = self.certificate(person)[0].read_text()
+        return [ssl.PEM_cert_to_DER_cert(p + "-----END CERTIFICATE-----\n") for p in pem.split("-----END CERTIFICATE-----\n")[:-1]]
+
+    def issue(self, name, extensions):
+        base, issuing = self.folder / name, self.ca / "private/issuing"
+        (self.folder / "extensions").write_text("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n" + extensions)
+        self.run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=hanako",
+                 "-keyout", f"{base}.key", "-out", f"{base}.csr")
+        leaf = self.run("openssl", "x509", "-req", "-in", f"{base}.csr", "-CA", f"{issuing}.pem", "-CAkey", f"{issuing}.key",
+                        "-set_serial", str(random.getrandbits(120)), "-days", "2", "-extfile", self.folder / "extensions")
+        base.with_suffix(".pem").write_text(leaf + (self.ca / "issuing.pem").read_text())
+
+    def make_stale_crl(self):
+        (self.folder / "index").write_text("")
+        (self.folder / "crlnumber").write_text("01\n")
+        (self.folder / "cnf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.folder}/index\ncrlnumber={self.folder}/crlnumber\n"
+                                         "default_md=sha256\n")
+        private = self.ca / "private"
+        crl = self.folder / "stale.pem"
+        self.run("openssl", "ca", "-config", self.folder / "cnf", "-gencrl", "-crl_lastupdate", "20240101000000Z",
+                 "-crl_nextupdate", "20240108000000Z", "-cert", private / "issuing.pem", "-keyfile", private / "issuing.key", "-out", crl)
+        crl.write_text(crl.read_text() + (private / "root.crl").read_text())
+        return crl
+
+
+# --- what viewers and sessions do -----------------------------------------------------------------------------------
+
+def receive(sock, n):
+    data = b""
+    while len(data) < n:
+        piece = sock.recv(n - len(data))
+        check(piece, f"the end after {len(data)} of {n} bytes", data[:80])
+        data += piece
+    return data
+
+
+def take(sock, expected):
+    got = receive(sock, len(expected))
+    check(got == expected, "received", got, "instead of", expected)
+
+
+def at_end(sock):
+    """True when the peer closed in good order; suppress_ragged_eofs=False makes a cut TLS connection an exception."""
+    return sock.recv(1) == b""
+
+
+def viewer_handshake(sock):
+    take(sock, VERSION)
+    sock.sendall(VERSION)
+    take(sock, b"\1\1")
+    sock.sendall(b"\1")
+    take(sock, bytes(4))
+
+
+def session_handshake(stream):
+    stream.sendall(VERSION)
+    take(stream, VERSION)
+    stream.sendall(b"\1\1")
+    take(stream, b"\1")
+    stream.sendall(bytes(4))
+
+
+def vencrypt(sock):
+    take(sock, VERSION)
+    sock.sendall(VERSION)
+    take(sock, b"\1\x13")
+    sock.sendall(b"\x13")
+    take(sock, b"\0\2")
+    sock.sendall(b"\0\2")
+    take(sock, b"\0\1" + struct.pack(">I", 260))
+    sock.sendall(struct.pack(">I", 260))
+    take(sock, b"\1")
+
+
+def reason_text(sock):
+    text = receive(sock, struct.unpack(">I", receive(sock, 4))[0]).decode("ascii")
+    check(at_end(sock), "bytes after the refusal")
+    return text
+
+
+def in_thread(function, *arguments):
+    """Runs it beside; join() raises what it raised."""
+    outcome = []
+
+    def run():
+        try:
+            outcome.append((function(*arguments), None))
+        except BaseException as e:  # handed on by join
+            outcome.append((None, e))
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def join(timeout=3 * SLOW):
+        thread.join(timeout)
+        check(outcome, "a helper of the test did not end in time")
+        value, error = outcome[0]
+        if error:
+            raise error
+        return value
+    return join
+
+
+def alert_name(error):
+    return f"{error.reason} {error}".upper().replace(" ", "_")
+
+
+def refused_in_tls(broker, person, alert, reason, words, **how):
+    """The handshake is refused with that alert, before any byte of application data."""
+    gateway = Gateway(broker)
+    got = b""
+    try:
+        viewer = gateway.tls(person, **how)
+        got = viewer.recv(1)  # TLS 1.3: the client's handshake ends before the server has judged it
+        error = "no alert"
+    except ssl.SSLError as e:
+        error = alert_name(e)
+    check(got == b"", "application data for", person, got)
+    check(alert in error, person, "got", error, "instead of", alert)
+    failed = gateway.ends(reason, "HANDSHAKE_FAILED", hang_up=True)
+    check(words in failed.text, person, failed)
+    check(broker.identity.says_nothing(), "identity was asked about", person)
+    return failed
+
+
+# --- the tests ------------------------------------------------------------------------------------------------------
+
+# T35. person, alert as Python's ssl names it, reason for the record, words in the record, what the identity process says by itself
+BAD = (
+    (None, "CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "no certificate", None),
+    ("expired", "CERTIFICATE_EXPIRED", "BAD_CERTIFICATE", "certificate has expired", "BAD_CERTIFICATE"),
+    ("future", "BAD_CERTIFICATE", "BAD_CERTIFICATE", "not yet valid", "BAD_CERTIFICATE"),
+    ("stranger", "UNKNOWN_CA", "BAD_CERTIFICATE", "issuer certificate", "BAD_CERTIFICATE"),
+    ("server", "UNSUPPORTED_CERTIFICATE", "BAD_CERTIFICATE", "purpose", "BAD_CERTIFICATE"),
+    ("no_purpose", "UNSUPPORTED_CERTIFICATE", "BAD_CERTIFICATE", "purpose", "BAD_CERTIFICATE"),
+    ("two_purposes", "UNSUPPORTED_CERTIFICATE", "BAD_CERTIFICATE", "purpose", "BAD_CERTIFICATE"),
+    ("cn_only", "HANDSHAKE_FAILURE", "UNKNOWN_PERSON", "names no person", "UNKNOWN_PERSON"),
+    ("two_persons", "HANDSHAKE_FAILURE", "UNKNOWN_PERSON", "names no person", "UNKNOWN_PERSON"),
+    ("wrong_name", "HANDSHAKE_FAILURE", "UNKNOWN_PERSON", "names no person", "UNKNOWN_PERSON"),
+    ("revoked", "CERTIFICATE_REVOKED", "REVOKED", "certificate revoked", "REVOKED"),
+)
+
+
+def bad_certificates_are_refused_before_any_application_byte(broker):
+    for person, alert, reason, words, _ in BAD:
+        failed = refused_in_tls(broker, person, alert, reason, words)
+        if person:
+            fingerprint = hashlib.sha256(broker.pki.ders(person)[0]).hexdigest()
+            check(f"fingerprint=sha256:{fingerprint}" in failed.text, "which certificate?", failed)
+    # The counterpart, without which the above could pass for another reason: good ones are let in the same way.
+    for person in ("hanako", "taro"):
+        gateway = Gateway(broker)
+        gateway.tls(person)
+        message = gateway.identified(person)
+        check("serial=" in message.text and "fingerprint=sha256:" in message.text, "text", message)
+        gateway.expect("WANT_SESSION")
+        take(gateway.viewer, WAIT)
+
+
+def a_stale_revocation_list_refuses_everybody(broker):
+    stale = Broker(broker.pki, crl=broker.pki.stale_crl)
+    try:
+        refused_in_tls(stale, "hanako", "INTERNAL_ERROR", "INTERNAL", "CRL has expired")
+        check(ask_identity(stale, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity with a stale list")
+        check(stale.identity.expect("IDENTIFIED").reason == "INTERNAL")
+    finally:
+        stale.close()
+    without = Broker(broker.pki, crl="")
+    try:
+        gateway = Gateway(without)
+        gateway.tls("revoked")  # nobody told this broker
+        gateway.identified("revoked")
+    finally:
+        without.close()
+
+
+def ask_identity(broker, ders, lengths=None, count=None):
+    """(reason, person) as a gateway gets it; None when the process hung up."""
+    peer = broker.peer(broker.identity)
+    ders = (list(ders) + [b"", b"", b""])[:3]
+    lengths = lengths or [len(d) for d in ders]
+    count = sum(1 for d in ders if d) if count is None else count
+    peer.send(IDENTITY_REQUEST.pack(count, *lengths, *ders))
+    answer = peer.recv(100)
+    if not answer:
+        return None
+    check(peer.recv(100) == b"", "one request per connection")
+    reason, person = struct.unpack("=I40s", answer)
+    return REASONS[reason], person.split(b"\0")[0].decode()
+
+
+def identity_judges_by_itself(broker):
+    for person in ("hanako", "taro"):
+        check(ask_identity(broker, broker.pki.ders(person)) == ("NONE", person), person)
+        message = broker.identity.expect("IDENTIFIED", "NONE")
+        check(message.person == person and message.connection == 77, "told", message)
+    for person, _, reason, words, judged in BAD:
+        if judged:
+            check(ask_identity(broker, broker.pki.ders(person)) == (judged, ""), "identity about", person)
+            message = broker.identity.expect("IDENTIFIED", reason)
+            check(words in message.text and message.person == ("revoked" if person == "revoked" else ""), "told", message)
+    # Without the intermediate certificate there is no chain.
+    check(ask_identity(broker, broker.pki.ders("hanako")[:1]) == ("BAD_CERTIFICATE", ""))
+    broker.identity.expect("IDENTIFIED", "BAD_CERTIFICATE")
+
+
+def identity_ends_malformed_requests(broker):
+    good = broker.pki.ders("hanako")
+    flipped = bytearray(good[0])
+    flipped[-1] ^= 1
+    check(ask_identity(broker, [bytes(flipped), good[1]]) == ("BAD_CERTIFICATE", ""), "a forged signature")
+    broker.identity.expect("IDENTIFIED", "BAD_CERTIFICATE")
+    for request in ({"count": 0}, {"count": 4}, {"count": 2**32 - 1}, {"lengths": [0, 0, 0]}, {"lengths": [4097, 0, 0]},
+                    {"lengths": [2**32 - 1, 0, 0]}, {"lengths": [len(good[0]) + 1, len(good[1]), 0]}, {"lengths": [10, 10, 10]}):
+        check(ask_identity(broker, good, **request) is None, "answered", request)
+    check(ask_identity(broker, [b"\x30\x80", b""]) is None and ask_identity(broker, [os.urandom(500)]) is None, "garbage")
+    for packet in (b"x", bytes(IDENTITY_REQUEST.size - 1), bytes(IDENTITY_REQUEST.size + 1)):
+        peer = broker.peer(broker.identity)
+        peer.send(packet)
+        check(peer.recv(100) == b"", "a packet of a wrong size")
+    check(broker.identity.says_nothing(0.1), "the supervisor was told of nonsense")
+    check(ask_identity(broker, good) == ("NONE", "hanako"), "and serves on")
+    broker.identity.expect("IDENTIFIED", "NONE")
+
+
+def keys_signs_four_times_and_only_digests(broker):
+    request = struct.pack("=I32s", 32, os.urandom(32))
+    peer = broker.peer(broker.keys)
+    for _ in range(4):
+        peer.send(request)
+        length, signature = struct.unpack("=I80s", peer.recv(200))
+        check(68 <= length <= 72 and signature[0] == 0x30, "signature", length)
+    peer.send(request)
+    check(peer.recv(200) == b"", "a fifth signature")
+    for packet in (b"x", request[:-1], request + b"x", struct.pack("=I32s", 48, b""), struct.pack("=I32s", 0, b"")):
+        peer = broker.peer(broker.keys)
+        peer.send(packet)
+        check(peer.recv(200) == b"", "signed", packet)
+    peer = broker.peer(broker.keys)
+    ours, theirs = socket.socketpair()
+    socket.send_fds(peer, [request], [theirs.fileno()])
+    theirs.close()
+    check(peer.recv(200) == b"" and ours.recv(1) == b"", "a descriptor was kept")
+
+
+def a_server_key_that_others_may_read_stops_the_keys_process(broker):
+    key = broker.pki.ca / "server.key"
+    key.chmod(0o640)
+    try:
+        child = Child("garasu-keys", [broker.config])
+        check(child.receive() is None and child.exit_status() == 1, "started")
+        child.close()
+    finally:
+        key.chmod(0o600)
+
+
+def tls_1_2_and_older_are_refused(broker):
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_1):
+        def old(context, version=version):
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = version
+            context.set_ciphers("ALL:@SECLEVEL=0")
+        refused_in_tls(broker, "hanako", "PROTOCOL_VERSION", "PROTOCOL", "unsupported protocol", change=old)
+
+
+def no_ticket_and_no_early_data_are_given(broker):
+    # s_client through a listener of ours that hands its connection to a gateway.
+    certificate, key = broker.pki.certificate("hanako")
+    gateway = Gateway(broker)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = subprocess.Popen(["openssl", "s_client", "-connect", "127.0.0.1:%d" % listener.getsockname()[1], "-cert", certificate,
+                                   "-key", key, "-cert_chain", certificate, "-CAfile", broker.pki.ca / "ca.pem", "-alpn", "garasu/1",
+                                   "-msg", "-sess_out", broker.folder / "session"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT)
+        connection, _ = listener.accept()
+    pumps = [in_thread(pump, connection, gateway.viewer), in_thread(pump, gateway.viewer, connection)]
+    gateway.wanted()
+    gateway.send("REFUSE", "NO_CAPACITY")
+    gateway.ends("NO_CAPACITY")
+    output = client.communicate(timeout=SLOW)[0]
+    for join in pumps:
+        join()
+    connection.close()
+    check(b"GRSU\1\2\0\3" in output and b"Finished" in output and b"TLSv1.3" in output, "s_client", output[-2000:])
+    check(b"NewSessionTicket" not in output, "a ticket was issued")
+    check(not (broker.folder / "session").exists(), "a session can be resumed")
+
+
+def pump(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def alpn_other_than_ours_is_refused(broker):
+    refused_in_tls(broker, "hanako", "NO_APPLICATION_PROTOCOL", "PROTOCOL", "no application protocol", alpn=("http/1.1", "h2"))
+    gateway = Gateway(broker)
+    gateway.tls(alpn=("http/1.1", "garasu/1"))
+    check(gateway.viewer.selected_alpn_protocol() == "garasu/1", "ALPN")
+    gateway.wanted()
+    # VeNCrypt has no ALPN.
+    gateway = Gateway(broker, "vencrypt")
+    vencrypt(gateway.viewer)
+    try:
+        gateway.tls().recv(1)
+        check(False, "ALPN inside VeNCrypt")
+    except ssl.SSLError as e:
+        check("NO_APPLICATION_PROTOCOL" in alert_name(e), "alert", e)
+    gateway.ends("PROTOCOL", "HANDSHAKE_FAILED", hang_up=True)
+
+
+def our_viewer_gets_ready_and_then_the_session(broker):
+    gateway = Gateway(broker)
+    viewer, stream = gateway.ready()
+    check(viewer.version() == "TLSv1.3" and viewer.selected_alpn_protocol() == "garasu/1", "TLS", viewer.version())
+    for data in (b"\1", os.urandom(1000), os.urandom(20000)):
+        viewer.sendall(data)
+        take(stream, data)
+        stream.sendall(data[::-1])
+        take(viewer, data[::-1])
+    stream.close()
+    check(at_end(viewer), "no end")
+    closed = gateway.ends("NONE", hang_up=True)
+    total = 21001
+    check((closed.down, closed.up) == (16 + 12 + 2 + 4 + total, 12 + 1 + total), "counted", closed.down, closed.up)
+
+
+def waiting_viewers_get_a_record_each_second(broker):
+    gateway = Gateway(broker)
+    gateway.tls()
+    gateway.wanted()
+    times = []
+    for _ in range(3):
+        take(gateway.viewer, WAIT)
+        times.append(time.monotonic())
+    check(0.9 < times[1] - times[0] < 1.5 and 0.9 < times[2] - times[1] < 1.5, "times", times)
+    gateway.open()
+    take(gateway.viewer, READY)
+    viewer_handshake(gateway.viewer)
+
+
+def each_refusal_reaches_each_kind_of_viewer(broker):
+    for reason in ("UNKNOWN_PERSON", "NO_CAPACITY", "AUDIT_UNAVAILABLE", "CONTAINER_FAILED", "SHUTTING_DOWN", "INTERNAL"):
+        gateway = Gateway(broker)
+        gateway.tls()
+        gateway.wanted()
+        gateway.send("REFUSE", reason)
+        take(gateway.viewer, b"GRSU\1\2" + struct.pack(">H", REASONS.index(reason)) + bytes(8))
+        check(at_end(gateway.viewer))
+        gateway.ends(reason, hang_up=True)
+    # Before the viewer of another make has answered ProtocolVersion, after it chose a type, and inside VeNCrypt.
+    gateway = Gateway(broker)
+    viewer = gateway.tls(alpn=())
+    gateway.wanted()
+    gateway.send("REFUSE", "NO_CAPACITY")
+    take(viewer, VERSION + b"\0")
+    check("containers are in use" in reason_text(viewer))
+    gateway.ends("NO_CAPACITY", hang_up=True)
+
+    gateway = Gateway(broker)
+    viewer = gateway.tls(alpn=())
+    gateway.wanted()
+    take(viewer, VERSION)
+    viewer.sendall(VERSION)
+    take(viewer, b"\1\1")
+    viewer.sendall(b"\1")
+    time.sleep(0.1)
+    gateway.send("REFUSE", "AUDIT_UNAVAILABLE")
+    take(viewer, b"\0\0\0\1")
+    check("audit record" in reason_text(viewer))
+    gateway.ends("AUDIT_UNAVAILABLE", hang_up=True)
+
+    gateway = Gateway(broker, "vencrypt")
+    vencrypt(gateway.viewer)
+    viewer = gateway.tls(alpn=())
+    gateway.wanted()
+    gateway.send("REFUSE", "CONTAINER_FAILED")
+    take(viewer, b"\0\0\0\1")
+    check("could not be started" in reason_text(viewer))
+    gateway.ends("CONTAINER_FAILED", hang_up=True)
+
+
+def plain_rfb_inside_tls_works(broker):
+    gateway = Gateway(broker)
+    viewer = gateway.tls(alpn=())
+    take(viewer, VERSION)
+    viewer.sendall(VERSION)
+    take(viewer, b"\1\1")  # while the session is still to come
+    viewer.sendall(b"\1")
+    gateway.wanted()
+    check(not select.select([viewer], [], [], 0.3)[0], "SecurityResult before the session is there")
+    stream = gateway.open()
+    take(viewer, bytes(4))
+    viewer.sendall(b"\1")
+    take(stream, b"\1")
+    stream.sendall(b"ServerInit")
+    take(viewer, b"ServerInit")
+    viewer.close()
+    check(at_end(stream))
+    gateway.ends("VIEWER_LEFT")
+
+
+def vencrypt_x509none_works(broker):
+    gateway = Gateway(broker, "vencrypt")
+    vencrypt(gateway.viewer)
+    viewer = gateway.tls(alpn=())
+    gateway.wanted()
+    stream = gateway.open()
+    take(viewer, bytes(4))
+    viewer.sendall(b"\0")
+    take(stream, b"\0")
+    stream.sendall(b"ServerInit")
+    take(viewer, b"ServerInit")
+
+
+def vencrypt_without_a_good_certificate_is_refused(broker):
+    for person, alert, reason, words, _ in BAD[:2]:
+        gateway = Gateway(broker, "vencrypt")
+        vencrypt(gateway.viewer)
+        got = b""
+        try:
+            got = gateway.tls(person, alpn=()).recv(1)
+            error = "none"
+        except ssl.SSLError as e:
+            error = alert_name(e)
+        check(got == b"" and alert in error, "refused", got, error)
+        check(words in gateway.ends(reason, "HANDSHAKE_FAILED", hang_up=True).text)
+
+
+def slow_handshakes_end_after_ten_seconds(broker):
+    gateways = [Gateway(broker), Gateway(broker, "vencrypt"), Gateway(broker)]
+    hello = b"\x16\x03\x01\x01\0\x01\0\0\xfc\x03\x03" + bytes(100)
+    pieces = [hello, VERSION, b""]  # a byte a second, or nothing at all
+    take(gateways[1].viewer, VERSION)
+    began, at = time.monotonic(), 0
+    while any(g.says_nothing() for g in gateways) and time.monotonic() - began < 14:
+        for gateway, data in zip(gateways, pieces):
+            with contextlib.suppress(OSError):
+                gateway.viewer.send(data[at:at + 1])
+        at += 1
+        select.select([g.control for g in gateways if g.says_nothing()], [], [], 1)
+    took = time.monotonic() - began
+    check(9 < took < 12, "took", took)
+    for gateway in gateways:
+        check("too long" in gateway.expect("HANDSHAKE_FAILED", "PROTOCOL").text)
+        check(gateway.receive() is None and gateway.exit_status() == 0)
+
+
+def a_viewer_that_stalls_after_ready_ends_after_ten_seconds(broker):
+    gateway = Gateway(broker)
+    gateway.tls()
+    gateway.wanted()
+    stream = gateway.open()
+    take(gateway.viewer, READY)
+    began = time.monotonic()
+    take(gateway.viewer, VERSION)
+    check(at_end(gateway.viewer) and 9 < time.monotonic() - began < 12, "took", time.monotonic() - began)
+    check(at_end(stream), "the session keeps a dead stream")
+    gateway.viewer.close()
+    gateway.ends("PROTOCOL")
+
+
+def garbage_on_either_port_ends_that_connection_only(broker):
+    noise = random.Random(1)
+    for mode in ("tls", "vencrypt"):
+        for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", VERSION, b"\0" * 3000, noise.randbytes(3000), b"\x80\x2e\x01\0\2\0\x15" + bytes(60),
+                     b"\x16\x03\x01\x3f\xff" + noise.randbytes(20000), b"RFB 003.003\n\1", b"RFB 003.008\n\1", b"RFB 003.008\n\x13\0\1",
+                     b"RFB 003.008\n\x13\0\2\0\0\1\1"):
+            if (mode, data) == ("vencrypt", VERSION):
+                continue
+            gateway = Gateway(broker, mode)
+            with contextlib.suppress(OSError):
+                gateway.viewer.sendall(data)
+                gateway.viewer.shutdown(socket.SHUT_WR)
+                while gateway.viewer.recv(4096):
+                    pass
+            gateway.ends("PROTOCOL", "HANDSHAKE_FAILED")
+    check(broker.identity.says_nothing() and broker.keys.says_nothing(), "another process was bothered")
+
+
+def a_changed_byte_is_never_accepted(broker):
+    """T38 in small: records of the viewer changed on the way."""
+    for position in (0, 1, 5, 10, -1):
+        gateway = Gateway(broker)
+        raw = gateway.viewer
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = broker.client("hanako")
+        context.set_alpn_protocols(["garasu/1"])
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+        def step(call):
+            while True:
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    raw.sendall(outgoing.read())
+                    incoming.write(raw.recv(65536))
+        step(tls.do_handshake)
+        raw.sendall(outgoing.read())
+        gateway.wanted()
+        stream = gateway.open()
+        check(step(lambda: tls.read(16)) == READY)
+        tls.write(VERSION + b"\1" + b"good")
+        raw.sendall(outgoing.read())
+        take(stream, b"good")
+        tls.write(b"evil" * 10)
+        record = bytearray(outgoing.read())
+        record[position] ^= 1
+        raw.sendall(bytes(record))
+        raw.shutdown(socket.SHUT_WR)
+        check(at_end(stream), "a changed record reached the session")
+        gateway.ends("PROTOCOL")
+
+
+def sixteen_mib_cross_intact_both_ways_to_a_slow_reader(broker):
+    gateway = Gateway(broker)
+    viewer, stream = gateway.ready()
+    size = 16 << 20
+    down, up = random.Random(2).randbytes(size), random.Random(3).randbytes(size)
+    senders = [in_thread(stream.sendall, down)]
+    # Nobody reads: the sender must come to stand, and the gateway must not grow.
+    before = memory_kib(gateway.pid)
+    time.sleep(1)
+    check(memory_kib(gateway.pid) - before < 1024, "the gateway grows", before, memory_kib(gateway.pid))
+    receiver = in_thread(receive_slowly, stream, size)
+    # Both directions in this one thread: an SSL object must not be used by two.
+    got, left, pieces = hashlib.sha256(), size, 0
+    view = memoryview(up)
+    viewer.settimeout(0)
+    end = time.monotonic() + 3 * SLOW
+    while left or view:
+        check(time.monotonic() < end, "left", left, len(view))
+        blocked = True
+        with contextlib.suppress(ssl.SSLWantWriteError):
+            while view and not viewer.pending():
+                view = view[viewer.send(view[:16384]):]
+                blocked = False
+                if len(view) % (1 << 18) < 16384:
+                    break
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while left:
+                data = viewer.recv(min(left, 65536))
+                check(data, "the end in the middle")
+                got.update(data)
+                left -= len(data)
+                blocked = False
+                pieces += 1
+                if pieces % 64 == 0:
+                    time.sleep(0.02)  # slower than the sender
+                    break
+        if blocked:
+            select.select([viewer] if left else [], [viewer] if view else [], [], 1)
+    viewer.settimeout(SLOW)
+    for join in senders:
+        join()
+    check(got.digest() == hashlib.sha256(down).digest(), "changed on the way down")
+    check(receiver() == hashlib.sha256(up).digest(), "changed on the way up")
+    stream.close()
+    check(at_end(viewer))
+    closed = gateway.ends("NONE", hang_up=True)
+    check((closed.down, closed.up) == (size + 34, size + 13), "counted", closed.down, closed.up)
+
+
+def receive_slowly(stream, size):
+    got = hashlib.sha256()
+    while size:
+        data = stream.recv(min(size, 100000))
+        check(data, "the end in the middle")
+        got.update(data)
+        size -= len(data)
+        time.sleep(0.002)
+    return got.digest()
+
+
+def memory_kib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+def back_pressure_reaches_the_session(broker):
+    gateway = Gateway(broker, small_buffers=True)
+    viewer, stream = gateway.ready()
+    stream.setblocking(False)
+    sent, quiet = 0, time.monotonic()
+    while time.monotonic() - quiet < 0.5 and sent < 64 << 20:
+        try:
+            sent += stream.send(bytes(65536))
+            quiet = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)
+    check(sent < 4 << 20, "taken although nobody reads", sent)
+    stream.setblocking(True)
+    finished = in_thread(lambda: (stream.sendall(b"NOTICE!!"), stream.close()))
+    data = b""
+    while piece := viewer.recv(65536):
+        data += piece
+    finished()
+    check(len(data) == sent + 8 and data.endswith(b"NOTICE!!"), "the last bytes", len(data), sent)
+    gateway.ends("NONE", hang_up=True)
+
+
+def the_sessions_last_bytes_arrive_before_the_end(broker):
+    for _ in range(10):
+        gateway = Gateway(broker)
+        viewer, stream = gateway.ready()
+        viewer.sendall(b"input that nobody reads any more")
+        stream.sendall(bytes(200000) + b"G\1\0\7\0\0\0\0")
+        stream.close()
+        data = b""
+        while piece := viewer.recv(65536):
+            data += piece
+        check(data.endswith(b"G\1\0\7\0\0\0\0") and len(data) == 200008, "NOTICE is lost", len(data))
+        gateway.ends("NONE", hang_up=True)
+
+
+def a_viewer_that_leaves_in_whatever_way_has_left(broker):
+    def politely(viewer):
+        with contextlib.suppress(OSError):
+            viewer.unwrap()
+
+    def cut(viewer):
+        viewer.shutdown(socket.SHUT_RDWR)
+
+    def reset(viewer):
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        viewer.close()
+    for leave in (politely, cut, reset):
+        for frame in (False, True):
+            gateway = Gateway(broker)
+            viewer, stream = gateway.ready()
+            if frame:  # in the middle of one, with much more to come
+                stream.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        stream.send(bytes(65536))
+                stream.setblocking(True)
+                stream.settimeout(SLOW)
+            leave(viewer)
+            gateway.ends("VIEWER_LEFT")
+            with contextlib.suppress(ConnectionResetError):
+                check(at_end(stream), "the session keeps a dead stream")
+    gateway = Gateway(broker)  # while it waits
+    gateway.tls()
+    gateway.wanted()
+    gateway.viewer.close()
+    gateway.ends("VIEWER_LEFT")
+    gateway = Gateway(broker)  # in TLS
+    gateway.viewer.sendall(b"\x16\x03\x01")
+    gateway.viewer.close()
+    gateway.ends("VIEWER_LEFT", "HANDSHAKE_FAILED")
+
+
+def a_viewer_that_speaks_before_its_turn_is_ended(broker):
+    gateway = Gateway(broker)
+    gateway.tls()
+    gateway.wanted()
+    gateway.viewer.sendall(b"x")
+    gateway.ends("PROTOCOL")
+    gateway = Gateway(broker)
+    viewer = gateway.tls(alpn=())
+    gateway.wanted()
+    viewer.sendall(VERSION + b"\1\1")
+    gateway.ends("PROTOCOL")
+
+
+def the_supervisors_end_or_nonsense_ends_the_gateway_at_once(broker):
+    kept = None
+    for state in ("tls", "waiting", "relay"):
+        gateway = Gateway(broker)
+        if state == "waiting":
+            gateway.tls()
+            gateway.wanted()
+        elif state == "relay":
+            kept = gateway.ready()
+        gateway.control.close()
+        check(gateway.exit_status(5) == 0, state)
+        with contextlib.suppress(ConnectionResetError):
+            while state != "tls" and gateway.viewer.recv(100):
+                pass
+        kept = None
+    # Not in the table of the state.
+    for state, kind, fd in (("tls", "REFUSE", False), ("tls", "OPEN", True), ("relay", "REFUSE", False), ("relay", "OPEN", True),
+                            ("waiting", "OPEN", False), ("waiting", "PEER", True), ("waiting", "READY", False)):
+        gateway = Gateway(broker)
+        if state == "waiting":
+            gateway.tls()
+            gateway.wanted()
+        elif state == "relay":
+            kept = gateway.ready()
+        ours, theirs = socket.socketpair()
+        gateway.send(kind, "NO_CAPACITY" if kind == "REFUSE" else "NONE", fd=theirs.fileno() if fd else None)
+        theirs.close()
+        check(gateway.exit_status(5) == 1, state, kind)
+        check(ours.recv(1) == b"", "a descriptor was kept")
+        check(gateway.receive() is None, "a word after it")
+    del kept
+
+
+def a_viewer_that_never_closes_is_left_after_two_seconds(broker):
+    gateway = Gateway(broker)
+    gateway.tls()
+    gateway.wanted()
+    began = time.monotonic()
+    gateway.send("REFUSE", "NO_CAPACITY")
+    gateway.ends("NO_CAPACITY")
+    check(1.5 < time.monotonic() - began < 4, "took", time.monotonic() - began)
+
+
+def an_answer_after_the_viewer_left_is_put_aside(broker):
+    gateway = Gateway(broker)
+    gateway.tls()
+    gateway.wanted()
+    gateway.viewer.sendall(b"x")  # a protocol error: the gateway lingers until the viewer closes
+    time.sleep(0.2)
+    ours, theirs = socket.socketpair()
+    gateway.send("OPEN", connection=gateway.number, fd=theirs.fileno())
+    theirs.close()
+    check(ours.recv(1) == b"", "the session keeps a dead stream")
+    gateway.viewer.close()
+    gateway.ends("PROTOCOL")
+
+
+def a_session_process_that_fails_becomes_a_refusal(broker):
+    for session in (lambda s: s.close(), lambda s: s.sendall(b"RFB 003.003\n"), lambda s: s.sendall(VERSION + b"\0\0\0\0\0"),
+                    lambda s: s.sendall(VERSION + b"\1\2"), lambda s: s.sendall(VERSION + b"\1\1\0\0\0\1")):
+        gateway = Gateway(broker)
+        gateway.tls()
+        gateway.wanted()
+        gateway.open(session)
+        take(gateway.viewer, b"GRSU\1\2\0\x0b" + bytes(8))
+        check(at_end(gateway.viewer))
+        gateway.ends("INTERNAL", hang_up=True)
+
+
+def without_keys_or_identity_nobody_is_let_in(broker):
+    lone = Broker(broker.pki)
+    try:
+        gateway = Gateway(lone)
+        lone.identity.control.close()
+        lone.identity.exit_status()
+        gateway.tls()
+        take(gateway.viewer, b"GRSU\1\2\0\x0b" + bytes(8))
+        gateway.ends("INTERNAL", hang_up=True)
+    finally:
+        lone.close()
+    lone = Broker(broker.pki)
+    try:
+        gateway = Gateway(lone)
+        lone.keys.control.close()
+        lone.keys.exit_status()
+        try:
+            gateway.tls()
+            check(False, "a handshake without a signature")
+        except ssl.SSLError as e:
+            check("INTERNAL_ERROR" in alert_name(e), "alert", e)
+        gateway.ends("INTERNAL", "HANDSHAKE_FAILED", hang_up=True)
+    finally:
+        lone.close()
+
+
+def the_private_key_is_in_the_keys_process_alone(broker):
+    if not ROOT:
+        return "needs root to read other processes' memory"
+    text = broker.pki.run("openssl", "ec", "-in", broker.pki.ca / "server.key", "-noout", "-text")
+    secret = bytes.fromhex(text.split("priv:")[1].split("pub:")[0].replace(":", "").replace("\n", "").replace(" ", ""))[-32:]
+    check(len(secret) == 32)
+    gateway = Gateway(broker)
+    gateway.ready()
+    found = {}
+    for name, pid in (("keys", broker.keys.pid), ("gateway", gateway.pid), ("identity", broker.identity.pid)):
+        found[name] = False
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                span, mode = line.split()[:2]
+                low, high = (int(x, 16) for x in span.split("-"))
+                if "rw" not in mode or high - low > 64 << 20:
+                    continue
+                with contextlib.suppress(OSError, ValueError):
+                    memory.seek(low)
+                    data = memory.read(high - low)
+                    found[name] |= secret in data or secret[::-1] in data
+    check(found == {"keys": True, "gateway": False, "identity": False}, "the private key is in", found)
+
+
+def the_processes_are_confined(broker):
+    if not ROOT:
+        return "needs root"
+    gateway = Gateway(broker)
+    for child, uid in ((broker.keys, 1), (broker.identity, 2), (gateway, 4096 + gateway.number % 1024)):
+        status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{child.pid}/status").read_text().splitlines())
+        check(status["Uid"].split() == [str(UID_BASE + uid)] * 4 == status["Gid"].split(), "uid", status["Uid"], status["Gid"])
+        check(status["Groups"].split() == [] and status["NoNewPrivs"].strip() == "1", "groups, no_new_privs")
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            check(int(status[name], 16) == 0, name, status[name])
+        check(os.readlink(f"/proc/{child.pid}/root") == f"{broker.folder}/run/empty", "root")
+        check(os.stat(f"/proc/{child.pid}/mem").st_uid == 0, "dumpable")
+        fds = {int(fd): os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{child.pid}/fd")}
+        files = [target for fd, target in fds.items() if fd > 2 and not target.startswith(("socket:", "anon_inode:"))]
+        check(not files, "open files", files)
+
+
+def an_idle_connection_wakes_nobody(broker):
+    gateway = Gateway(broker)
+    kept = gateway.ready()
+    time.sleep(0.2)
+
+    def switches():
+        total = 0
+        for pid in (gateway.pid, broker.keys.pid, broker.identity.pid):
+            for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+                if "ctxt_switches" in line:
+                    total += int(line.split()[1])
+        return total
+    before = switches()
+    time.sleep(3)
+    check(switches() == before, "woken", switches() - before)
+    kept[1].close()
+    time.sleep(0.2)
+    check(switches() > before, "the counters do not count")
+
+
+def from_connect_to_ready(broker):
+    times = []
+    for _ in range(50):
+        gateway = Gateway(broker)
+        gateway.tls()
+        gateway.wanted()
+        gateway.open()
+        take(gateway.viewer, READY)
+        times.append((time.monotonic() - gateway.began) * 1000)
+        gateway.close()
+        broker.gateways.remove(gateway)
+    times.sort()
+    return f"p50 {statistics.median(times):.1f} ms, p95 {times[47]:.1f} ms"
+
+
+TESTS = [
+    bad_certificates_are_refused_before_any_application_byte, a_stale_revocation_list_refuses_everybody, identity_judges_by_itself,
+    identity_ends_malformed_requests, keys_signs_four_times_and_only_digests,
+    a_server_key_that_others_may_read_stops_the_keys_process, tls_1_2_and_older_are_refused, no_ticket_and_no_early_data_are_given,
+    alpn_other_than_ours_is_refused, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,
+    each_refusal_reaches_each_kind_of_viewer, plain_rfb_inside_tls_works, vencrypt_x509none_works,
+    vencrypt_without_a_good_certificate_is_refused, slow_handshakes_end_after_ten_seconds,
+    a_viewer_that_stalls_after_ready_ends_after_ten_seconds, garbage_on_either_port_ends_that_connection_only,
+    a_changed_byte_is_never_accepted, sixteen_mib_cross_intact_both_ways_to_a_slow_reader, back_pressure_reaches_the_session,
+    the_sessions_last_bytes_arrive_before_the_end, a_viewer_that_leaves_in_whatever_way_has_left,
+    a_viewer_that_speaks_before_its_turn_is_ended, the_supervisors_end_or_nonsense_ends_the_gateway_at_once,
+    a_viewer_that_never_closes_is_left_after_two_seconds, an_answer_after_the_viewer_left_is_put_aside, a_session_process_that_fails_becomes_a_refusal,
+    without_keys_or_identity_nobody_is_let_in, the_private_key_is_in_the_keys_process_alone, the_processes_are_confined,
+    an_idle_connection_wakes_nobody, from_connect_to_ready,
+]
+
+
+def main(names):
+    warnings.simplefilter("ignore", DeprecationWarning)  # of old TLS versions, which are tried on purpose
+    tests = [t for t in TESTS if not names or t.__name__ in names]
+    check(len(tests) == len(names) or not names, "no such test:", names)
+    pki = Pki()
+    failed = 0
+    try:
+        for test in tests:
+            broker = Broker(pki)
+            began = time.monotonic()
+            try:
+                note = test(broker)
+                print(f"ok    {test.__name__} ({time.monotonic() - began:.1f} s){': ' + note if note else ''}", flush=True)
+            except Exception as e:
+                failed += 1
+                frames = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename == __file__]
+                print(f"FAIL  {test.__name__}: {type(e).__name__}: {e} (lines {frames})", flush=True)
+            finally:
+                broker.close()
+    finally:
+        shutil.rmtree(pki.folder)
+    print(f"gateway_test: {len(tests) - failed} of {len(tests)} passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
