@@ -51,10 +51,9 @@ static int find_socket(const char *config_file, const char *path, struct sockadd
 		memcpy(out->sun_path, path, strlen(path));
 		return 0;
 	}
+	gr_config_init(&config);
 	rc = gr_config_load(&config, config_file ? config_file : GR_CONFIG_DEFAULT_FILE, &err);
-	if (rc == GR_ENOENT && !config_file)
-		gr_config_init(&config);
-	else if (rc < 0) {
+	if (rc < 0 && (rc != GR_ENOENT || config_file)) {
 		fprintf(stderr, "garasuctl: %s\n", err.text);
 		return EXIT_USAGE;
 	}

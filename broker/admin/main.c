@@ -210,6 +210,7 @@ int main(int argc, char **argv)
 		gr_log_error("is started by garasu-broker only");
 		return 2;
 	}
+	gr_config_init(&config);
 	if (gr_config_load(&config, argv[1], &err) < 0 || open_listener(&config, &err) < 0 || confine(&config, &err) < 0) {
 		gr_log_error("%s", err.text);
 		return 1;

@@ -47,6 +47,15 @@ unsigned gr_connections_viewers(const struct gr_supervisor *supervisor)
 	return count;
 }
 
+unsigned gr_connections_of_session(const struct gr_supervisor *supervisor, uint64_t id)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++)
+		count += supervisor->connections[i].state != GR_CONNECTION_FREE && supervisor->connections[i].session_id == id;
+	return count;
+}
+
 static struct gr_audit_event event_of(const struct gr_connection *connection, enum gr_audit_kind kind)
 {
 	struct gr_audit_event event = {.kind = kind, .connection = connection->number};
@@ -84,10 +93,8 @@ static void let_go(struct gr_connection *connection)
 		gr_coordination_release(supervisor->coordination, connection->person, connection->claim);
 	connection->claim = 0;
 	connection->session = NULL;
-	if (session) {
-		connection->session_id = session->id;
+	if (session)
 		gr_session_leave(session, connection);
-	}
 }
 
 static void close_soon(struct gr_connection *connection, uint32_t reason)
@@ -162,6 +169,7 @@ static void release(struct gr_connection *connection)
 
 	gr_loop_timer_remove(connection->deadline);
 	memset(connection, 0, sizeof(*connection));
+	gr_sessions_settle(supervisor);
 	gr_supervisor_room(supervisor);
 }
 
@@ -173,8 +181,6 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 
 	/* What the identity process found out may still be on its way. */
 	gr_child_drain(gr_service_child(supervisor, GR_IPC_KIND_IDENTITY));
-	if (connection->session)
-		connection->session_id = connection->session->id;
 	if (!end->in_order || (!said_closed && !child->asked && !connection->refused)) {
 		struct gr_audit_event event = event_of(connection, GR_AUDIT_FAULT);
 

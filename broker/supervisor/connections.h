@@ -27,7 +27,7 @@ struct gr_connection {
 	char person[GR_PERSON_MAX + 8]; /* empty until IDENTIFIED */
 	char certificate[256]; /* the identity process's text for the record */
 	struct gr_session *session; /* that it sees or waits for */
-	uint64_t session_id; /* for the record, when the session is gone already */
+	uint64_t session_id; /* that it was recorded with; 0 = none */
 	uint64_t claim; /* epoch of a claim that no session has taken over; 0 = none */
 	uint32_t reason; /* why it ends */
 	uint64_t down, up; /* bytes */
@@ -57,6 +57,9 @@ void gr_connection_attached(struct gr_supervisor *supervisor, uint32_t number);
 void gr_connection_detached(struct gr_supervisor *supervisor, uint32_t number, uint32_t reason);
 /* The process that its stream goes to has ended. */
 void gr_connections_session_over(struct gr_supervisor *supervisor, const struct gr_session *session, uint32_t reason);
+
+/* Connections that are recorded with this session and have not ended. */
+unsigned gr_connections_of_session(const struct gr_supervisor *supervisor, uint64_t id);
 
 /* Gives sessions to those who wait, in order, as far as there are containers. */
 void gr_connections_serve(struct gr_supervisor *supervisor);

@@ -177,7 +177,9 @@ void gr_container_destroy(struct gr_supervisor *supervisor, struct gr_container 
 	gr_io_close(&container->agent);
 	gr_io_close(&container->listener);
 	gr_services_send(supervisor, GR_IPC_KIND_EGRESS, &forget, -1);
-	gr_services_send(supervisor, GR_IPC_KIND_POOL, &destroy, -1);
+	/* At the end of the broker the pool removes all of them at once, and warms up no other in this one's place. */
+	if (!gr_supervisor_stopping(supervisor))
+		gr_services_send(supervisor, GR_IPC_KIND_POOL, &destroy, -1);
 }
 
 void gr_containers_count(const struct gr_supervisor *supervisor, struct gr_container_counts *out)

@@ -128,6 +128,7 @@ int main(int argc, char **argv)
 	/* The children start in another folder: they need the whole path. */
 	if (realpath(file, resolved))
 		file = resolved;
+	gr_config_init(&config);
 	if (gr_config_load(&config, file, &err) < 0) {
 		fprintf(stderr, "garasu-broker: %s\n", err.text);
 		return 1;

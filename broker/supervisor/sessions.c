@@ -77,7 +77,7 @@ static struct gr_audit_event event_of(const struct gr_session *session, enum gr_
 {
 	struct gr_audit_event event = {.kind = kind, .session = session->id};
 
-	event.container = session->container ? session->container->number : 0;
+	event.container = session->container_number;
 	memcpy(event.person, session->person, sizeof(event.person));
 	return event;
 }
@@ -95,16 +95,31 @@ static void release(struct gr_session *session)
 	gr_supervisor_room(supervisor);
 }
 
+static void settle(struct gr_session *session)
+{
+	struct gr_audit_event event = event_of(session, GR_AUDIT_SESSION_END);
+
+	if (gr_connections_of_session(session->supervisor, session->id) > 0)
+		return; /* their deadlines are short */
+	event.reason = session->reason;
+	snprintf(event.detail, sizeof(event.detail), "epoch=%" PRIu64, session->epoch);
+	gr_supervisor_record(session->supervisor, &event);
+	release(session);
+}
+
+void gr_sessions_settle(struct gr_supervisor *supervisor)
+{
+	for (size_t i = 0; i < GR_CONTAINERS_MAX; i++)
+		if (supervisor->sessions[i].state == GR_SESSION_ENDING && supervisor->sessions[i].over)
+			settle(&supervisor->sessions[i]);
+}
+
 /* The process has ended, or never was. */
 static void finish(struct gr_session *session)
 {
 	struct gr_supervisor *supervisor = session->supervisor;
-	struct gr_audit_event event = event_of(session, GR_AUDIT_SESSION_END);
 	struct gr_container *container = session->container;
 
-	event.reason = session->reason;
-	snprintf(event.detail, sizeof(event.detail), "epoch=%" PRIu64, session->epoch);
-	gr_supervisor_record(supervisor, &event);
 	gr_log_info("session %016" PRIx64 " of %s is over (%s)", session->id, session->person, gr_reason_name(session->reason));
 	session->container = NULL;
 	if (container) {
@@ -116,7 +131,9 @@ static void finish(struct gr_session *session)
 	if (session->waiting)
 		gr_connection_refuse_number(supervisor, session->waiting, session->reason, "the session ended");
 	gr_connections_session_over(supervisor, session, session->reason);
-	release(session);
+	gr_loop_timer_set(session->grace, -1);
+	session->over = 1;
+	settle(session);
 }
 
 static void grace_over(void *context)
@@ -190,7 +207,7 @@ static void start_if_possible(struct gr_session *session)
 	message.container = session->container->number;
 	memcpy(message.person, session->person, sizeof(message.person));
 	/* A container that the person has had already keeps the page that it shows. */
-	message.number = session->started;
+	message.number = session->started ? 1 : 0;
 	session->started = 1;
 	session->state = GR_SESSION_RUNNING;
 	gr_child_send(&session->child, &message, -1);
@@ -352,6 +369,7 @@ int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint
 	session->grace = gr_loop_timer_add(supervisor->loop, grace_over, session);
 	session->agent = gr_loop_timer_add(supervisor->loop, agent_over, session);
 	session->container = container;
+	session->container_number = container->number;
 	if (!session->id || !session->grace || !session->agent)
 		goto failed;
 	session->state = GR_SESSION_STARTING;
@@ -420,6 +438,7 @@ void gr_session_want(struct gr_session *session, struct gr_connection *connectio
 		return;
 	}
 	connection->attach_sent = 1;
+	connection->session_id = session->id;
 }
 
 void gr_session_hand_over(struct gr_session *session)

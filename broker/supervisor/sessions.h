@@ -33,6 +33,8 @@ struct gr_session {
 	uint32_t waiting; /* the connection that is handed over as soon as the process runs; 0 = none */
 	uint32_t handed[GR_SESSION_HANDED_MAX]; /* 0 = free */
 	int recorded; /* its start */
+	int over; /* ENDING: all is done but the record, which tells of its viewers first */
+	uint32_t container_number; /* for the record */
 	int started; /* START was sent before, to this process or to one that died */
 	uint32_t reason; /* why it ends */
 	unsigned restarts;
@@ -62,6 +64,9 @@ void gr_session_agent(struct gr_session *session);
 /* Its container is gone already. */
 void gr_session_container_gone(struct gr_session *session, uint32_t reason);
 void gr_session_end(struct gr_session *session, uint32_t reason);
+
+/* A connection is gone: records the end of sessions that only waited for their viewers' last words. */
+void gr_sessions_settle(struct gr_supervisor *supervisor);
 
 /* Sessions that take a container and do not end. */
 unsigned gr_sessions_active(const struct gr_supervisor *supervisor);
