@@ -82,6 +82,7 @@ enum gr_config_uid {
 	GR_UID_EGRESS = 3,
 	GR_UID_AUDIT = 4,
 	GR_UID_ADMIN = 5,
+	GR_UID_CONTAINER_LOG = 6, /* broker/pool/relay.h */
 	GR_UID_GATEWAYS = 4096, /* + connection number % GR_CONNECTIONS_MAX */
 	GR_UID_SESSIONS = 8192, /* + container slot */
 };

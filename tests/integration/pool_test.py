@@ -1,0 +1,447 @@
+#!/usr/bin/env python3
+"""garasu-pool with real containers, driven over its control socket as the supervisor would.
+
+Most tests use a root file system of one static program that stands in for the agent (tests/escape/agent.c); those in
+RealImage need the sandbox image (GARASU_IMAGES, default /var/lib/garasu/images) and are skipped, and counted, without it.
+"""
+import array
+import glob
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BUILD = os.path.abspath(os.environ.get("GARASU_BUILD", "build"))
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/images")
+UID_FIRST = 1 << 30
+MESSAGE = struct.Struct("=4I4Q40s256s")
+
+
+def constants(enum):
+	"""{"GR_IPC_READY": 1, ...} from the header, so that the numbers stand in one place."""
+	with open(os.path.join(SOURCE, "broker/ipc/ipc.h")) as f:
+		body = re.search(r"enum %s \{(.*?)\n\};" % enum, f.read(), re.S).group(1)
+	body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
+	result, value = {}, -1
+	for name, given in re.findall(r"(GR_\w+)(?:\s*=\s*(\d+))?", body):
+		value = int(given) if given else value + 1
+		result[name] = value
+	return result
+
+
+IPC = constants("gr_ipc_type")
+REASON = constants("gr_reason")
+NAMES = {v: k[len("GR_IPC_"):] for k, v in IPC.items()}
+REASONS = {v: k[len("GR_REASON_"):] for k, v in REASON.items()}
+
+
+class Message:
+	def __init__(self, data, fds):
+		fields = MESSAGE.unpack(data)
+		self.type, self.reason = NAMES[fields[0]], REASONS[fields[1]]
+		self.container, self.session = fields[3], fields[4]
+		self.text = fields[9].rstrip(b"\0").decode("ascii")
+		self.fds = fds
+		self.time = time.monotonic()
+
+	def __repr__(self):
+		return "%s(%d, %s, %r)" % (self.type, self.container, self.reason, self.text)
+
+
+class Pool:
+	"""One garasu-pool; what it was told to keep is closed by close()."""
+
+	def __init__(self, folder, path="", images=None, runtime="/usr/bin/crun", **pool):
+		self.folder = folder
+		self.run = os.path.join(folder, "run")
+		settings = {"warm": 1, "maximum": 3, "memory_mib": 256, "pids": 64, "start_seconds": 10, "uid_first": UID_FIRST}
+		settings.update(pool)
+		self.config = os.path.join(folder, "garasu.conf")
+		with open(self.config, "w") as f:
+			f.write('session { home_url = "http://test.example/%s" }\n' % path)
+			f.write('pool { images = "%s"\nruntime = "%s"\n%s }\n' % (
+				images or os.path.join(folder, "images"), runtime,
+				"\n".join("%s = %d" % pair for pair in settings.items())))
+			f.write('broker { run_directory = "%s"\nlog_level = debug }\n' % self.run)
+		self.log = open(os.path.join(folder, "log"), "a+")
+		self.log.seek(0, 2)
+		self.log_start = self.log.tell()
+		self.seen = []
+		self.control, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		self.began = time.monotonic()
+		self.process = subprocess.Popen(
+			["/bin/bash", "-c", 'exec "$0" "$1" 3<&%d %d<&-' % (child.fileno(), child.fileno()), os.path.join(BUILD, "libexec/garasu/garasu-pool"), self.config],
+			pass_fds=[child.fileno()], stderr=self.log, stdin=subprocess.DEVNULL)
+		child.close()
+
+	def receive(self, seconds):
+		if not select.select([self.control], [], [], max(0, seconds))[0]:
+			return None
+		data, control, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(64))
+		if not data:
+			raise AssertionError("the pool ended:\n" + self.logged())
+		fds = array.array("i")
+		for level, kind, value in control:
+			if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+				fds.frombytes(value)
+		message = Message(data, list(fds))
+		self.seen.append(message)
+		return message
+
+	def wait(self, kind, container=None, seconds=20):
+		"""The next message of this kind; others are kept in seen."""
+		end = time.monotonic() + seconds
+		while True:
+			message = self.receive(end - time.monotonic())
+			if message is None:
+				raise AssertionError("no %s after %d s; seen: %s\n%s" % (kind, seconds, self.seen, self.logged()))
+			if message.type == kind and container in (None, message.container):
+				return message
+
+	def send(self, kind, container=0, session=0):
+		self.control.send(MESSAGE.pack(IPC["GR_IPC_" + kind], 0, 0, container, session, 0, 0, 0, b"", b""))
+
+	def logged(self):
+		self.log.seek(self.log_start)
+		return self.log.read()
+
+	def close(self):
+		"""The control socket's end; returns the exit status."""
+		self.control.close()
+		try:
+			return self.process.wait(60)
+		finally:
+			for message in self.seen:
+				for fd in message.fds:
+					try:
+						os.close(fd)
+					except OSError:
+						pass
+
+	def init(self, container):
+		with open(os.path.join(self.run, "c/%d/pid" % container)) as f:
+			return int(f.read())
+
+
+def left_behind(run):
+	"""What there still is of containers: processes by id range, groups, mounts, files."""
+	found = []
+	for status in glob.glob("/proc/[0-9]*/status"):
+		try:
+			with open(status) as f:
+				text = f.read()
+		except OSError:
+			continue
+		uid = int(re.search(r"^Uid:\s+(\d+)", text, re.M).group(1))
+		dead = re.search(r"^State:\s+Z", text, re.M)  # of a killed pool: for the machine's init to reap
+		if not dead and UID_FIRST <= uid < UID_FIRST + 256 * 65536:
+			found.append("process %s" % re.search(r"^Name:\s+(.*)$", text, re.M).group(1))
+	hash_ = 2166136261
+	for byte in run.encode():
+		hash_ = (hash_ ^ byte) * 16777619 & 0xffffffff
+	found += glob.glob("/sys/fs/cgroup/garasu-%08x" % hash_) + glob.glob("/sys/fs/cgroup/*/garasu-%08x" % hash_)
+	with open("/proc/self/mountinfo") as f:
+		found += [line for line in f if run in line]
+	found += glob.glob(run + "/*") + glob.glob(run + "/c/*")
+	return found
+
+
+class PoolTest(unittest.TestCase):
+	def setUp(self):
+		self.folder = tempfile.mkdtemp(prefix="garasu-pool-")
+		os.chmod(self.folder, 0o755)
+		self.run_directory = os.path.join(self.folder, "run")
+		self.pools = []
+
+	def tearDown(self):
+		for pool in self.pools:
+			if pool.process.poll() is None:
+				pool.close()
+			pool.log.close()
+		self.assertEqual(left_behind(self.run_directory), [])
+		shutil.rmtree(self.folder)
+
+	def pool(self, path="", **settings):
+		pool = Pool(self.folder, path, **settings)
+		self.pools.append(pool)
+		return pool
+
+
+class StandIn(PoolTest):
+	"""Containers whose agent is a stand-in."""
+
+	def setUp(self):
+		super().setUp()
+		image = os.path.join(self.folder, "images/1/rootfs")
+		for name in ("proc", "dev/shm", "tmp", "var/tmp", "home/browser", "run/garasu", "sys", "usr/lib/garasu",
+			     "etc/chromium/policies/managed"):
+			os.makedirs(os.path.join(image, name))
+		with open(os.path.join(image, "etc/chromium/policies/managed/home.json"), "w") as f:
+			f.write("{}")
+		shutil.copy(os.path.join(BUILD, "tests/escape-agent"), os.path.join(image, "usr/lib/garasu/garasu-agent"))
+		os.symlink("1", os.path.join(self.folder, "images/current"))
+
+	def test_a_container_is_kept_warm_handed_out_and_destroyed(self):
+		pool = self.pool()
+		self.assertEqual(pool.receive(20).type, "READY")
+		started = pool.wait("STARTED")
+		self.assertEqual(len(started.fds), 1)
+		egress = socket.socket(fileno=os.dup(started.fds[0]))
+		self.assertTrue(egress.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+		egress.close()
+		agent = pool.wait("AGENT")
+		self.assertEqual((agent.container, len(agent.fds)), (started.container, 1))
+		self.assertIsNone(pool.receive(0.5), "one is warm: no more are started")
+		pool.send("ASSIGN", agent.container, 0x1234)
+		second = pool.wait("AGENT")
+		self.assertNotEqual(second.container, agent.container)
+		pool.send("DESTROY", agent.container)
+		gone = pool.wait("GONE")
+		self.assertEqual((gone.container, gone.reason), (agent.container, "NONE"))
+		self.assertFalse(os.path.exists(os.path.join(pool.run, "c/%d" % agent.container)))
+		self.assertEqual(pool.close(), 0)
+		self.assertNotIn("error:", pool.logged())
+
+	def test_an_agent_that_lost_its_session_connects_again(self):
+		pool = self.pool()
+		for _ in range(3):
+			agent = pool.wait("AGENT")
+			os.close(agent.fds.pop())
+		self.assertEqual({m.container for m in pool.seen if m.type == "AGENT"}, {agent.container})
+
+	def test_no_more_than_the_maximum(self):
+		pool = self.pool(maximum=2, warm=1)
+		for _ in range(2):
+			pool.send("ASSIGN", pool.wait("AGENT").container, 1)
+		self.assertIsNone(pool.receive(1))
+		pool.send("DESTROY", 1)
+		pool.wait("GONE", 1)
+		self.assertEqual(pool.wait("AGENT").container, 1)
+
+	def test_an_agent_that_never_connects_is_given_up(self):
+		pool = self.pool("deaf", start_seconds=1)
+		first = pool.wait("POOL_TROUBLE")
+		self.assertIn("not ready after 1 s", first.text)
+		self.assertEqual(pool.wait("GONE").reason, "CONTAINER_FAILED")
+		second = pool.wait("POOL_TROUBLE")
+		third = pool.wait("POOL_TROUBLE")
+		self.assertGreater(second.time - first.time, 1.9)
+		self.assertGreater(third.time - second.time, 2.9)
+
+	def test_an_agent_that_ends_at_once_is_not_started_in_a_loop(self):
+		pool = self.pool("exit")
+		times = [pool.wait("POOL_TROUBLE").time for _ in range(3)]
+		self.assertGreater(times[1] - times[0], 0.9)
+		self.assertGreater(times[2] - times[1], 1.9)
+		self.assertIn("exit status 3", pool.seen[-1].text + "".join(m.text for m in pool.seen))
+
+	def test_a_container_that_dies_while_in_use_is_told_and_replaced(self):
+		pool = self.pool("die")
+		first = pool.wait("AGENT").container
+		pool.send("ASSIGN", first, 1)
+		self.assertEqual(pool.wait("GONE", first).reason, "CONTAINER_FAILED")
+		self.assertIn("exit status 5", pool.logged())
+
+	def test_a_container_killed_from_outside_is_told(self):
+		pool = self.pool()
+		container = pool.wait("AGENT").container
+		pool.send("ASSIGN", container, 1)
+		pool.wait("AGENT")
+		os.kill(pool.init(container), signal.SIGKILL)
+		self.assertEqual(pool.wait("GONE", container).reason, "CONTAINER_FAILED")
+
+	def test_too_much_memory_is_told_as_such(self):
+		pool = self.pool("memory", memory_mib=256)
+		container = pool.wait("AGENT").container
+		pool.send("ASSIGN", container, 1)
+		self.assertEqual(pool.wait("GONE", container).reason, "OUT_OF_MEMORY")
+
+	def test_a_killed_pool_is_cleared_up_after_by_the_next(self):
+		pool = self.pool(warm=2)
+		pool.wait("AGENT")
+		pool.wait("AGENT")
+		inits = [pool.init(1), pool.init(2)]
+		pool.process.kill()
+		pool.process.wait()
+		pool.control.close()
+		self.assertTrue(all(os.path.exists("/proc/%d" % pid) for pid in inits))
+		second = self.pool()
+		second.wait("READY")
+		self.assertEqual(second.logged().count("left by an earlier life"), 2)
+		self.assertFalse(any(os.path.exists("/proc/%d/exe" % pid) for pid in inits))
+		second.wait("AGENT")
+
+	def test_sigterm_ends_everything(self):
+		pool = self.pool()
+		pool.wait("AGENT")
+		pool.process.terminate()
+		self.assertEqual(pool.wait("GONE").reason, "SHUTTING_DOWN")
+		self.assertEqual(pool.process.wait(30), 0)
+
+	def test_the_control_socket_s_end_while_starting_ends_everything(self):
+		pool = self.pool()
+		pool.wait("READY")
+		self.assertEqual(pool.close(), 0)
+
+	def test_a_runtime_that_fails_is_told_with_its_words(self):
+		script = os.path.join(self.folder, "runtime")
+		with open(script, "w") as f:
+			f.write("#!/bin/sh\necho 'the moon is wrong' >\"$5\"\nexit 9\n")
+		os.chmod(script, 0o755)
+		pool = self.pool(runtime=script)
+		self.assertIn("run: exit status 9: the moon is wrong", pool.wait("POOL_TROUBLE").text)
+		self.assertNotIn("STARTED", [m.type for m in pool.seen])
+
+	def test_a_runtime_that_hangs_is_killed(self):
+		script = os.path.join(self.folder, "runtime")
+		with open(script, "w") as f:
+			f.write("#!/bin/sh\nexec sleep 1000\n")
+		os.chmod(script, 0o755)
+		pool = self.pool(runtime=script, start_seconds=1)
+		self.assertIn("not ready after 1 s", pool.wait("POOL_TROUBLE").text)
+
+	def test_a_missing_image_is_told_with_its_path(self):
+		pool = self.pool(images=os.path.join(self.folder, "nowhere"))
+		self.assertIn("no image for the containers: %s/nowhere/current" % self.folder, pool.wait("POOL_TROUBLE").text)
+
+	def test_nobody_else_gets_to_the_agent_s_socket(self):
+		pool = self.pool(warm=2)
+		first, second = pool.wait("AGENT").container, pool.wait("AGENT").container
+		path = os.path.join(pool.run, "c/%d/io/agent.sock" % first)
+		sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		sock.connect(path)  # root may connect, but is not the container
+		self.assertEqual(sock.recv(1), b"")
+		sock.close()
+		self.assertIn("refused a connection", pool.logged())
+		child = os.fork()
+		if child == 0:  # the other container's user
+			other = UID_FIRST + (second - 1) * 65536 + 1000
+			os.setgroups([])
+			os.setresgid(other, other, other)
+			os.setresuid(other, other, other)
+			try:
+				socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect(path)
+				os._exit(1)
+			except PermissionError:
+				os._exit(0)
+		self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+	def test_what_a_container_writes_is_escaped_and_bounded(self):
+		pool = self.pool("noisy")
+		pool.wait("AGENT")
+		time.sleep(3)
+		lines = [line for line in pool.logged().splitlines() if "noise" in line]
+		self.assertGreater(len(lines), 5)
+		self.assertLess(len(lines), 120)
+		self.assertNotIn("\x1b", pool.logged())
+		self.assertIn("are not shown: too many", pool.logged())
+
+	def test_an_idle_pool_never_wakes_up(self):
+		pool = self.pool()
+		pool.wait("AGENT")
+		time.sleep(3)  # the log process's window over the agent's first line
+		threads = [pool.process.pid] + [int(p) for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		before = [switches(p) for p in threads]
+		time.sleep(2)
+		self.assertEqual([switches(p) for p in threads], before)
+		self.assertEqual(len(threads), 2, "pool and its log process")
+
+	def test_privileges_of_the_pool_and_its_log_process(self):
+		pool = self.pool()
+		pool.wait("AGENT")
+		status = fields(pool.process.pid)
+		self.assertEqual(status["NoNewPrivs"], "1")
+		for dropped in (16, 17, 20, 22, 25, 34, 38, 39):  # module, rawio, pacct, boot, time, syslog, perfmon, bpf
+			self.assertFalse(int(status["CapPrm"], 16) >> dropped & 1, dropped)
+			self.assertFalse(int(status["CapBnd"], 16) >> dropped & 1, dropped)
+		relay = [p for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		self.assertEqual(len(relay), 1)
+		status = fields(relay[0])
+		self.assertEqual(set(status["Uid"].split()), {"900006"})
+		self.assertEqual(int(status["CapPrm"], 16), 0)
+		self.assertEqual(os.listdir("/proc/%s/root" % relay[0]), [])
+
+	def test_many_turns_leave_no_descriptor_and_no_zombie(self):
+		pool = self.pool()
+		counts = []
+		container = pool.wait("AGENT").container
+		for turn in range(6):
+			pool.send("ASSIGN", container, turn + 1)
+			following = pool.wait("AGENT").container
+			pool.send("DESTROY", container)
+			pool.wait("GONE", container)
+			container = following
+			if turn in (2, 5):
+				counts.append(len(os.listdir("/proc/%d/fd" % pool.process.pid)))
+				self.assertEqual([p for p in children(pool.process.pid) if fields(p)["State"].startswith("Z")], [])
+		self.assertEqual(counts[0], counts[1])
+
+
+def children(pid):
+	with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+		return f.read().split()
+
+
+def fields(pid):
+	with open("/proc/%s/status" % pid) as f:
+		return dict(re.findall(r"^(\w+):[ \t]*(.*)$", f.read(), re.M))
+
+
+def name(pid):
+	return fields(pid)["Name"]
+
+
+def switches(pid):
+	return int(fields(pid)["voluntary_ctxt_switches"])
+
+
+@unittest.skipUnless(os.path.exists(os.path.join(IMAGES, "current/rootfs")), "no sandbox image in " + IMAGES)
+class RealImage(PoolTest):
+	def test_t12_chromium_runs_in_its_own_sandbox_and_nothing_is_left(self):
+		pool = self.pool(images=IMAGES, memory_mib=1536, pids=400, start_seconds=60, maximum=2)
+		started = pool.wait("STARTED", seconds=60)
+		agent = pool.wait("AGENT", seconds=60)
+		print("\nstart to STARTED %.2f s, to AGENT %.2f s" % (started.time - pool.began, agent.time - pool.began))
+		ours = range(UID_FIRST, UID_FIRST + 65536 * 2)
+		renderers, lines = [], []
+		for pid in filter(str.isdigit, os.listdir("/proc")):
+			try:
+				status = fields(pid)
+				with open("/proc/%s/cmdline" % pid, "rb") as f:
+					line = f.read().replace(b"\0", b" ").decode(errors="replace")
+			except OSError:
+				continue
+			if int(status["Uid"].split()[0]) not in ours:
+				continue
+			lines.append(line)
+			self.assertNotIn("--no-sandbox", line)
+			self.assertNotIn("--disable-seccomp", line)
+			if "--type=renderer" in line:
+				renderers.append(line)
+				self.assertGreaterEqual(int(status.get("Seccomp_filters", 0)), 2, line)
+				self.assertGreaterEqual(len(status["NSpid"].split()), 3, line)
+			self.assertEqual(int(status["NoNewPrivs"]), 1, line)
+		self.assertGreaterEqual(len(renderers), 1, "\n".join(lines))
+		pool.send("ASSIGN", agent.container, 1)
+		pool.wait("AGENT", seconds=60)
+		began = time.monotonic()
+		pool.send("DESTROY", agent.container)
+		pool.wait("GONE", agent.container)
+		print("DESTROY to GONE %.2f s" % (time.monotonic() - began))
+		self.assertEqual(pool.close(), 0)
+
+
+if __name__ == "__main__":
+	if os.geteuid() != 0 or not os.path.exists("/usr/bin/crun"):
+		print("pool: skipped: needs root and crun")
+		sys.exit(77)
+	unittest.main(verbosity=2)
