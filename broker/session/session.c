@@ -69,9 +69,7 @@ static void texts_are_lost(struct gr_session *s)
 static void pump(void *context)
 {
 	struct gr_session *s = context;
-	if (!s->painted)
-		gr_agent_want(s->agent, 1);
-	else if (s->viewer && gr_viewer_pump(s->viewer))
+	if (s->painted && s->viewer && gr_viewer_pump(s->viewer))
 		gr_agent_want(s->agent, 0);
 }
 
@@ -313,6 +311,7 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 {
 	if (message->type == GR_IPC_START) {
 		s->id = message->session;
+		s->opened = message->number != 0; /* a process before this one died: the page stays */
 		s->started = 1;
 		return;
 	}

@@ -55,6 +55,7 @@ static void set_format(rfbScreenInfoPtr screen)
 {
 	screen->depth = 24;
 	screen->serverFormat.depth = 24;
+	screen->serverFormat.trueColour = 1; /* its own TRUE is -1, and ServerInit would say 255 */
 	screen->serverFormat.redShift = 16;
 	screen->serverFormat.greenShift = 8;
 	screen->serverFormat.blueShift = 0;
@@ -241,6 +242,11 @@ void gr_update_pointer(struct gr_update *update, uint16_t x, uint16_t y)
 	int right = update->screen->width - 1, bottom = update->screen->height - 1;
 	update->screen->cursorX = x < right ? x : right;
 	update->screen->cursorY = y < bottom ? y : bottom;
+	/* Without an image there is nothing to draw; libvncserver would send an update of no rectangles. */
+	if (update->client && !update->screen->cursor) {
+		update->client->cursorX = update->screen->cursorX;
+		update->client->cursorY = update->screen->cursorY;
+	}
 }
 
 int gr_update_send(struct gr_update *update, size_t *n_out)

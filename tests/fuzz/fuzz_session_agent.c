@@ -1,0 +1,62 @@
+/* Any packet of an agent: refused, or every number of it inside the geometry. */
+#include "broker/session/agent_records.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void inside(const struct gr_rect *r, const struct gr_agent_geometry *g)
+{
+	require(r->w && r->h && r->x + r->w <= g->width && r->y + r->h <= g->height);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct gr_agent_geometry geometry = { 1280, 800, 1920, 1200 };
+	union gr_record out;
+	if (gr_agent_record_check(data, size, &geometry, &out))
+		return 0;
+	require(gr_record_size(out.type) == size);
+	switch (out.type) {
+	case GR_RECORD_FRAME:
+		require(out.frame.count <= GR_FRAME_RECTS_MAX);
+		for (uint32_t i = 0; i < out.frame.count; i++)
+			inside(&out.frame.rects[i], &geometry);
+		break;
+	case GR_RECORD_CURSOR: {
+		static uint32_t image[GR_CURSOR_MAX * GR_CURSOR_MAX];
+		if (!out.cursor.width)
+			break;
+		require(out.cursor.hot_x < out.cursor.width && out.cursor.hot_y < out.cursor.height);
+		memset(image, data[size - 1] | 0x55, sizeof(image));
+		/* Exactly as large as the header says. */
+		uint32_t *colours = malloc((size_t)out.cursor.width * out.cursor.height * 4);
+		uint8_t *mask = malloc((size_t)(out.cursor.width + 7) / 8 * out.cursor.height);
+		if (colours && mask)
+			gr_agent_cursor_flatten(image, out.cursor.width, out.cursor.height, colours, mask);
+		free(colours);
+		free(mask);
+		break;
+	}
+	case GR_RECORD_CARET:
+		if (out.caret.visible)
+			inside(&out.caret.rect, &geometry);
+		break;
+	case GR_RECORD_RESIZED:
+		require(out.resized.width >= GR_SCREEN_MIN && out.resized.width <= geometry.max_width);
+		require(out.resized.height >= GR_SCREEN_MIN && out.resized.height <= geometry.max_height);
+		break;
+	case GR_RECORD_STATE:
+		require(out.state.width <= geometry.max_width && out.state.height <= geometry.max_height);
+		break;
+	default: require(out.type == GR_RECORD_TEXT_RESULT);
+	}
+	return 0;
+}

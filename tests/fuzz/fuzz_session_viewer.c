@@ -1,0 +1,59 @@
+/* A viewer's stream after the handshake: messages in bounds, and only records that an agent accepts come out of it. */
+#include "broker/session/input.h"
+#include "broker/session/viewer_messages.h"
+#include "common/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int condition)
+{
+	if (!condition)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct gr_input input;
+	union gr_record record;
+	gr_input_init(&input);
+	while (size) {
+		struct gr_viewer_message m;
+		int status = gr_viewer_message_parse(data, size, &m);
+		if (status) {
+			require(status == GR_EAGAIN || status == GR_EPROTO);
+			/* Incomplete only as long as the longest message is. */
+			require(status == GR_EPROTO || size < GR_VIEWER_MESSAGE_MAX || size < 4 + 4 * GR_VIEWER_ENCODINGS_MAX);
+			break;
+		}
+		require(m.size >= 1 && m.size <= size);
+		switch (m.kind) {
+		case GR_VIEWER_ENCODINGS: require(m.encodings.count <= GR_VIEWER_ENCODINGS_MAX); break;
+		case GR_VIEWER_KEY:
+		case GR_VIEWER_POINTER:
+		case GR_VIEWER_TEXT:
+			if (gr_input_record(&input, &m, &record))
+				break;
+			if (record.type == GR_RECORD_TEXT)
+				require(record.text.length >= 1 && record.text.length <= GR_TEXT_MAX);
+			if (record.type == GR_RECORD_KEY)
+				require(record.key.down <= 1 && record.key.keycode <= 255);
+			break;
+		default: break;
+		}
+		size_t taken = m.size;
+		if (m.kind == GR_VIEWER_CUT_TEXT)
+			taken += m.skip < size - m.size ? m.skip : size - m.size;
+		data += taken;
+		size -= taken;
+	}
+	unsigned released = 0;
+	uint32_t sequence;
+	while (gr_input_release(&input, &record))
+		require(++released <= GR_INPUT_KEYS_MAX + 1);
+	while (gr_input_text_pending(&input, &sequence))
+		;
+	return 0;
+}

@@ -1,0 +1,1013 @@
+/*
+ * garasu-session as a whole: this program plays the supervisor and the container's agent, and connects real viewers to it:
+ * libvncclient, and one by hand where the bytes themselves matter. usage: session_test GARASU-SESSION
+ */
+#include "broker/ipc/ipc.h"
+#include "common/error.h"
+#include "common/io.h"
+#include "common/record.h"
+
+#include <rfb/rfbclient.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MAX_W 1920
+#define MAX_H 1080
+#define STRIDE (MAX_W * 4u)
+#define WAIT_MS 5000
+
+static const char *program;
+
+struct rig {
+	char folder[64];
+	pid_t pid;
+	int control, agent;
+	uint8_t *memory;
+	int memory_fd;
+	uint16_t w, h; /* of the screen that the agent plays */
+	struct gr_record_hello hello;
+};
+
+static double now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static int readable(int fd, int ms)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+	return poll(&p, 1, ms) > 0;
+}
+
+static uint32_t seed = 7;
+
+static uint32_t random_below(uint32_t n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 8) % n;
+}
+
+/* ---- the supervisor ---- */
+
+static void order(struct rig *r, uint32_t type, uint32_t reason, uint32_t connection, int fd)
+{
+	struct gr_ipc_message m = { .type = type, .reason = reason, .connection = connection, .container = 4, .session = 99 };
+	snprintf(m.person, sizeof(m.person), "hanako");
+	assert_int_equal(gr_ipc_send(r->control, &m, fd), 0);
+	if (fd >= 0)
+		close(fd);
+}
+
+static struct gr_ipc_message heard(struct rig *r, uint32_t type)
+{
+	struct gr_ipc_message m;
+	int fd;
+	assert_true(readable(r->control, WAIT_MS));
+	assert_int_equal(gr_ipc_receive(r->control, &m, &fd), 0);
+	assert_int_equal(m.type, type);
+	assert_true(gr_ipc_permitted(GR_IPC_KIND_SESSION, type));
+	return m;
+}
+
+static void silent(struct rig *r)
+{
+	assert_false(readable(r->control, 50));
+}
+
+static void start_process(struct rig *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->agent = r->memory_fd = -1;
+	snprintf(r->folder, sizeof(r->folder), "/tmp/garasu-session-XXXXXX");
+	assert_non_null(mkdtemp(r->folder));
+	assert_int_equal(chmod(r->folder, 0755), 0);
+	char path[128], run[128];
+	snprintf(run, sizeof(run), "%s/empty", r->folder);
+	assert_int_equal(mkdir(run, 0755), 0);
+	snprintf(path, sizeof(path), "%s/garasu.conf", r->folder);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fprintf(f,
+		"session {\n width = 640\n height = 480\n max_width = %d\n max_height = %d\n}\n"
+		"broker {\n run_directory = \"%s\"\n log_level = \"%s\"\n}\n",
+		MAX_W, MAX_H, r->folder, getenv("GARASU_TEST_LOG") ? getenv("GARASU_TEST_LOG") : "error");
+	fclose(f);
+	int pair[2];
+	assert_int_equal(gr_io_pair(SOCK_SEQPACKET, pair), 0);
+	r->pid = fork();
+	if (!r->pid) {
+		dup2(pair[1], 3);
+		/* In an empty root, and not to be traced, the leak checker cannot work. */
+		setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+		execl(program, program, path, "3", (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	r->control = pair[0];
+	heard(r, GR_IPC_READY);
+}
+
+static void clean(struct rig *r)
+{
+	char path[128];
+	close(r->control);
+	gr_io_close(&r->agent);
+	if (r->memory)
+		munmap(r->memory, gr_record_memory(MAX_W, MAX_H));
+	gr_io_close(&r->memory_fd);
+	snprintf(path, sizeof(path), "%s/garasu.conf", r->folder);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/empty", r->folder);
+	rmdir(path);
+	rmdir(r->folder);
+}
+
+/* Waits for the process's end; returns its exit status, and how long it took in ms. */
+static int ended(struct rig *r, double *ms)
+{
+	double start = now_us();
+	int status;
+	for (;;) {
+		pid_t pid = waitpid(r->pid, &status, WNOHANG);
+		if (pid == r->pid)
+			break;
+		if (now_us() - start > 10e6) {
+			kill(r->pid, SIGKILL);
+			waitpid(r->pid, &status, 0);
+			fail_msg("the session did not end");
+		}
+		usleep(2000);
+	}
+	if (ms)
+		*ms = (now_us() - start) / 1000;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+static void finish(struct rig *r)
+{
+	close(r->control);
+	r->control = -1;
+	assert_int_equal(ended(r, NULL), 0);
+	clean(r);
+}
+
+/* ---- the agent ---- */
+
+static union gr_record agent_hears(struct rig *r, uint32_t type)
+{
+	union gr_record record;
+	size_t size;
+	int fd = -1;
+	memset(&record, 0, sizeof(record));
+	assert_true(readable(r->agent, WAIT_MS));
+	assert_int_equal(gr_io_receive(r->agent, &record, sizeof(record), &size, &fd), 0);
+	assert_int_equal(record.type, type);
+	assert_int_equal(size, gr_record_size(type));
+	if (type == GR_RECORD_HELLO) {
+		assert_true(fd >= 0);
+		gr_io_close(&r->memory_fd);
+		r->memory_fd = fd;
+		r->hello = record.hello;
+	} else {
+		assert_int_equal(fd, -1);
+	}
+	return record;
+}
+
+static void agent_says(struct rig *r, const void *record, size_t size)
+{
+	assert_int_equal(gr_io_send(r->agent, record, size, -1), 0);
+}
+
+static void agent_state(struct rig *r)
+{
+	struct gr_record_state s = { GR_RECORD_STATE, GR_AGENT_READY, r->w, r->h };
+	agent_says(r, &s, sizeof(s));
+}
+
+/* Connects an agent with a screen of r->w by r->h and answers HELLO. */
+static void agent_connects(struct rig *r)
+{
+	int pair[2];
+	assert_int_equal(gr_io_pair(SOCK_SEQPACKET, pair), 0);
+	gr_io_close(&r->agent);
+	r->agent = pair[0];
+	order(r, GR_IPC_AGENT, 0, 0, pair[1]);
+	agent_hears(r, GR_RECORD_HELLO);
+	if (!r->memory) {
+		r->memory = mmap(NULL, gr_record_memory(MAX_W, MAX_H), PROT_READ | PROT_WRITE, MAP_SHARED, r->memory_fd, 0);
+		assert_true(r->memory != MAP_FAILED);
+	}
+	agent_state(r);
+}
+
+static void frame(struct rig *r, struct gr_rect rect)
+{
+	struct gr_record_frame f = { .type = GR_RECORD_FRAME, .count = 1 };
+	f.rects[0] = rect;
+	agent_says(r, &f, sizeof(f));
+}
+
+static void whole_frame(struct rig *r)
+{
+	frame(r, (struct gr_rect){ 0, 0, r->w, r->h });
+}
+
+/* A bit of a page: flat colour, text-like specks, a gradient with noise as in a photograph. */
+static void draw(struct rig *r, struct gr_rect rect)
+{
+	uint32_t kind = random_below(3), base = random_below(0x1000000), other = random_below(0x1000000);
+	for (uint32_t y = rect.y; y < (uint32_t)rect.y + rect.h; y++)
+		for (uint32_t x = rect.x; x < (uint32_t)rect.x + rect.w; x++) {
+			uint32_t p = base;
+			if (kind == 1)
+				p = random_below(5) ? base : other;
+			else if (kind == 2)
+				p = ((x * 255 / MAX_W) << 16) + ((y * 255 / MAX_H) << 8) + random_below(64);
+			p |= random_below(256) << 24; /* the byte that must not travel */
+			memcpy(r->memory + y * STRIDE + x * 4, &p, 4);
+		}
+}
+
+/* A session with an agent whose first picture is in the shadow. */
+static void start_painted(struct rig *r)
+{
+	start_process(r);
+	r->w = 640;
+	r->h = 480;
+	order(r, GR_IPC_START, 0, 0, -1);
+	agent_connects(r);
+	union gr_record want = agent_hears(r, GR_RECORD_WANT_FRAME);
+	assert_int_equal(want.want_frame.whole, 1);
+	draw(r, (struct gr_rect){ 0, 0, r->w, r->h });
+	draw(r, (struct gr_rect){ 100, 50, 300, 200 });
+	draw(r, (struct gr_rect){ 10, 300, 600, 100 });
+	whole_frame(r);
+}
+
+/* ---- a viewer that nobody here wrote ---- */
+
+struct cursor {
+	int w, h, x, y;
+	uint32_t pixels[64 * 64];
+	uint8_t mask[64 * 64];
+};
+static struct cursor cursor;
+
+static void got_cursor(rfbClient *c, int hot_x, int hot_y, int w, int h, int bytes)
+{
+	cursor.x = hot_x;
+	cursor.y = hot_y;
+	cursor.w = w;
+	cursor.h = h;
+	if (w <= 64 && h <= 64 && bytes == 4 && w) {
+		memcpy(cursor.pixels, c->rcSource, (size_t)(w * h) * 4);
+		memcpy(cursor.mask, c->rcMask, (size_t)(w * h));
+	}
+}
+
+static void quiet(const char *format, ...)
+{
+	(void)format;
+}
+
+static rfbClient *libvncclient_attach(struct rig *r, uint32_t connection, const char *encodings)
+{
+	int pair[2];
+	rfbClientLog = rfbClientErr = quiet;
+	assert_int_equal(gr_io_pair(SOCK_STREAM, pair), 0);
+	order(r, GR_IPC_ATTACH, 0, connection, pair[1]);
+	rfbClient *c = rfbGetClient(8, 3, 4);
+	assert_non_null(c);
+	c->sock = pair[0];
+	c->canHandleNewFBSize = TRUE;
+	c->appData.useRemoteCursor = TRUE;
+	c->appData.encodingsString = encodings;
+	c->appData.compressLevel = 1;
+	c->appData.enableJPEG = FALSE; /* lossless */
+	c->GotCursorShape = got_cursor;
+	c->format.redShift = 16;
+	c->format.greenShift = 8;
+	c->format.blueShift = 0;
+	c->format.depth = 24;
+	assert_true(InitialiseRFBConnection(c));
+	assert_int_equal(heard(r, GR_IPC_ATTACHED).connection, connection);
+	assert_string_equal(c->desktopName, "Garasu");
+	c->width = c->si.framebufferWidth;
+	c->height = c->si.framebufferHeight;
+	assert_true(c->MallocFrameBuffer(c));
+	c->updateRect.x = c->updateRect.y = 0;
+	c->updateRect.w = c->width;
+	c->updateRect.h = c->height;
+	assert_true(SetFormatAndEncodings(c));
+	assert_true(SendFramebufferUpdateRequest(c, 0, 0, c->width, c->height, FALSE));
+	return c;
+}
+
+/* WaitForMessage does not look at what libvncclient has read already. */
+static int wait_message(rfbClient *c, unsigned ms)
+{
+	return c->buffered ? 1 : WaitForMessage(c, ms * 1000);
+}
+
+/* Handles messages until none has come for ms. */
+static void libvncclient_handle(rfbClient *c, int ms)
+{
+	while (wait_message(c, (unsigned)ms) > 0)
+		assert_true(HandleRFBServerMessage(c));
+}
+
+static void libvncclient_close(rfbClient *c)
+{
+	free(c->frameBuffer);
+	c->frameBuffer = NULL;
+	rfbClientCleanup(c);
+}
+
+/* The first pixel that differs, or 0 = none (the size differs: 1). */
+static int difference(struct rig *r, rfbClient *c, char *text, size_t size)
+{
+	if (c->width != r->w || c->height != r->h) {
+		snprintf(text, size, "size %dx%d instead of %ux%u", c->width, c->height, r->w, r->h);
+		return 1;
+	}
+	for (uint32_t y = 0; y < r->h; y++)
+		for (uint32_t x = 0; x < r->w; x++) {
+			uint32_t sent, seen;
+			memcpy(&sent, r->memory + y * STRIDE + x * 4, 4);
+			memcpy(&seen, c->frameBuffer + (y * r->w + x) * 4, 4);
+			if ((sent & 0xffffff) != (seen & 0xffffff)) {
+				snprintf(text, size, "pixel %u,%u: %06x became %06x", x, y, sent & 0xffffff, seen & 0xffffff);
+				return 1;
+			}
+		}
+	return 0;
+}
+
+/* Handles messages until the viewer shows exactly what is on the screen. */
+static void pictures_are_equal(struct rig *r, rfbClient *c)
+{
+	char text[128];
+	double end = now_us() + WAIT_MS * 1e3;
+	while (difference(r, c, text, sizeof(text))) {
+		if (now_us() > end)
+			fail_msg("%s", text);
+		if (wait_message(c, 20) > 0)
+			assert_true(HandleRFBServerMessage(c));
+	}
+}
+
+/* The agent's next WANT_FRAME, while the viewer goes on. */
+static uint32_t want_with(struct rig *r, rfbClient *c)
+{
+	double end = now_us() + WAIT_MS * 1e3;
+	while (!readable(r->agent, 2) && now_us() < end)
+		libvncclient_handle(c, 0);
+	return agent_hears(r, GR_RECORD_WANT_FRAME).want_frame.whole;
+}
+
+static void each_encoding(const char *encodings)
+{
+	struct rig r;
+	start_painted(&r);
+	rfbClient *c = libvncclient_attach(&r, 1, encodings);
+	libvncclient_handle(c, 200);
+	pictures_are_equal(&r, c);
+	for (unsigned i = 0; i < 40; i++) {
+		uint16_t x = (uint16_t)random_below(600), y = (uint16_t)random_below(440);
+		struct gr_rect rect = { x, y, (uint16_t)(1 + random_below(640u - x)), (uint16_t)(1 + random_below(480u - y)) };
+		assert_int_equal(want_with(&r, c), 0);
+		draw(&r, rect);
+		frame(&r, rect);
+		if (i % 8 == 7)
+			pictures_are_equal(&r, c);
+	}
+	libvncclient_handle(c, 100);
+	pictures_are_equal(&r, c);
+	libvncclient_close(c);
+	assert_int_equal(heard(&r, GR_IPC_DETACHED).reason, GR_REASON_VIEWER_LEFT);
+	finish(&r);
+}
+
+static void every_pixel_arrives_as_it_was(void **state)
+{
+	(void)state;
+	static const char *const encodings[] = { "tight", "zrle", "zlib", "hextile", "raw" };
+	for (size_t i = 0; i < sizeof(encodings) / sizeof(encodings[0]); i++)
+		each_encoding(encodings[i]);
+}
+
+static void the_memfd_can_neither_shrink_nor_grow(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	assert_int_equal(r.hello.version, GR_RECORD_VERSION);
+	assert_int_equal(r.hello.max_width, MAX_W);
+	assert_int_equal(r.hello.max_height, MAX_H);
+	assert_int_equal(r.hello.flags, GR_HELLO_OPEN_HOME);
+	assert_int_equal(ftruncate(r.memory_fd, 4096), -1);
+	assert_int_equal(ftruncate(r.memory_fd, 1 << 30), -1);
+	assert_int_equal(fcntl(r.memory_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+	finish(&r);
+}
+
+static void the_window_is_resized_through_the_viewer(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	rfbClient *c = libvncclient_attach(&r, 1, "tight");
+	want_with(&r, c);
+	static const uint16_t sizes[][2] = { { 801, 603 }, { 1920, 1080 }, { 320, 200 }, { 333, 1077 } };
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_true(SendExtDesktopSize(c, sizes[i][0], sizes[i][1]));
+		union gr_record ask = agent_hears(&r, GR_RECORD_RESIZE);
+		assert_int_equal(ask.resize.width, sizes[i][0]);
+		assert_int_equal(ask.resize.height, sizes[i][1]);
+		r.w = ask.resize.width;
+		r.h = ask.resize.height;
+		struct gr_record_resized done = { GR_RECORD_RESIZED, r.w, r.h };
+		agent_says(&r, &done, sizeof(done));
+		draw(&r, (struct gr_rect){ 0, 0, r.w, r.h });
+		whole_frame(&r); /* answers the request that was outstanding */
+		pictures_are_equal(&r, c);
+		assert_int_equal(want_with(&r, c), 1);
+		whole_frame(&r);
+		/* Nothing had changed, and the viewer still waits: asked again. */
+		assert_int_equal(want_with(&r, c), 0);
+	}
+	/* Larger than the configuration permits: what is permitted. */
+	assert_true(SendExtDesktopSize(c, 9000, 10));
+	union gr_record ask = agent_hears(&r, GR_RECORD_RESIZE);
+	assert_int_equal(ask.resize.width, MAX_W);
+	assert_int_equal(ask.resize.height, GR_SCREEN_MIN);
+	/* The container cannot: the size stays. */
+	struct gr_record_resized done = { GR_RECORD_RESIZED, r.w, r.h };
+	agent_says(&r, &done, sizeof(done));
+	libvncclient_handle(c, 100);
+	pictures_are_equal(&r, c);
+	libvncclient_close(c);
+	heard(&r, GR_IPC_DETACHED);
+	finish(&r);
+}
+
+static void the_cursor_arrives_without_its_alpha(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	memset(&cursor, 0, sizeof(cursor));
+	rfbClient *c = libvncclient_attach(&r, 1, "tight");
+	want_with(&r, c);
+	uint32_t *image = (uint32_t *)(void *)(r.memory + (size_t)MAX_H * STRIDE);
+	for (uint32_t y = 0; y < 20; y++)
+		for (uint32_t x = 0; x < 13; x++)
+			image[y * GR_CURSOR_MAX + x] = (x + y) & 1 ? 0xff000000u | (x << 16) | (y << 8) | 7 : 0;
+	struct gr_record_cursor says = { GR_RECORD_CURSOR, 13, 20, 3, 4 };
+	agent_says(&r, &says, sizeof(says));
+	for (unsigned i = 0; i < 100 && cursor.w != 13; i++)
+		libvncclient_handle(c, 50);
+	assert_int_equal(cursor.w, 13);
+	assert_int_equal(cursor.h, 20);
+	assert_int_equal(cursor.x, 3);
+	assert_int_equal(cursor.y, 4);
+	for (uint32_t y = 0; y < 20; y++)
+		for (uint32_t x = 0; x < 13; x++) {
+			assert_int_equal(cursor.mask[y * 13 + x], (x + y) & 1);
+			if ((x + y) & 1)
+				assert_int_equal(cursor.pixels[y * 13 + x] & 0xffffff, (x << 16) | (y << 8) | 7);
+		}
+	says = (struct gr_record_cursor){ .type = GR_RECORD_CURSOR };
+	agent_says(&r, &says, sizeof(says)); /* hidden: libvncclient has no callback for an empty one */
+	libvncclient_handle(c, 100);
+	pictures_are_equal(&r, c);
+	libvncclient_close(c);
+	heard(&r, GR_IPC_DETACHED);
+	finish(&r);
+}
+
+/* ---- a viewer by hand ---- */
+
+static void expect(int fd, void *out, size_t n)
+{
+	uint8_t *p = out;
+	while (n) {
+		assert_true(readable(fd, WAIT_MS));
+		ssize_t got = read(fd, p, n);
+		assert_true(got > 0);
+		p += got;
+		n -= (size_t)got;
+	}
+}
+
+static void put(int fd, const void *bytes, size_t n)
+{
+	assert_int_equal(send(fd, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+/* taken_over: a viewer is there, whose DETACHED comes first. */
+static int raw_attach_over(struct rig *r, uint32_t connection, int taken_over)
+{
+	int pair[2];
+	uint8_t buffer[64];
+	assert_int_equal(gr_io_pair(SOCK_STREAM, pair), 0);
+	double start = now_us();
+	order(r, GR_IPC_ATTACH, 0, connection, pair[1]);
+	if (taken_over)
+		assert_int_equal(heard(r, GR_IPC_DETACHED).reason, GR_REASON_TAKEN_OVER);
+	expect(pair[0], buffer, 12);
+	assert_memory_equal(buffer, "RFB 003.008\n", 12);
+	assert_true(now_us() - start < 80e3); /* no waiting for a WebSocket's greeting */
+	put(pair[0], "RFB 003.008\n", 12);
+	expect(pair[0], buffer, 2);
+	assert_memory_equal(buffer, "\1\1", 2);
+	put(pair[0], "\1", 1);
+	expect(pair[0], buffer, 4);
+	assert_memory_equal(buffer, "\0\0\0\0", 4);
+	put(pair[0], "\1", 1);
+	expect(pair[0], buffer, 24 + 6);
+	static const uint8_t format[] = { 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0, 0, 0, 0, 6 };
+	assert_memory_equal(buffer + 4, format, sizeof(format));
+	assert_memory_equal(buffer + 24, "Garasu", 6);
+	assert_int_equal(heard(r, GR_IPC_ATTACHED).connection, connection);
+	/* Raw pixels, our records, QEMU keys. */
+	static const uint8_t encodings[] = { 2, 0, 0, 3, 0, 0, 0, 0, 0x47, 0x41, 0x52, 1, 0xff, 0xff, 0xfe, 0xfe };
+	put(pair[0], encodings, sizeof(encodings));
+	return pair[0];
+}
+
+static int raw_attach(struct rig *r, uint32_t connection)
+{
+	return raw_attach_over(r, connection, 0);
+}
+
+static void raw_request(int fd, int incremental)
+{
+	uint8_t m[10] = { 3, (uint8_t)incremental, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff };
+	put(fd, m, sizeof(m));
+}
+
+/* Reads one update of raw rectangles; returns its bytes. */
+static size_t raw_update(int fd)
+{
+	uint8_t head[4], rect[12];
+	size_t total = 4;
+	expect(fd, head, 4);
+	assert_int_equal(head[0], 0);
+	for (unsigned i = 0; i < (unsigned)(head[2] << 8 | head[3]); i++) {
+		expect(fd, rect, 12);
+		size_t n = (size_t)(rect[4] << 8 | rect[5]) * (size_t)(rect[6] << 8 | rect[7]) * 4;
+		uint8_t *pixels = malloc(n + 1);
+		expect(fd, pixels, n);
+		if (!memcmp(rect + 8, "\0\0\0\0", 4))
+			for (size_t k = 3; k < n; k += 4)
+				assert_int_equal(pixels[k], 0); /* the fourth byte carries nothing */
+		free(pixels);
+		total += 12 + n;
+	}
+	return total;
+}
+
+/* The first update of a viewer that listed -258 is the acknowledgement. */
+static void raw_first_update(int fd)
+{
+	static const uint8_t acknowledge[] = { 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe };
+	uint8_t got[sizeof(acknowledge)];
+	raw_request(fd, 0);
+	expect(fd, got, sizeof(got));
+	assert_memory_equal(got, acknowledge, sizeof(got));
+	raw_update(fd);
+}
+
+static void expect_notice(int fd, uint8_t reason)
+{
+	uint8_t notice[8], more;
+	const uint8_t expected[8] = { 71, 1, 0, reason, 0, 0, 0, 0 };
+	expect(fd, notice, 8);
+	assert_memory_equal(notice, expected, 8);
+	assert_true(readable(fd, WAIT_MS));
+	assert_int_equal(read(fd, &more, 1), 0);
+}
+
+static void keys_pointer_and_text_arrive_exactly(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	int fd = raw_attach(&r, 1);
+	raw_first_update(fd);
+	static const uint8_t messages[] = {
+		4, 1, 0, 0, 0, 0, 0xff, 0xe1, /* Shift down */
+		255, 0, 0, 1, 0, 0, 0, 0x41, 0, 0, 0, 0x1e, /* A down, QEMU */
+		255, 0, 0, 0, 0, 0, 0, 0x41, 0, 0, 0, 0x1e,
+		6, 0, 0, 0, 0, 0, 0, 5, 's', 'e', 'c', 'r', 't', /* clipboard: goes nowhere */
+		5, 1, 0, 10, 0, 20, 5, 0, 2, 0, 1, 0, /* pointer */
+		71, 1, 0, 6, 0, 0, 0x12, 0x34, 0xe6, 0x97, 0xa5, 0xe6, 0x9c, 0xac, /* 日本 */
+		4, 0, 0, 0, 0, 0, 0xff, 0xe1,
+	};
+	/* In pieces of one byte, then as one. */
+	for (unsigned round = 0; round < 2; round++) {
+		for (size_t i = 0; !round && i < sizeof(messages); i++)
+			put(fd, messages + i, 1);
+		if (round)
+			put(fd, messages, sizeof(messages));
+		union gr_record k = agent_hears(&r, GR_RECORD_KEY);
+		assert_true(k.key.keysym == 0xffe1 && k.key.down == 1 && k.key.keycode == 0);
+		k = agent_hears(&r, GR_RECORD_KEY);
+		assert_true(k.key.keysym == 0x41 && k.key.down == 1 && k.key.keycode == 0x1e);
+		k = agent_hears(&r, GR_RECORD_KEY);
+		assert_true(k.key.keysym == 0x41 && k.key.down == 0 && k.key.keycode == 0x1e);
+		union gr_record p = agent_hears(&r, GR_RECORD_POINTER);
+		assert_true(p.pointer.x == 10 && p.pointer.y == 20 && p.pointer.buttons == 1);
+		p = agent_hears(&r, GR_RECORD_POINTER);
+		assert_true(p.pointer.x == 512 && p.pointer.y == 256 && p.pointer.buttons == 0);
+		union gr_record t = agent_hears(&r, GR_RECORD_TEXT);
+		assert_int_equal(t.text.sequence, round + 1);
+		assert_int_equal(t.text.length, 6);
+		assert_memory_equal(t.text.text, "日本", 6);
+		k = agent_hears(&r, GR_RECORD_KEY);
+		assert_true(k.key.keysym == 0xffe1 && k.key.down == 0);
+		struct gr_record_text_result result = { GR_RECORD_TEXT_RESULT, round + 1, round };
+		agent_says(&r, &result, sizeof(result));
+		agent_says(&r, &result, sizeof(result)); /* a second one is nobody's */
+		const uint8_t expected[8] = { 71, 3, 0, (uint8_t)round, 0, 0, 0x12, 0x34 };
+		uint8_t got[8];
+		expect(fd, got, 8);
+		assert_memory_equal(got, expected, 8);
+	}
+	raw_request(fd, 1);
+	agent_hears(&r, GR_RECORD_WANT_FRAME);
+	struct gr_record_caret caret = { GR_RECORD_CARET, 1, { 300, 200, 2, 18 } };
+	agent_says(&r, &caret, sizeof(caret));
+	const uint8_t expected[12] = { 71, 2, 0, 1, 1, 44, 0, 200, 0, 2, 0, 18 };
+	uint8_t got[12];
+	expect(fd, got, 12);
+	assert_memory_equal(got, expected, 12);
+
+	/* What is down when the viewer goes is released. */
+	static const uint8_t held[] = { 4, 1, 0, 0, 0, 0, 0xff, 0xe3, 5, 4, 0, 1, 0, 2 };
+	put(fd, held, sizeof(held));
+	agent_hears(&r, GR_RECORD_KEY);
+	agent_hears(&r, GR_RECORD_POINTER);
+	close(fd);
+	union gr_record k = agent_hears(&r, GR_RECORD_KEY);
+	assert_true(k.key.keysym == 0xffe3 && k.key.down == 0);
+	assert_int_equal(agent_hears(&r, GR_RECORD_POINTER).pointer.buttons, 0);
+	struct gr_ipc_message m = heard(&r, GR_IPC_DETACHED);
+	assert_int_equal(m.reason, GR_REASON_VIEWER_LEFT);
+	assert_true(m.bytes_down > 640 * 480 * 4 && m.bytes_up > 2 * sizeof(messages));
+	finish(&r);
+}
+
+static void an_agent_that_does_not_read_stops_the_viewer_and_loses_nothing(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	int fd = raw_attach(&r, 1);
+	raw_first_update(fd);
+	uint32_t sent = 0, heard_count = 0;
+	for (int full = 0; full < 20;) {
+		uint8_t pointer[6] = { 5, 0, (uint8_t)(sent >> 8), (uint8_t)sent, 0, 0 };
+		if (send(fd, pointer, 6, MSG_DONTWAIT | MSG_NOSIGNAL) == 6) {
+			sent++;
+			full = 0;
+		} else {
+			full++; /* its socket is full for good: the session reads no more */
+			usleep(5000);
+		}
+	}
+	assert_true(sent < 60000);
+	while (heard_count < sent) {
+		union gr_record p = agent_hears(&r, GR_RECORD_POINTER);
+		assert_int_equal(p.pointer.x, heard_count);
+		heard_count++;
+	}
+	raw_request(fd, 0);
+	raw_update(fd);
+	close(fd);
+	heard(&r, GR_IPC_DETACHED);
+	finish(&r);
+}
+
+static void the_newest_viewer_wins(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	int first = raw_attach(&r, 1);
+	raw_first_update(first);
+	int pair[2];
+	assert_int_equal(gr_io_pair(SOCK_STREAM, pair), 0);
+	order(&r, GR_IPC_ATTACH, 0, 2, pair[1]);
+	struct gr_ipc_message m = heard(&r, GR_IPC_DETACHED);
+	assert_int_equal(m.connection, 1);
+	assert_int_equal(m.reason, GR_REASON_TAKEN_OVER);
+	expect_notice(first, GR_REASON_TAKEN_OVER);
+	close(first);
+	close(pair[0]); /* the second leaves in the middle of its handshake */
+	m = heard(&r, GR_IPC_DETACHED);
+	assert_int_equal(m.connection, 2);
+	assert_int_equal(m.reason, GR_REASON_VIEWER_LEFT);
+	rfbClient *c = libvncclient_attach(&r, 3, "tight");
+	libvncclient_handle(c, 100);
+	pictures_are_equal(&r, c);
+	libvncclient_close(c);
+	heard(&r, GR_IPC_DETACHED);
+	finish(&r);
+}
+
+static void a_viewer_that_stops_reading_stalls_nobody(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	int fd = raw_attach(&r, 1);
+	raw_request(fd, 0);
+	raw_request(fd, 1);
+	raw_request(fd, 1);
+	/* 1.2 MB wait for it. Nothing is asked of the agent meanwhile, and input still goes through at once. */
+	assert_false(readable(r.agent, 100));
+	static const uint8_t key[] = { 4, 1, 0, 0, 0, 0, 0, 'k' };
+	put(fd, key, sizeof(key));
+	assert_int_equal(agent_hears(&r, GR_RECORD_KEY).key.keysym, 'k');
+	silent(&r);
+	/* Another takes over at once. */
+	int second = raw_attach_over(&r, 2, 1);
+	raw_first_update(second);
+	double start = now_us(), ms;
+	raw_request(second, 0);
+	usleep(50000);
+	order(&r, GR_IPC_END, GR_REASON_ENDED_BY_ADMIN, 0, -1);
+	assert_int_equal(ended(&r, &ms), 0);
+	assert_true(now_us() - start < 1.2e6);
+	close(fd);
+	close(second);
+	clean(&r);
+}
+
+static void the_end_is_told_and_comes_at_once(void **state)
+{
+	(void)state;
+	struct rig r;
+	double ms;
+	start_painted(&r);
+	int fd = raw_attach(&r, 1);
+	raw_first_update(fd);
+	order(&r, GR_IPC_END, GR_REASON_ENDED_BY_ADMIN, 0, -1);
+	assert_int_equal(ended(&r, &ms), 0);
+	assert_true(ms < 500);
+	expect_notice(fd, GR_REASON_ENDED_BY_ADMIN);
+	close(fd);
+	clean(&r);
+
+	/* The supervisor's death is an END too; and without a viewer. */
+	start_painted(&r);
+	fd = raw_attach(&r, 1);
+	raw_first_update(fd);
+	close(r.control);
+	r.control = -1;
+	expect_notice(fd, GR_REASON_SHUTTING_DOWN);
+	close(fd);
+	assert_int_equal(ended(&r, NULL), 0);
+	clean(&r);
+	start_painted(&r);
+	finish(&r);
+}
+
+static void a_lost_agent_leaves_the_picture_and_another_goes_on(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	rfbClient *c = libvncclient_attach(&r, 1, "tight");
+	want_with(&r, c);
+	gr_io_close(&r.agent);
+	struct gr_ipc_message m = heard(&r, GR_IPC_AGENT_LOST);
+	assert_int_equal(m.reason, GR_REASON_NONE);
+	assert_int_equal(m.session, 99);
+	assert_int_equal(m.container, 4);
+	assert_true(SendFramebufferUpdateRequest(c, 0, 0, c->width, c->height, FALSE));
+	libvncclient_handle(c, 100);
+	pictures_are_equal(&r, c);
+	/* Keys now go nowhere, a new size is not to be had; nothing breaks. */
+	assert_true(SendKeyEvent(c, 'x', TRUE) && SendKeyEvent(c, 'x', FALSE));
+	assert_true(SendExtDesktopSize(c, 700, 500));
+	libvncclient_handle(c, 100);
+	r.w = 700; /* another container's screen */
+	r.h = 500;
+	agent_connects(&r);
+	assert_int_equal(r.hello.flags, 0);
+	assert_int_equal(agent_hears(&r, GR_RECORD_WANT_FRAME).want_frame.whole, 1);
+	draw(&r, (struct gr_rect){ 0, 0, r.w, r.h });
+	whole_frame(&r);
+	libvncclient_handle(c, 200);
+	pictures_are_equal(&r, c);
+	libvncclient_close(c);
+	heard(&r, GR_IPC_DETACHED);
+	finish(&r);
+}
+
+static void violation(struct rig *r, const void *record, size_t size, int fd)
+{
+	assert_int_equal(gr_io_send(r->agent, record, size, fd), 0);
+	struct gr_ipc_message m = heard(r, GR_IPC_AGENT_LOST);
+	assert_int_equal(m.reason, GR_REASON_CONTAINER_FAILED);
+	assert_true(strlen(m.text) > 5);
+	uint8_t byte;
+	assert_true(readable(r->agent, WAIT_MS));
+	while (recv(r->agent, &byte, 1, MSG_DONTWAIT) > 0)
+		; /* what was sent before; then its end */
+	agent_connects(r);
+	agent_hears(r, GR_RECORD_WANT_FRAME);
+}
+
+static void an_agent_against_the_protocol_is_cut_off(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_process(&r);
+	r.w = 640;
+	r.h = 480;
+	order(&r, GR_IPC_START, 0, 0, -1);
+	agent_connects(&r);
+	agent_hears(&r, GR_RECORD_WANT_FRAME);
+	struct gr_record_frame f = { .type = GR_RECORD_FRAME, .count = 1 };
+	f.rects[0] = (struct gr_rect){ 0, 0, 10, 10 };
+	violation(&r, &f, sizeof(f) - 1, -1);
+	violation(&r, &f, 4, -1);
+	violation(&r, &f, sizeof(f), r.memory_fd); /* with a descriptor */
+	f.count = GR_FRAME_RECTS_MAX + 1;
+	violation(&r, &f, sizeof(f), -1);
+	f.count = 1;
+	f.rects[0].x = MAX_W;
+	violation(&r, &f, sizeof(f), -1);
+	f.type = 1234;
+	violation(&r, &f, sizeof(f), -1);
+	struct gr_record_resized resized = { GR_RECORD_RESIZED, 640, 480 };
+	violation(&r, &resized, sizeof(resized), -1); /* not asked for */
+	struct gr_record_state state_record = { GR_RECORD_STATE, GR_AGENT_READY, 640, 480 };
+	violation(&r, &state_record, sizeof(state_record), -1); /* a second time */
+	state_record.state = GR_AGENT_FAILED;
+	violation(&r, &state_record, sizeof(state_record), -1);
+	static uint8_t long_packet[8192];
+	violation(&r, long_packet, sizeof(long_packet), -1);
+	/* FRAME without WANT_FRAME: the second one, as nobody looks. */
+	f = (struct gr_record_frame){ .type = GR_RECORD_FRAME, .count = 1 };
+	f.rects[0] = (struct gr_rect){ 0, 0, 640, 480 };
+	agent_says(&r, &f, sizeof(f));
+	agent_says(&r, &f, sizeof(f));
+	assert_int_equal(heard(&r, GR_IPC_AGENT_LOST).reason, GR_REASON_CONTAINER_FAILED);
+	finish(&r);
+}
+
+static void a_viewer_against_the_protocol_is_told_and_cut_off(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	static const uint8_t bad[][24] = {
+		{ 7, 1, 0, 0 }, /* file transfer */
+		{ 11, 0, 0, 0 }, /* text chat */
+		{ 8, 2, 0, 0 }, /* scaling */
+		{ 250, 0, 1, 2 }, /* xvp */
+		{ 6, 0, 0, 0, 0xff, 0xff, 0xff, 0xf0 }, /* extended clipboard */
+		{ 71, 2, 0, 1 },
+	};
+	for (uint32_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int fd = raw_attach(&r, i + 1);
+		raw_first_update(fd);
+		put(fd, bad[i], sizeof(bad[i]));
+		expect_notice(fd, GR_REASON_PROTOCOL);
+		assert_int_equal(heard(&r, GR_IPC_DETACHED).reason, GR_REASON_PROTOCOL);
+		close(fd);
+	}
+	/* In the handshake: another version, another security type, a WebSocket. */
+	static const char *const openings[] = { "RFB 003.003\n", "RFB 003.889\n", "GET / HTTP/1.1\r\n\r\n", "RFB 003.008\n\2" };
+	for (uint32_t i = 0; i < sizeof(openings) / sizeof(openings[0]); i++) {
+		int pair[2];
+		assert_int_equal(gr_io_pair(SOCK_STREAM, pair), 0);
+		order(&r, GR_IPC_ATTACH, 0, 100 + i, pair[1]);
+		put(pair[0], openings[i], strlen(openings[i]));
+		struct gr_ipc_message m = heard(&r, GR_IPC_DETACHED);
+		assert_int_equal(m.connection, 100 + i);
+		assert_int_equal(m.reason, GR_REASON_PROTOCOL);
+		close(pair[0]);
+	}
+	silent(&r);
+	finish(&r);
+}
+
+/* ---- figures ---- */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void latency(rfbClient *c, struct rig *r, uint16_t w, uint16_t h, const char *name)
+{
+	enum { N = 200 };
+	static double us[N];
+	for (unsigned i = 0; i < N; i++) {
+		struct gr_rect rect = { 64, 48, w, h };
+		want_with(r, c);
+		libvncclient_handle(c, 0);
+		draw(r, rect);
+		double start = now_us();
+		frame(r, rect);
+		assert_int_equal(c->buffered, 0);
+		assert_true(wait_message(c, 2000) > 0);
+		us[i] = now_us() - start; /* the first bytes are here */
+		assert_true(HandleRFBServerMessage(c));
+		uint32_t sent, seen;
+		memcpy(&sent, r->memory + (48u + h - 1) * STRIDE + (64 + w - 1) * 4, 4);
+		memcpy(&seen, c->frameBuffer + ((48u + h - 1) * r->w + 64 + w - 1) * 4, 4);
+		assert_int_equal(sent & 0xffffff, seen & 0xffffff);
+	}
+	qsort(us, N, sizeof(us[0]), by_value);
+	printf("FRAME to bytes at the viewer, %s: %.2f ms p50, %.2f ms p95 (n=%d)\n", name, us[N / 2] / 1000,
+	       us[N * 95 / 100] / 1000, N);
+}
+
+static unsigned long switches(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long n = 0, total = 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1 || sscanf(line, "nonvoluntary_ctxt_switches: %lu", &n) == 1)
+			total += n;
+	fclose(f);
+	return total;
+}
+
+static void an_idle_session_does_not_wake_up(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_painted(&r);
+	rfbClient *c = libvncclient_attach(&r, 1, "tight");
+	libvncclient_handle(c, 200);
+	latency(c, &r, 16, 20, "a character");
+	latency(c, &r, 400, 300, "400x300");
+	want_with(&r, c);
+	usleep(100000);
+	unsigned long before = switches(r.pid);
+	sleep(2);
+	unsigned long after = switches(r.pid);
+	printf("wake-ups in 2 s with a viewer that waits: %lu\n", after - before);
+	assert_int_equal(after, before);
+	libvncclient_close(c);
+	heard(&r, GR_IPC_DETACHED);
+	finish(&r);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		fprintf(stderr, "usage: session_test GARASU-SESSION [FILTER]\n");
+		return 2;
+	}
+	program = argv[1];
+	signal(SIGPIPE, SIG_IGN);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_pixel_arrives_as_it_was),
+		cmocka_unit_test(the_memfd_can_neither_shrink_nor_grow),
+		cmocka_unit_test(the_window_is_resized_through_the_viewer),
+		cmocka_unit_test(the_cursor_arrives_without_its_alpha),
+		cmocka_unit_test(keys_pointer_and_text_arrive_exactly),
+		cmocka_unit_test(an_agent_that_does_not_read_stops_the_viewer_and_loses_nothing),
+		cmocka_unit_test(the_newest_viewer_wins),
+		cmocka_unit_test(a_viewer_that_stops_reading_stalls_nobody),
+		cmocka_unit_test(the_end_is_told_and_comes_at_once),
+		cmocka_unit_test(a_lost_agent_leaves_the_picture_and_another_goes_on),
+		cmocka_unit_test(an_agent_against_the_protocol_is_cut_off),
+		cmocka_unit_test(a_viewer_against_the_protocol_is_told_and_cut_off),
+		cmocka_unit_test(an_idle_session_does_not_wake_up),
+	};
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
