@@ -394,27 +394,28 @@ static void slot_expired(void *context)
 	}
 }
 
-/* The reading end goes to the log process; returns the writing end, owned, or -1: then the output goes nowhere. */
-static int open_output(struct gr_pool *pool, uint32_t number)
+/* The reading end goes to the log process; *out: the writing end, owned. */
+static int open_output(struct gr_pool *pool, uint32_t number, int *out, struct gr_error *err)
 {
 	const struct gr_config *config = pool->settings.config;
 	int ends[2];
-	struct gr_error err;
 	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -1;
+		return gr_error_errno(err, "pipe");
 	int status = gr_relay_add(&pool->relay, number, ends[0]);
-	if (status == GR_ECLOSED) {
+	if (status) {
+		gr_log_warning("the process for the containers' log lines is gone; starting it again");
 		gr_relay_stop(&pool->relay);
-		if (gr_relay_start(&pool->relay, config->broker.uid_base + GR_UID_CONTAINER_LOG, pool->containers, config->broker.log_level,
-				   &err))
-			gr_log_error("%s", err.text);
-		else
-			status = gr_relay_add(&pool->relay, number, ends[0]);
+		status = gr_relay_start(&pool->relay, config->broker.uid_base + GR_UID_CONTAINER_LOG, pool->containers,
+					config->broker.log_level, err);
+		if (!status && (status = gr_relay_add(&pool->relay, number, ends[0])))
+			gr_error_set(err, status, "the process for the containers' log lines takes none");
 	}
 	close(ends[0]);
 	if (status)
-		gr_io_close(&ends[1]);
-	return ends[1];
+		close(ends[1]);
+	else
+		*out = ends[1];
+	return status;
 }
 
 static int start(struct slot *slot, struct gr_error *err)
@@ -449,7 +450,10 @@ static int start(struct slot *slot, struct gr_error *err)
 		status = gr_bundle_write(slot->folder.bundle, &bundle, err);
 	if (status)
 		return status;
-	int output = open_output(pool, slot->number);
+	int output;
+	status = open_output(pool, slot->number, &output, err);
+	if (status)
+		return status;
 	status = gr_runtime_run(&pool->runtime, slot->folder.id, slot->folder.bundle, slot->folder.pid_file, output, slot->folder.log,
 				&slot->job, err);
 	gr_io_close(&output);

@@ -30,30 +30,30 @@ static _Noreturn void become(char *const *argv, int in, int stdio)
 	_exit(127);
 }
 
-static int spawn(char *const *argv, const char *name, int stdio, const char *log, struct gr_runtime_job *out,
+/* Takes in, the command's standard input; stdio for its standard output and error is borrowed. */
+static int spawn(char *const *argv, const char *name, int in, int stdio, const char *log, struct gr_runtime_job *out,
 		 struct gr_error *err)
 {
 	struct gr_runtime_job job = { .pidfd = -1 };
+	int status = 0;
 	if ((size_t)snprintf(job.name, sizeof(job.name), "%s", name) >= sizeof(job.name) ||
 	    (size_t)snprintf(job.log, sizeof(job.log), "%s", log) >= sizeof(job.log))
-		return gr_error_set(err, GR_EINVAL, "path too long: %s", log);
-	if (unlink(log) < 0 && errno != ENOENT)
-		return gr_error_errno(err, "unlink %s", log);
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0)
-		return gr_error_errno(err, "open /dev/null");
-	job.pid = fork();
-	if (job.pid == 0)
-		become(argv, null, stdio < 0 ? null : stdio);
-	int saved = errno;
-	close(null);
-	if (job.pid < 0) {
-		errno = saved;
-		return gr_error_errno(err, "fork");
+		status = gr_error_set(err, GR_EINVAL, "path too long: %s", log);
+	else if (unlink(log) < 0 && errno != ENOENT)
+		status = gr_error_errno(err, "unlink %s", log);
+	if (!status) {
+		job.pid = fork();
+		if (job.pid == 0)
+			become(argv, in, stdio);
+		if (job.pid < 0)
+			status = gr_error_errno(err, "fork");
 	}
+	close(in);
+	if (status)
+		return status;
 	job.pidfd = pidfd_open(job.pid, 0);
 	if (job.pidfd < 0) {
-		int status = gr_error_errno(err, "pidfd_open");
+		status = gr_error_errno(err, "pidfd_open");
 		kill(job.pid, SIGKILL);
 		waitpid(job.pid, NULL, 0);
 		return status;
@@ -71,7 +71,15 @@ int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char 
 	char *const argv[] = { TEXT(runtime->program), TEXT("--cgroup-manager=cgroupfs"), TEXT("--root"), TEXT(runtime->root),
 			       TEXT("--log"), TEXT(log), TEXT("run"), TEXT("--detach"), TEXT("--bundle"), TEXT(bundle),
 			       TEXT("--pid-file"), TEXT(pid_file), TEXT(id), NULL };
-	return spawn(argv, "run", stdio, log, out, err);
+	/*
+	 * crun 1.8 gives what it finds at 0, 1 and 2 to the container's user by fchown(2). With the machine's own /dev/null
+	 * there a container would own that, and could take it from everybody. So: a pipe that nobody writes to.
+	 */
+	int empty[2];
+	if (pipe2(empty, O_CLOEXEC) < 0)
+		return gr_error_errno(err, "pipe");
+	close(empty[1]);
+	return spawn(argv, "run", empty[0], stdio, log, out, err);
 }
 
 int gr_runtime_delete(const struct gr_runtime *runtime, const char *id, const char *log, struct gr_runtime_job *out,
@@ -79,7 +87,10 @@ int gr_runtime_delete(const struct gr_runtime *runtime, const char *id, const ch
 {
 	char *const argv[] = { TEXT(runtime->program), TEXT("--cgroup-manager=cgroupfs"), TEXT("--root"), TEXT(runtime->root),
 			       TEXT("--log"), TEXT(log), TEXT("delete"), TEXT("--force"), TEXT(id), NULL };
-	return spawn(argv, "delete", -1, log, out, err);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return gr_error_errno(err, "open /dev/null");
+	return spawn(argv, "delete", null, null, log, out, err);
 }
 
 /* The last line of the log that says something, at most cap - 1 bytes; "" when there is none. */

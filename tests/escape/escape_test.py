@@ -107,7 +107,7 @@ class Sandbox:
 
 
 def host_state():
-	"""What a container could leave behind: mounts, groups, processes of its ids."""
+	"""What a container could leave behind: mounts, groups, processes of its ids; and the devices that it shares with the machine."""
 	with open("/proc/self/mountinfo") as f:
 		mounts = sorted(f.read().splitlines())
 	groups = sorted(os.path.join(base, name) for base, names, _ in os.walk("/sys/fs/cgroup") for name in names
@@ -121,7 +121,11 @@ def host_state():
 			continue
 		if UID <= uid < UID + 4 * 65536:
 			processes.append(pid)
-	return mounts, groups, processes
+	devices = {}
+	for name in ("null", "zero", "full", "random", "urandom", "tty"):
+		status = os.stat("/dev/" + name)
+		devices[name] = (oct(status.st_mode), status.st_uid, status.st_gid)
+	return mounts, groups, processes, devices
 
 
 def host_address():

@@ -226,6 +226,10 @@ static void files(void)
 	TRY("T9", "open-fuse", open("/dev/fuse", O_RDWR | O_CLOEXEC));
 	TRY("T9", "open-ptmx", open("/dev/ptmx", O_RDWR | O_CLOEXEC | O_NOCTTY));
 	TRY("T9", "open-tty", open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
+	/* The machine's own device: as it is, so that nothing changes when it works. */
+	TRY("T9", "chmod-dev-null", chmod("/dev/null", 0666));
+	TRY("T9", "chmod-dev-zero", chmod("/dev/zero", 0666));
+	TRY("T9", "chmod-dev-urandom", chmod("/dev/urandom", 0666));
 	TRY("T9", "mknod-device", mknod("/tmp/device", S_IFCHR | 0600, makedev(1, 1)));
 	TRY("T9", "mknod-fifo", mknod("/tmp/fifo", S_IFIFO | 0600, 0));
 	TRY("T9", "exec-from-tmp", run_from("/tmp"));
