@@ -840,6 +840,20 @@ static void violation(struct rig *r, const void *record, size_t size, int fd)
 	agent_hears(r, GR_RECORD_WANT_FRAME);
 }
 
+static void a_session_that_goes_on_in_another_process_keeps_its_page(void **state)
+{
+	(void)state;
+	struct rig r;
+	start_process(&r);
+	r.w = 640;
+	r.h = 480;
+	struct gr_ipc_message m = { .type = GR_IPC_START, .container = 4, .session = 99, .number = 1 };
+	assert_int_equal(gr_ipc_send(r.control, &m, -1), 0);
+	agent_connects(&r);
+	assert_int_equal(r.hello.flags, 0);
+	finish(&r);
+}
+
 static void an_agent_against_the_protocol_is_cut_off(void **state)
 {
 	(void)state;
@@ -1003,6 +1017,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_viewer_that_stops_reading_stalls_nobody),
 		cmocka_unit_test(the_end_is_told_and_comes_at_once),
 		cmocka_unit_test(a_lost_agent_leaves_the_picture_and_another_goes_on),
+		cmocka_unit_test(a_session_that_goes_on_in_another_process_keeps_its_page),
 		cmocka_unit_test(an_agent_against_the_protocol_is_cut_off),
 		cmocka_unit_test(a_viewer_against_the_protocol_is_told_and_cut_off),
 		cmocka_unit_test(an_idle_session_does_not_wake_up),
