@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int limit(int resource, uint64_t value, const char *name, struct gr_error *err)
+static int limit(__rlimit_resource_t resource, uint64_t value, const char *name, struct gr_error *err)
 {
 	struct rlimit rlimit = { value, value };
 	if (setrlimit(resource, &rlimit) < 0)

@@ -38,7 +38,8 @@ struct gr_rfb {
 	int running; /* the handshake is over */
 	int can_resize; /* the server sent ExtendedDesktopSize */
 	int asked_size; /* SetDesktopSize is unanswered */
-	int size_settled; /* refused, or never going to be answered */
+	uint16_t asked_width, asked_height;
+	int size_settled; /* the wish was answered, as asked for or not: it is not repeated */
 	int qemu_keys;
 	int whole_wanted; /* the size changed: ask for the whole picture */
 	int full; /* all painted since the last change of size */
@@ -122,7 +123,7 @@ static int send_encodings(struct gr_rfb *rfb)
 
 static int send_size(struct gr_rfb *rfb)
 {
-	if (!rfb->running || !rfb->can_resize || rfb->asked_size || !rfb->want_width)
+	if (!rfb->running || !rfb->can_resize || rfb->asked_size || rfb->size_settled || !rfb->want_width)
 		return 0;
 	if (rfb->want_width == rfb->width && rfb->want_height == rfb->height)
 		return 0;
@@ -135,6 +136,8 @@ static int send_size(struct gr_rfb *rfb)
 	put16(message + 18, rfb->want_height);
 	put32(message + 20, rfb->screen_flags);
 	rfb->asked_size = 1;
+	rfb->asked_width = rfb->want_width;
+	rfb->asked_height = rfb->want_height;
 	return send_bytes(rfb, message, sizeof(message));
 }
 
@@ -242,14 +245,17 @@ static int read_extended_size(struct gr_rfb *rfb, uint16_t reason, uint16_t stat
 	if (gr_reader_status(rfb->reader))
 		return gr_reader_status(rfb->reader);
 	rfb->can_resize = 1;
-	if (reason == 1) {
-		rfb->asked_size = 0;
-		if (status) {
-			rfb->size_settled = 1;
-			return rfb->events.size_refused(rfb->context, rfb->width, rfb->height);
-		}
-	}
-	return set_size(rfb, width, height);
+	if (reason != 1 || !rfb->asked_size)
+		return set_size(rfb, width, height);
+	rfb->asked_size = 0;
+	rfb->size_settled = rfb->asked_width == rfb->want_width && rfb->asked_height == rfb->want_height;
+	/* With an error status, the size in the rectangle is the one that stays. */
+	int failed = set_size(rfb, width, height);
+	if (failed)
+		return failed;
+	if (status || width != rfb->asked_width || height != rfb->asked_height)
+		return rfb->events.size_refused(rfb->context, rfb->width, rfb->height);
+	return 0;
 }
 
 static int read_cursor(struct gr_rfb *rfb, uint16_t hot_x, uint16_t hot_y, uint16_t width, uint16_t height)

@@ -21,11 +21,11 @@ struct gr_tls {
 
 static const unsigned char alpn[] = "\x08garasu/1";
 
-/* The newest error of OpenSSL's queue, which is emptied. */
+/* The oldest error of OpenSSL's queue, which is the cause of the others; the queue is emptied. */
 static int openssl_error(struct gr_error *err, int code, const char *doing)
 {
-	unsigned long number = ERR_peek_last_error();
-	const char *text = number ? ERR_reason_error_string(number) : NULL;
+	unsigned long number = ERR_peek_error();
+	const char *text = ERR_SYSTEM_ERROR(number) ? strerror(ERR_GET_REASON(number)) : ERR_reason_error_string(number);
 	gr_error_set(err, code, "%s: %s", doing, text ? text : "unknown error");
 	ERR_clear_error();
 	return code;

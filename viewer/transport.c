@@ -137,7 +137,7 @@ static int connect_host(struct transport *transport, uint64_t deadline_ms)
 }
 
 /* Names the most likely wrong ports from the first bytes that come; these are only looked at. */
-static int check_first_bytes(struct transport *transport)
+static int check_first_bytes(struct transport *transport, int *looked)
 {
 	unsigned char first[5];
 	ssize_t n = recv(transport->sock, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
@@ -145,6 +145,7 @@ static int check_first_bytes(struct transport *transport)
 		return fail(transport, GR_FAIL_RFB_PORT, GR_EPROTO, "the server began with an RFB version");
 	if (n >= 5 && !memcmp(first, "HTTP/", 5))
 		return fail(transport, GR_FAIL_HTTP_PORT, GR_EPROTO, "the server began with HTTP");
+	*looked = n > 0;
 	if (n > 0 && first[0] != 0x16 && first[0] != 0x15) /* TLS handshake, alert */
 		return fail(transport, GR_FAIL_NOT_BROKER, GR_EPROTO, "the server's first byte is not TLS");
 	return 0;
@@ -154,14 +155,13 @@ static int handshake(struct transport *transport, uint64_t deadline_ms)
 {
 	int looked = 0;
 	for (;;) {
-		int status = gr_tls_handshake(transport->tls, &transport->failure, &transport->err);
+		int status = looked ? 0 : check_first_bytes(transport, &looked);
+		if (status)
+			return status;
+		status = gr_tls_handshake(transport->tls, &transport->failure, &transport->err);
 		if (status != GR_EAGAIN)
 			return status;
 		status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
-		if (!status && !looked && gr_tls_wants(transport->tls) == POLLIN) {
-			looked = 1;
-			status = check_first_bytes(transport);
-		}
 		if (status)
 			return status;
 	}

@@ -148,6 +148,7 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 	case GR_EVENT_NOTICE:
 		viewer->failure = GR_FAIL_REASON; /* the end follows */
 		viewer->reason = event->value;
+		viewer->detail[0] = '\0'; /* what the transport saw of it explains nothing */
 		return 0;
 	case GR_EVENT_CARET:
 		if (!inside(viewer, event->rects[0]))

@@ -1,0 +1,159 @@
+/* The decoder's system call filter: what decoding needs works, everything that could reach out kills. */
+#include "viewer/sandbox.h"
+#include "common/confine.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef void (*deed)(void);
+
+/* The wait status of a process that put itself under the filter and then did it. */
+static int status_of(int (*filter)(struct gr_error *), deed what)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct gr_confine_settings settings = { .uid = geteuid() == 0 ? 65534 : 0, .descriptors = 16, .file_size = 0 };
+		if (gr_confine(&settings, NULL) || filter(NULL))
+			_exit(99);
+		what();
+		_exit(0);
+	}
+	int status = -1;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void assert_killed(deed what)
+{
+	int status = status_of(gr_sandbox_decoder, what);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+static void do_open(void)
+{
+	(void)open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+
+static void do_open_old(void)
+{
+#ifdef SYS_open
+	syscall(SYS_open, "/etc/passwd", O_RDONLY);
+#endif
+}
+
+static void do_socket(void)
+{
+	(void)socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static void do_unix_socket(void)
+{
+	(void)socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static void do_execve(void)
+{
+	char *const arguments[] = { (char *)(uintptr_t) "/bin/true", NULL };
+	execve("/bin/true", arguments, arguments + 1);
+}
+
+static void do_fork(void)
+{
+	syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+static void do_ptrace(void)
+{
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+}
+
+static void do_kill(void)
+{
+	kill(getppid(), 0);
+}
+
+static void do_executable_memory(void)
+{
+	mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void do_make_executable(void)
+{
+	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mprotect(memory, 4096, PROT_READ | PROT_EXEC);
+}
+
+static void reaching_out_kills_the_decoder(void **state)
+{
+	(void)state;
+	assert_killed(do_open);
+	assert_killed(do_open_old);
+	assert_killed(do_socket);
+	assert_killed(do_unix_socket);
+	assert_killed(do_execve);
+	assert_killed(do_fork);
+	assert_killed(do_ptrace);
+	assert_killed(do_kill);
+	assert_killed(do_executable_memory);
+	assert_killed(do_make_executable);
+}
+
+static void do_work(void)
+{
+	struct timespec now;
+	struct pollfd nothing = { .fd = -1 };
+	char *volatile small = malloc(100), *volatile large = malloc(8 << 20);
+	if (!small || !large || clock_gettime(CLOCK_MONOTONIC, &now) < 0 || poll(&nothing, 1, 1) < 0)
+		_exit(1);
+	memset(large, 1, 8 << 20);
+	large = realloc(large, 16 << 20);
+	free(large);
+	free(small);
+}
+
+static void decoding_works_under_the_filter(void **state)
+{
+	(void)state;
+	assert_int_equal(status_of(gr_sandbox_decoder, do_work), 0);
+	assert_int_equal(status_of(gr_sandbox_transport, do_work), 0);
+}
+
+static void do_refused(void)
+{
+	if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 || socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0)
+		_exit(1);
+	char *const arguments[] = { (char *)(uintptr_t) "/bin/true", NULL };
+	execve("/bin/true", arguments, arguments + 1);
+}
+
+static void the_transport_opens_nothing_more(void **state)
+{
+	(void)state;
+	assert_int_equal(status_of(gr_sandbox_transport, do_refused), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reaching_out_kills_the_decoder),
+		cmocka_unit_test(decoding_works_under_the_filter),
+		cmocka_unit_test(the_transport_opens_nothing_more),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
