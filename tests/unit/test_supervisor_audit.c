@@ -1,1 +1,235 @@
-int main(void){return 0;}
+/* Events in flight: what waits for the record, what is kept for it. */
+#include "broker/supervisor/recorder.h"
+#include "common/io.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static struct gr_loop *loop;
+static struct gr_recorder *recorder;
+static int other = -1; /* the audit process's end */
+static int answers, recorded_answers;
+static uint64_t last_number;
+
+static void answered(void *context, uint64_t number, int recorded)
+{
+	(void)context;
+	answers++;
+	recorded_answers += recorded;
+	last_number = number;
+}
+
+static void stop(void *context)
+{
+	(void)context;
+	gr_loop_stop(loop, 0);
+}
+
+static void turn(int64_t ms)
+{
+	struct gr_loop_timer *timer = gr_loop_timer_add(loop, stop, NULL);
+
+	gr_loop_timer_set(timer, ms);
+	gr_loop_run(loop);
+	gr_loop_timer_remove(timer);
+}
+
+static void connect_audit(void)
+{
+	int pair[2];
+
+	gr_io_close(&other);
+	assert_int_equal(gr_io_pair(SOCK_SEQPACKET, pair), 0);
+	other = pair[1];
+	gr_recorder_connect(recorder, pair[0]);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	loop = gr_loop_create();
+	recorder = gr_recorder_create(loop);
+	answers = recorded_answers = 0;
+	connect_audit();
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	gr_recorder_destroy(recorder);
+	gr_loop_destroy(loop);
+	gr_io_close(&other);
+	return 0;
+}
+
+static struct gr_audit_event event(uint32_t kind)
+{
+	struct gr_audit_event out;
+
+	memset(&out, 0, sizeof(out));
+	out.kind = kind;
+	return out;
+}
+
+static int record(uint32_t kind, enum gr_recorder_purpose purpose, uint64_t number)
+{
+	struct gr_audit_event what = event(kind);
+
+	return gr_recorder_record(recorder, &what, purpose, answered, NULL, number);
+}
+
+/* The next event at the audit process's end: its kind, 0 for none. */
+static uint32_t next(uint64_t *token)
+{
+	struct gr_audit_event got;
+	size_t size;
+
+	if (gr_io_receive(other, &got, sizeof(got), &size, NULL) < 0)
+		return 0;
+	assert_int_equal(size, sizeof(got));
+	assert_int_not_equal(got.token, 0);
+	*token = got.token;
+	return got.kind;
+}
+
+static void acknowledge(uint64_t token, uint64_t sequence)
+{
+	struct gr_audit_acknowledgement answer = {token, sequence};
+
+	assert_int_equal(gr_io_send(other, &answer, sizeof(answer), -1), 0);
+}
+
+static void permission_comes_with_the_acknowledgement_only(void **state)
+{
+	uint64_t token, sequence;
+
+	(void)state;
+	assert_int_equal(record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 5), 0);
+	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
+	turn(20);
+	assert_int_equal(answers, 0);
+	acknowledge(token, 17);
+	turn(20);
+	assert_int_equal(answers, 1);
+	assert_int_equal(recorded_answers, 1);
+	assert_int_equal(last_number, 5);
+	assert_true(gr_recorder_available(recorder, &sequence));
+	assert_int_equal(sequence, 17);
+	acknowledge(token, 17); /* a second one finds nothing */
+	acknowledge(4711, 18);
+	turn(20);
+	assert_int_equal(answers, 1);
+}
+
+static void full_disk_refuses_permission_and_keeps_reports(void **state)
+{
+	uint64_t token, sequence;
+
+	(void)state;
+	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 1);
+	record(GR_AUDIT_SESSION_END, GR_RECORDER_KEEP, 2);
+	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
+	acknowledge(token, 0);
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
+	acknowledge(token, 0);
+	turn(20);
+	assert_int_equal(answers, 1);
+	assert_int_equal(recorded_answers, 0);
+	assert_false(gr_recorder_available(recorder, &sequence));
+	assert_int_equal(gr_recorder_pending(recorder), 1);
+	/* Not at every new event, but with the first that can be written. */
+	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 3);
+	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
+	assert_int_equal(next(&sequence), 0);
+	acknowledge(token, 18);
+	turn(20);
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
+	acknowledge(token, 19);
+	turn(20);
+	assert_int_equal(gr_recorder_pending(recorder), 0);
+	assert_int_equal(recorded_answers, 2);
+}
+
+static void kept_report_is_tried_again_by_itself(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	record(GR_AUDIT_SESSION_END, GR_RECORDER_KEEP, 2);
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
+	acknowledge(token, 0);
+	turn(1200);
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
+	acknowledge(token, 1);
+	turn(20);
+	assert_int_equal(answers, 1);
+}
+
+static void events_wait_for_the_next_audit_process_in_order(void **state)
+{
+	uint64_t token;
+
+	(void)state;
+	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 1);
+	record(GR_AUDIT_FAULT, GR_RECORDER_KEEP, 2);
+	gr_io_close(&other); /* it dies with both unanswered */
+	turn(20);
+	assert_int_equal(answers, 0);
+	record(GR_AUDIT_SESSION_END, GR_RECORDER_KEEP, 3);
+	connect_audit();
+	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
+	acknowledge(token, 1);
+	assert_int_equal(next(&token), GR_AUDIT_FAULT);
+	acknowledge(token, 2);
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
+	acknowledge(token, 3);
+	turn(20);
+	assert_int_equal(recorded_answers, 3);
+}
+
+static void silence_refuses_after_the_deadline(void **state)
+{
+	(void)state;
+	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 1);
+	turn(GR_RECORDER_DEADLINE_MS - 500);
+	assert_int_equal(answers, 0);
+	turn(1000);
+	assert_int_equal(answers, 1);
+	assert_int_equal(recorded_answers, 0);
+	assert_int_equal(gr_recorder_pending(recorder), 0);
+}
+
+static void flood_of_reports_leaves_room_for_logins(void **state)
+{
+	unsigned taken = 0;
+
+	(void)state;
+	while (record(GR_AUDIT_LOGIN_REFUSED, GR_RECORDER_KEEP, 1) == 0)
+		taken++;
+	assert_true(taken < GR_RECORDER_MAX);
+	assert_int_equal(record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 2), 0);
+	while (record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 2) == 0)
+		taken++;
+	assert_int_equal(gr_recorder_pending(recorder), GR_RECORDER_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(permission_comes_with_the_acknowledgement_only, begin, end),
+		cmocka_unit_test_setup_teardown(full_disk_refuses_permission_and_keeps_reports, begin, end),
+		cmocka_unit_test_setup_teardown(kept_report_is_tried_again_by_itself, begin, end),
+		cmocka_unit_test_setup_teardown(events_wait_for_the_next_audit_process_in_order, begin, end),
+		cmocka_unit_test_setup_teardown(silence_refuses_after_the_deadline, begin, end),
+		cmocka_unit_test_setup_teardown(flood_of_reports_leaves_room_for_logins, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,1 +1,699 @@
-int main(void){return 0;}
+/*
+ * The whole supervisor with children that say whatever the test tells them to: what is permitted when, who is killed for
+ * what, who gets which session (T31: every message in every wrong state ends its sender; the supervisor lives).
+ *
+ * This program is its own stand-in for every child: started as garasu-<kind> it connects to drive.sock beside the
+ * configuration, then passes packets from there to its control socket and back. The stand-in for audit acknowledges events,
+ * with 0 while a file "full" is there.
+ */
+#include "broker/supervisor/supervisor.h"
+#include "common/io.h"
+#include "common/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define MAXIMUM 2
+#define PATIENCE_MS 10000
+
+/* ---- the stand-in ---- */
+
+struct hello {
+	int kind;
+	unsigned number;
+};
+
+static int sockets_of_peers[16];
+static unsigned peer_count;
+
+static void pass_to_driver(int drive, int audit)
+{
+	struct gr_ipc_message message;
+	int fd = -1;
+
+	if (gr_ipc_receive(GR_IPC_CONTROL_FD, &message, &fd) == GR_ECLOSED)
+		_exit(0);
+	if (audit && fd >= 0 && peer_count < 16)
+		sockets_of_peers[peer_count++] = fd;
+	else
+		gr_io_close(&fd);
+	send(drive, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void acknowledge(int sock, int drive, const char *where)
+{
+	static uint64_t sequence;
+	struct gr_audit_acknowledgement answer;
+	struct gr_audit_event event;
+	char full[512];
+	size_t size;
+
+	while (gr_io_receive(sock, &event, sizeof(event), &size, NULL) == 0) {
+		snprintf(full, sizeof(full), "%s/full", where);
+		answer = (struct gr_audit_acknowledgement){event.token, access(full, F_OK) == 0 ? 0 : ++sequence};
+		send(drive, &event, sizeof(event), MSG_NOSIGNAL | MSG_DONTWAIT);
+		gr_io_send(sock, &answer, sizeof(answer), -1);
+	}
+}
+
+static void obey(int drive)
+{
+	struct gr_ipc_message message;
+	int pair[2] = {-1, -1};
+	char done = 1;
+
+	if (recv(drive, &message, sizeof(message), 0) != sizeof(message))
+		_exit(0);
+	if (message.type == 0)
+		_exit(9);
+	if (message.type == GR_IPC_STARTED || message.type == GR_IPC_AGENT)
+		gr_io_pair(SOCK_SEQPACKET, pair);
+	gr_ipc_send(GR_IPC_CONTROL_FD, &message, pair[0]);
+	gr_io_close(&pair[0]);
+	send(drive, &done, 1, MSG_NOSIGNAL); /* it is in the supervisor's socket */
+}
+
+static int stand_in(const char *kind_name, char **argv)
+{
+	struct gr_ipc_message ready = {.type = GR_IPC_READY};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct hello hello = {0, argv[2] ? (unsigned)atoi(argv[2]) : 0};
+	int drive = socket(AF_UNIX, SOCK_SEQPACKET, 0), audit = strcmp(kind_name, "audit") == 0;
+	char where[128];
+
+	snprintf(where, sizeof(where), "%s", argv[1]);
+	*strrchr(where, '/') = '\0';
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/drive.sock", where);
+	while (strcmp(gr_ipc_kind_name((enum gr_ipc_kind)hello.kind), kind_name) != 0)
+		hello.kind++;
+	if (connect(drive, (struct sockaddr *)&address, sizeof(address)) < 0 || send(drive, &hello, sizeof(hello), 0) < 0 ||
+		gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1) < 0)
+		return 1;
+	for (;;) {
+		struct pollfd wait[18] = {{GR_IPC_CONTROL_FD, POLLIN, 0}, {drive, POLLIN, 0}};
+
+		for (unsigned i = 0; i < peer_count; i++)
+			wait[2 + i] = (struct pollfd){sockets_of_peers[i], POLLIN, 0};
+		if (poll(wait, 2 + peer_count, -1) < 0)
+			return 1;
+		for (unsigned i = 0; i < peer_count; i++)
+			if (wait[2 + i].revents & POLLIN)
+				acknowledge(sockets_of_peers[i], drive, where);
+		for (unsigned i = 0; i < peer_count; i++)
+			if (wait[2 + i].revents & POLLHUP)
+				sockets_of_peers[i] = sockets_of_peers[--peer_count];
+		if (wait[0].revents)
+			pass_to_driver(drive, audit);
+		if (wait[1].revents)
+			obey(drive);
+	}
+}
+
+/* ---- the driver ---- */
+
+static char folder[64];
+static int listener = -1;
+static pid_t broker;
+static uint16_t port;
+static struct {
+	struct hello hello;
+	int sock;
+} children[64]; /* those that have connected and nobody has taken yet */
+static int services[GR_SERVICES];
+
+static int readable(int fd, int ms)
+{
+	struct pollfd wait = {fd, POLLIN, 0};
+
+	return poll(&wait, 1, ms) > 0;
+}
+
+static int take_child(int kind, int *number_out)
+{
+	for (;;) {
+		int sock;
+
+		for (size_t i = 0; i < 64; i++) {
+			if (children[i].sock > 0 && children[i].hello.kind == kind) {
+				sock = children[i].sock;
+				children[i].sock = 0;
+				if (number_out)
+					*number_out = (int)children[i].hello.number;
+				return sock;
+			}
+		}
+		if (!readable(listener, PATIENCE_MS))
+			fail_msg("no garasu-%s came", gr_ipc_kind_name((enum gr_ipc_kind)kind));
+		sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		for (size_t i = 0; i < 64; i++) {
+			if (children[i].sock <= 0) {
+				assert_true(readable(sock, PATIENCE_MS));
+				assert_int_equal(recv(sock, &children[i].hello, sizeof(struct hello), 0), sizeof(struct hello));
+				children[i].sock = sock;
+				break;
+			}
+		}
+	}
+}
+
+/* Has the child say this, and waits until it is said. 0 when the child is gone already. */
+static int say(int sock, struct gr_ipc_message message)
+{
+	char done;
+	unsigned char packet[2048];
+	ssize_t size;
+
+	if (send(sock, &message, sizeof(message), MSG_NOSIGNAL) < 0)
+		return 0;
+	/* Messages of the supervisor that came before the answer are not waited for by who says something. */
+	for (;;) {
+		size = readable(sock, PATIENCE_MS) ? recv(sock, packet, sizeof(packet), 0) : -1;
+		if (size <= 0)
+			return 0;
+		if (size == sizeof(done))
+			return 1;
+	}
+}
+
+/* The next message of this type that the supervisor sends to the child; others before it are passed over. */
+static struct gr_ipc_message hear(int sock, uint32_t type)
+{
+	struct gr_ipc_message message;
+	unsigned char packet[2048];
+	ssize_t size;
+
+	for (;;) {
+		size = readable(sock, PATIENCE_MS) ? recv(sock, packet, sizeof(packet), 0) : -1;
+		if (size <= 0)
+			fail_msg("message %u did not come", type);
+		if (size == (ssize_t)sizeof(message)) {
+			memcpy(&message, packet, sizeof(message));
+			if (message.type == type)
+				return message;
+		}
+	}
+}
+
+/* The audit process got an event of this kind (others are passed over). */
+static struct gr_audit_event recorded(uint32_t kind)
+{
+	struct gr_audit_event event;
+	unsigned char packet[2048];
+
+	for (;;) {
+		ssize_t size = readable(services[GR_IPC_KIND_AUDIT], PATIENCE_MS) ?
+			recv(services[GR_IPC_KIND_AUDIT], packet, sizeof(packet), 0) :
+			-1;
+
+		if (size <= 0)
+			fail_msg("no event of kind %u", kind);
+		memcpy(&event, packet, sizeof(event));
+		if (size == (ssize_t)sizeof(event) && event.kind == kind)
+			return event;
+	}
+}
+
+static void gone(int sock)
+{
+	unsigned char packet[2048];
+
+	while (readable(sock, PATIENCE_MS)) {
+		if (recv(sock, packet, sizeof(packet), 0) <= 0) {
+			close(sock);
+			return;
+		}
+	}
+	fail_msg("the child was not ended");
+}
+
+static void stays(int sock)
+{
+	unsigned char packet[2048];
+
+	while (readable(sock, 100))
+		if (recv(sock, packet, sizeof(packet), 0) <= 0)
+			fail_msg("the child was ended");
+}
+
+static void run_broker(int out)
+{
+	static struct gr_config config;
+	struct gr_supervisor *supervisor;
+	char programs[128];
+	struct gr_error err;
+	int rc;
+
+	gr_log_init("garasu-broker", getenv("GARASU_TEST_LOG") ? GR_LOG_DEBUG : GR_LOG_ERROR);
+	if (!getenv("GARASU_TEST_LOG"))
+		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+	gr_config_init(&config);
+	snprintf(config.file, sizeof(config.file), "%s/garasu.conf", folder);
+	config.listen.port = config.listen.vencrypt_port = 0;
+	config.pool.warm = 0;
+	config.pool.maximum = MAXIMUM;
+	config.pool.start_seconds = 30;
+	config.session.grace_seconds = 60;
+	snprintf(programs, sizeof(programs), "%s/programs", folder);
+	dup2(out, 1);
+	if (gr_supervisor_create(&config, programs, &supervisor, &err) < 0)
+		_exit(2);
+	rc = gr_supervisor_run(supervisor);
+	gr_supervisor_destroy(supervisor);
+	_exit(rc < 0 ? 1 : 0);
+}
+
+static int begin(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char path[160], self[512], line[256] = "";
+	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int out[2];
+	unsigned number;
+
+	(void)state;
+	self[size] = '\0';
+	snprintf(folder, sizeof(folder), "/tmp/garasu-flow-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/programs", folder);
+	mkdir(path, 0755);
+	for (int kind = 0; kind < GR_IPC_KINDS; kind++) {
+		snprintf(path, sizeof(path), "%s/programs/garasu-%s", folder, gr_ipc_kind_name((enum gr_ipc_kind)kind));
+		assert_int_equal(symlink(self, path), 0);
+	}
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/drive.sock", folder);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 64), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	broker = fork();
+	if (broker == 0)
+		run_broker(out[1]);
+	close(out[1]);
+	memset(children, 0, sizeof(children));
+	for (int kind = 0; kind < GR_SERVICES; kind++)
+		services[kind] = take_child(kind, NULL);
+	assert_true(readable(out[0], PATIENCE_MS));
+	assert_true(read(out[0], line, sizeof(line) - 1) > 0);
+	assert_int_equal(sscanf(line, "ready: 127.0.0.1:%u (TLS), 0 warm containers", &number), 1);
+	port = (uint16_t)number;
+	close(out[0]);
+	return 0;
+}
+
+static int wait_for_broker(void)
+{
+	int status = 0;
+
+	for (int i = 0; i < PATIENCE_MS * 3 / 10; i++) {
+		if (waitpid(broker, &status, WNOHANG) == broker) {
+			broker = 0;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+		}
+		usleep(10000);
+	}
+	return -1;
+}
+
+static int end(void **state)
+{
+	char command[128];
+	int code = 0;
+
+	(void)state;
+	if (broker) {
+		kill(broker, SIGTERM);
+		code = wait_for_broker();
+		if (code < 0)
+			kill(broker, SIGKILL);
+	}
+	for (size_t i = 0; i < 64; i++)
+		if (children[i].sock > 0)
+			close(children[i].sock);
+	for (int kind = 0; kind < GR_SERVICES; kind++)
+		close(services[kind]);
+	close(listener);
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	return system(command) == 0 && code == 0 ? 0 : -1;
+}
+
+static int connect_viewer(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(sock, (struct sockaddr *)&address, sizeof(address)), 0);
+	return sock;
+}
+
+/* A viewer's connection and its gateway. */
+struct viewer {
+	int tcp, gateway, number;
+};
+
+static struct viewer arrive(void)
+{
+	struct viewer viewer = {.tcp = connect_viewer()};
+
+	viewer.gateway = take_child(GR_IPC_KIND_GATEWAY, &viewer.number);
+	return viewer;
+}
+
+static void identify(const struct viewer *viewer, const char *person)
+{
+	struct gr_ipc_message message = {.type = GR_IPC_IDENTIFIED, .connection = (uint32_t)viewer->number, .text = "serial=1"};
+
+	snprintf(message.person, sizeof(message.person), "%s", person);
+	assert_true(say(services[GR_IPC_KIND_IDENTITY], message));
+}
+
+static struct viewer want(const char *person)
+{
+	struct viewer viewer = arrive();
+
+	identify(&viewer, person);
+	assert_true(say(viewer.gateway, (struct gr_ipc_message){.type = GR_IPC_WANT_SESSION}));
+	return viewer;
+}
+
+static void warm_up(uint32_t container)
+{
+	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_STARTED, .container = container}));
+	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_AGENT, .container = container}));
+}
+
+static void leave(struct viewer *viewer)
+{
+	close(viewer->tcp);
+	close(viewer->gateway); /* the stand-in ends */
+}
+
+/* Begins a session for the person on a new container; returns the session process. */
+static int open_session(const char *person, uint32_t container, struct viewer *viewer_out)
+{
+	int session;
+
+	warm_up(container);
+	*viewer_out = want(person);
+	session = take_child(GR_IPC_KIND_SESSION, NULL);
+	assert_string_equal(hear(session, GR_IPC_START).person, person);
+	hear(session, GR_IPC_AGENT);
+	assert_int_equal(hear(session, GR_IPC_ATTACH).connection, viewer_out->number);
+	hear(viewer_out->gateway, GR_IPC_OPEN);
+	return session;
+}
+
+static struct gr_ipc_message ask(struct gr_ipc_message request)
+{
+	assert_true(send(services[GR_IPC_KIND_ADMIN], &request, sizeof(request), MSG_NOSIGNAL) > 0);
+	return hear(services[GR_IPC_KIND_ADMIN], GR_IPC_ADMIN_DONE);
+}
+
+static void end_session(const char *person, uint32_t container, int session)
+{
+	struct gr_ipc_message message = {.type = GR_IPC_ADMIN_KILL, .number = 1, .text = "root"};
+
+	snprintf(message.person, sizeof(message.person), "%s", person);
+	assert_int_equal(ask(message).reason, GR_REASON_NONE);
+	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_ENDED_BY_ADMIN);
+	close(session); /* which ends the stand-in */
+	assert_int_equal(hear(services[GR_IPC_KIND_POOL], GR_IPC_DESTROY).container, container);
+	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_GONE, .container = container}));
+}
+
+/* ---- the tests ---- */
+
+static void every_wrong_message_of_a_gateway_ends_it(void **state)
+{
+	struct viewer first, viewer;
+	int session = open_session("hanako", 1, &first);
+
+	(void)state;
+	assert_true(say(session, (struct gr_ipc_message){.type = GR_IPC_ATTACHED, .connection = (uint32_t)first.number}));
+	for (int where = GR_CONNECTION_HANDSHAKE; where <= GR_CONNECTION_CLOSED; where++) {
+		if (where == GR_CONNECTION_CLOSING)
+			continue; /* an end that is under way: what crosses it is let pass */
+		for (uint32_t type = 1; type < GR_IPC_TYPES; type++) {
+			if (gr_connection_permits(where, type) && gr_ipc_permitted(GR_IPC_KIND_GATEWAY, type))
+				continue;
+			viewer = arrive();
+			if (where >= GR_CONNECTION_IDENTIFIED)
+				identify(&viewer, where == GR_CONNECTION_OPEN ? "hanako" : "taro");
+			if (where == GR_CONNECTION_WAITING || where == GR_CONNECTION_OPEN)
+				assert_true(say(viewer.gateway, (struct gr_ipc_message){.type = GR_IPC_WANT_SESSION}));
+			if (where == GR_CONNECTION_OPEN)
+				hear(viewer.gateway, GR_IPC_OPEN);
+			if (where == GR_CONNECTION_CLOSED)
+				assert_true(say(viewer.gateway, (struct gr_ipc_message){.type = GR_IPC_CLOSED}));
+			say(viewer.gateway, (struct gr_ipc_message){.type = type, .connection = (uint32_t)viewer.number});
+			gone(viewer.gateway);
+			close(viewer.tcp);
+			if (where == GR_CONNECTION_OPEN)
+				assert_true(say(session,
+					(struct gr_ipc_message){.type = GR_IPC_DETACHED, .connection = (uint32_t)viewer.number}));
+		}
+	}
+	stays(session);
+	assert_int_equal(ask((struct gr_ipc_message){.type = GR_IPC_ADMIN_STATUS, .number = 2}).number, 2);
+	leave(&first);
+	close(session);
+}
+
+static void every_wrong_message_of_a_session_ends_it(void **state)
+{
+	(void)state;
+	for (uint32_t type = 1; type <= GR_IPC_TYPES; type++) {
+		struct gr_ipc_message message = {.type = type};
+		struct viewer viewer;
+		char person[16];
+		int session;
+
+		if (type == GR_IPC_AGENT_LOST)
+			continue;
+		snprintf(person, sizeof(person), "p%u", type);
+		session = open_session(person, 1, &viewer);
+		/* ATTACHED and DETACHED: of a connection that is not its own. */
+		message.connection = (uint32_t)viewer.number + 1;
+		if (type == GR_IPC_TYPES)
+			message = (struct gr_ipc_message){.type = GR_IPC_DETACHED};
+		say(session, message);
+		gone(session);
+		/* A new process takes its place, and is told that the page stays. */
+		session = take_child(GR_IPC_KIND_SESSION, NULL);
+		assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_AGENT, .container = 1}));
+		assert_int_equal(hear(session, GR_IPC_START).number, 1);
+		hear(session, GR_IPC_AGENT);
+		end_session(person, 1, session);
+		leave(&viewer);
+	}
+}
+
+static void wrong_messages_of_services_end_and_restart_them(void **state)
+{
+	struct viewer viewer = arrive();
+
+	(void)state;
+	say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_AGENT, .container = 1}); /* nothing STARTED */
+	gone(services[GR_IPC_KIND_POOL]);
+	services[GR_IPC_KIND_POOL] = take_child(GR_IPC_KIND_POOL, NULL);
+	say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_STARTED, .container = GR_CONTAINERS_MAX + 1});
+	gone(services[GR_IPC_KIND_POOL]);
+	services[GR_IPC_KIND_POOL] = take_child(GR_IPC_KIND_POOL, NULL);
+	identify(&viewer, "hanako");
+	say(services[GR_IPC_KIND_IDENTITY],
+		(struct gr_ipc_message){.type = GR_IPC_IDENTIFIED, .connection = (uint32_t)viewer.number, .person = "taro"});
+	gone(services[GR_IPC_KIND_IDENTITY]);
+	services[GR_IPC_KIND_IDENTITY] = take_child(GR_IPC_KIND_IDENTITY, NULL);
+	for (int kind = GR_IPC_KIND_AUDIT; kind < GR_SERVICES; kind++) {
+		say(services[kind], (struct gr_ipc_message){.type = GR_IPC_READY}); /* a second time */
+		gone(services[kind]);
+		services[kind] = take_child(kind, NULL);
+	}
+	/* And all of it works again. */
+	leave(&viewer);
+	close(open_session("hanako", 1, &viewer));
+	leave(&viewer);
+}
+
+static void person_waits_for_a_container_and_gets_it(void **state)
+{
+	struct viewer viewer = want("hanako");
+
+	(void)state;
+	stays(viewer.gateway);
+	warm_up(2);
+	hear(viewer.gateway, GR_IPC_OPEN);
+	assert_int_equal(hear(services[GR_IPC_KIND_POOL], GR_IPC_ASSIGN).container, 2);
+	recorded(GR_AUDIT_LOGIN);
+	recorded(GR_AUDIT_SESSION_START);
+	recorded(GR_AUDIT_SESSION_ATTACH);
+	leave(&viewer);
+	recorded(GR_AUDIT_SESSION_DETACH);
+}
+
+static void same_person_waiting_twice_gives_way(void **state)
+{
+	struct viewer first = want("hanako"), second = want("hanako");
+
+	(void)state;
+	assert_int_equal(hear(first.gateway, GR_IPC_REFUSE).reason, GR_REASON_TAKEN_OVER);
+	warm_up(1);
+	hear(second.gateway, GR_IPC_OPEN);
+	leave(&first);
+	leave(&second);
+}
+
+static void one_too_many_is_refused(void **state)
+{
+	struct viewer viewers[MAXIMUM + 1];
+
+	(void)state;
+	for (int i = 0; i < MAXIMUM; i++)
+		viewers[i] = want(i ? "hanako" : "taro");
+	viewers[MAXIMUM] = want("jiro");
+	assert_int_equal(hear(viewers[MAXIMUM].gateway, GR_IPC_REFUSE).reason, GR_REASON_NO_CAPACITY);
+	assert_int_equal(recorded(GR_AUDIT_LOGIN_REFUSED).reason, GR_REASON_NO_CAPACITY);
+	for (int i = 0; i <= MAXIMUM; i++)
+		leave(&viewers[i]);
+}
+
+static void nothing_starts_that_cannot_be_recorded(void **state)
+{
+	struct viewer viewer;
+	char full[128];
+
+	(void)state;
+	snprintf(full, sizeof(full), "%s/full", folder);
+	close(open(full, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	warm_up(1);
+	viewer = want("hanako");
+	assert_int_equal(hear(viewer.gateway, GR_IPC_REFUSE).reason, GR_REASON_AUDIT_UNAVAILABLE);
+	leave(&viewer);
+	assert_non_null(strstr(ask((struct gr_ipc_message){.type = GR_IPC_ADMIN_STATUS}).text, "audit=unavailable"));
+	/* The container was given to nobody: the next person has it, once the record can be written. */
+	unlink(full);
+	viewer = want("taro");
+	hear(viewer.gateway, GR_IPC_OPEN);
+	recorded(GR_AUDIT_SESSION_START);
+	leave(&viewer);
+}
+
+static void egress_that_died_is_told_of_its_containers_again(void **state)
+{
+	struct viewer viewer;
+	int session = open_session("hanako", 1, &viewer);
+	struct gr_ipc_message message;
+
+	(void)state;
+	say(services[GR_IPC_KIND_EGRESS], (struct gr_ipc_message){0});
+	gone(services[GR_IPC_KIND_EGRESS]);
+	services[GR_IPC_KIND_EGRESS] = take_child(GR_IPC_KIND_EGRESS, NULL);
+	hear(services[GR_IPC_KIND_EGRESS], GR_IPC_PEER);
+	assert_int_equal(hear(services[GR_IPC_KIND_EGRESS], GR_IPC_EGRESS_CONTAINER).container, 1);
+	message = hear(services[GR_IPC_KIND_EGRESS], GR_IPC_EGRESS_ASSIGN);
+	assert_string_equal(message.person, "hanako");
+	leave(&viewer);
+	close(session);
+}
+
+static void container_that_dies_ends_its_session(void **state)
+{
+	struct viewer viewer;
+	int session = open_session("hanako", 1, &viewer);
+
+	(void)state;
+	assert_true(say(services[GR_IPC_KIND_POOL],
+		(struct gr_ipc_message){.type = GR_IPC_GONE, .container = 1, .reason = GR_REASON_OUT_OF_MEMORY}));
+	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_OUT_OF_MEMORY);
+	close(session);
+	leave(&viewer);
+	assert_int_equal(recorded(GR_AUDIT_SESSION_END).reason, GR_REASON_OUT_OF_MEMORY);
+}
+
+static void silent_connections_are_bounded(void **state)
+{
+	int sockets[GR_CONNECTIONS_UNKNOWN_PER_SOURCE + 4];
+	unsigned turned_away = 0;
+	char byte;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++)
+		sockets[i] = connect_viewer();
+	for (unsigned i = 0; i < GR_CONNECTIONS_UNKNOWN_PER_SOURCE; i++)
+		assert_true(take_child(GR_IPC_KIND_GATEWAY, NULL) > 0);
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
+		turned_away += readable(sockets[i], i < GR_CONNECTIONS_UNKNOWN_PER_SOURCE ? 0 : 2000) &&
+			recv(sockets[i], &byte, 1, 0) <= 0;
+		close(sockets[i]);
+	}
+	assert_int_equal(turned_away, 4);
+}
+
+static void service_that_dies_again_and_again_ends_the_broker(void **state)
+{
+	(void)state;
+	for (int i = 0; i <= GR_SERVICE_DEATHS_MAX; i++) {
+		say(services[GR_IPC_KIND_KEYS], (struct gr_ipc_message){0});
+		gone(services[GR_IPC_KIND_KEYS]);
+		services[GR_IPC_KIND_KEYS] = -1;
+		if (i < GR_SERVICE_DEATHS_MAX)
+			services[GR_IPC_KIND_KEYS] = take_child(GR_IPC_KIND_KEYS, NULL);
+	}
+	assert_int_equal(wait_for_broker(), 1);
+}
+
+static void end_of_the_broker_ends_everybody(void **state)
+{
+	struct viewer viewer, waiting;
+	int session = open_session("hanako", 1, &viewer);
+
+	(void)state;
+	waiting = want("taro");
+	kill(broker, SIGTERM);
+	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_SHUTTING_DOWN);
+	assert_int_equal(hear(waiting.gateway, GR_IPC_REFUSE).reason, GR_REASON_SHUTTING_DOWN);
+	close(session);
+	leave(&viewer);
+	leave(&waiting);
+	recorded(GR_AUDIT_SESSION_END);
+	recorded(GR_AUDIT_CONTAINER_END);
+	recorded(GR_AUDIT_BROKER_STOP);
+	assert_int_equal(wait_for_broker(), 0);
+}
+
+#define flow_test(function) cmocka_unit_test_setup_teardown(function, begin, end)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		flow_test(every_wrong_message_of_a_gateway_ends_it),
+		flow_test(every_wrong_message_of_a_session_ends_it),
+		flow_test(wrong_messages_of_services_end_and_restart_them),
+		flow_test(person_waits_for_a_container_and_gets_it),
+		flow_test(same_person_waiting_twice_gives_way),
+		flow_test(one_too_many_is_refused),
+		flow_test(nothing_starts_that_cannot_be_recorded),
+		flow_test(egress_that_died_is_told_of_its_containers_again),
+		flow_test(container_that_dies_ends_its_session),
+		flow_test(silent_connections_are_bounded),
+		flow_test(service_that_dies_again_and_again_ends_the_broker),
+		flow_test(end_of_the_broker_ends_everybody),
+	};
+	const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
+
+	if (strncmp(name, "garasu-", 7) == 0 && argc >= 2)
+		return stand_in(name + 7, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

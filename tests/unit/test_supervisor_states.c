@@ -1,1 +1,144 @@
-int main(void){return 0;}
+/* The tables of what may be said when, spelled out a second time; the queue; where a key stands in a configuration. */
+#include "broker/ipc/ipc.h"
+#include "broker/supervisor/check.h"
+#include "broker/supervisor/queue.h"
+#include "broker/supervisor/states.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+typedef int (*permits)(int state, uint32_t type);
+
+struct line {
+	int state;
+	uint32_t types[8]; /* 0 ends */
+};
+
+static int of_connection(int state, uint32_t type)
+{
+	return gr_connection_permits((enum gr_connection_state)state, type);
+}
+
+static int of_session(int state, uint32_t type)
+{
+	return gr_session_permits((enum gr_session_state)state, type);
+}
+
+static int of_container(int state, uint32_t type)
+{
+	return gr_container_permits((enum gr_container_state)state, type);
+}
+
+static void compare(permits function, const struct line *lines, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (uint32_t type = 0; type < 200; type++) {
+			int expected = 0;
+
+			for (size_t k = 0; k < 8 && lines[i].types[k]; k++)
+				expected |= lines[i].types[k] == type;
+			if (function(lines[i].state, type) != expected)
+				fail_msg("state %d, message %u", lines[i].state, type);
+		}
+	}
+}
+
+static void connection_permits_exactly_its_table(void **state)
+{
+	static const struct line lines[GR_CONNECTION_STATES] = {
+		{GR_CONNECTION_FREE, {0}},
+		{GR_CONNECTION_HANDSHAKE, {GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED}},
+		{GR_CONNECTION_IDENTIFIED, {GR_IPC_WANT_SESSION, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED}},
+		{GR_CONNECTION_WAITING, {GR_IPC_CLOSED}},
+		{GR_CONNECTION_OPEN, {GR_IPC_CLOSED}},
+		{GR_CONNECTION_CLOSING, {GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_WANT_SESSION, GR_IPC_CLOSED}},
+		{GR_CONNECTION_CLOSED, {0}},
+	};
+
+	(void)state;
+	compare(of_connection, lines, GR_CONNECTION_STATES);
+}
+
+static void session_permits_exactly_its_table(void **state)
+{
+	static const struct line lines[GR_SESSION_STATES] = {
+		{GR_SESSION_FREE, {0}},
+		{GR_SESSION_STARTING, {0}},
+		{GR_SESSION_RUNNING, {GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST}},
+		{GR_SESSION_RESTARTING, {0}},
+		{GR_SESSION_ENDING, {GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST}},
+	};
+
+	(void)state;
+	compare(of_session, lines, GR_SESSION_STATES);
+}
+
+static void container_permits_exactly_its_table(void **state)
+{
+	static const struct line lines[GR_CONTAINER_STATES] = {
+		{GR_CONTAINER_FREE, {GR_IPC_STARTED, GR_IPC_GONE}},
+		{GR_CONTAINER_STARTING, {GR_IPC_AGENT, GR_IPC_GONE}},
+		{GR_CONTAINER_WARM, {GR_IPC_AGENT, GR_IPC_GONE}},
+		{GR_CONTAINER_USED, {GR_IPC_AGENT, GR_IPC_GONE}},
+		{GR_CONTAINER_DESTROYING, {GR_IPC_AGENT, GR_IPC_GONE}},
+	};
+
+	(void)state;
+	compare(of_container, lines, GR_CONTAINER_STATES);
+}
+
+static void queue_keeps_order_and_bound(void **state)
+{
+	struct gr_queue queue = {0};
+
+	(void)state;
+	for (uint32_t i = 1; i <= GR_CONTAINERS_MAX; i++)
+		assert_int_equal(gr_queue_push(&queue, i), 0);
+	assert_int_equal(gr_queue_push(&queue, 9999), GR_EFULL);
+	assert_int_equal(gr_queue_push(&queue, 5), GR_EEXIST);
+	assert_int_equal(gr_queue_remove(&queue, 2), 0);
+	assert_int_equal(gr_queue_remove(&queue, 2), GR_ENOENT);
+	assert_int_equal(queue.count, GR_CONTAINERS_MAX - 1);
+	assert_int_equal(queue.numbers[0], 1);
+	assert_int_equal(queue.numbers[1], 3);
+	assert_int_equal(queue.numbers[queue.count - 1], GR_CONTAINERS_MAX);
+	while (queue.count)
+		assert_int_equal(gr_queue_remove(&queue, queue.numbers[0]), 0);
+}
+
+static void key_is_found_on_its_line_in_its_section(void **state)
+{
+	char name[] = "/tmp/garasu-check-XXXXXX";
+	int fd = mkstemp(name);
+	FILE *file = fdopen(fd, "w");
+
+	(void)state;
+	assert_non_null(file);
+	fputs("# key = 1\nlisten {\n\tport = 1\n}\n\ntls {\n\t# key = \"no\"\n\tkey = \"/x\"\n}\npool { images = \"/y\" }\n", file);
+	fclose(file);
+	assert_int_equal(gr_check_line(name, "listen", "port"), 3);
+	assert_int_equal(gr_check_line(name, "tls", "key"), 8);
+	assert_int_equal(gr_check_line(name, "pool", "images"), 10);
+	assert_int_equal(gr_check_line(name, "listen", "key"), 0);
+	assert_int_equal(gr_check_line(name, "tls", "port"), 0);
+	assert_int_equal(gr_check_line("/nonexistent", "tls", "port"), 0);
+	unlink(name);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(connection_permits_exactly_its_table),
+		cmocka_unit_test(session_permits_exactly_its_table),
+		cmocka_unit_test(container_permits_exactly_its_table),
+		cmocka_unit_test(queue_keeps_order_and_bound),
+		cmocka_unit_test(key_is_found_on_its_line_in_its_section),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
