@@ -19,7 +19,7 @@ static uint32_t u32(const uint8_t *p)
 /* The maximum of one colour must be 2^bits - 1 and lie inside the pixel. */
 static int colour_good(uint16_t untrusted_max, uint8_t untrusted_shift, unsigned bits_per_pixel)
 {
-	if (!untrusted_max || untrusted_max > 255 || (untrusted_max & (untrusted_max + 1)))
+	if (!untrusted_max || untrusted_max > 1023 || (untrusted_max & (untrusted_max + 1)))
 		return 0;
 	return untrusted_shift < bits_per_pixel && ((uint64_t)untrusted_max << untrusted_shift) >> bits_per_pixel == 0;
 }

@@ -125,7 +125,7 @@ static void pixel_formats_that_do_not_fit_are_refused(void **state)
 	static const struct {
 		size_t at;
 		uint8_t value;
-	} wrong[] = { { 4, 24 }, { 4, 0 }, { 5, 0 }, { 5, 33 }, { 7, 0 }, { 9, 0 }, { 8, 1 }, { 9, 254 }, { 14, 32 },
+	} wrong[] = { { 4, 24 }, { 4, 0 }, { 5, 0 }, { 5, 33 }, { 7, 0 }, { 9, 0 }, { 8, 7 }, { 9, 254 }, { 14, 32 },
 		      { 14, 25 }, { 16, 255 } };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		uint8_t bad[20];
