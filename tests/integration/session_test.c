@@ -338,6 +338,9 @@ static void libvncclient_close(rfbClient *c)
 {
 	free(c->frameBuffer);
 	c->frameBuffer = NULL;
+	free(c->rcSource); /* rfbClientCleanup forgets these two */
+	free(c->rcMask);
+	c->rcSource = c->rcMask = NULL;
 	rfbClientCleanup(c);
 }
 
