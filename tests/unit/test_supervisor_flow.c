@@ -446,7 +446,7 @@ static void every_wrong_message_of_a_gateway_ends_it(void **state)
 		if (where == GR_CONNECTION_CLOSING)
 			continue; /* an end that is under way: what crosses it is let pass */
 		for (uint32_t type = 1; type < GR_IPC_TYPES; type++) {
-			if (gr_connection_permits(where, type) && gr_ipc_permitted(GR_IPC_KIND_GATEWAY, type))
+			if (gr_connection_permits((enum gr_connection_state)where, type) && gr_ipc_permitted(GR_IPC_KIND_GATEWAY, type))
 				continue;
 			viewer = arrive();
 			if (where >= GR_CONNECTION_IDENTIFIED)
