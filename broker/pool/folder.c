@@ -1,18 +1,23 @@
 #include "broker/pool/folder.h"
 #include "common/io.h"
+#include "sandbox/oci/bundle.h"
 
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-int gr_folder_name(struct gr_folder *folder, const char *run_directory, const char *parent, uint32_t number, struct gr_error *err)
+int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, const char *parent, uint32_t number, struct gr_error *err)
 {
 	struct gr_folder named = { .agent = -1, .egress = -1 };
+	const char *run_directory = config->broker.run_directory;
+	named.uid_first = config->pool.uid_first + (number - 1) * GR_BUNDLE_IDS;
+	named.user = gr_bundle_user(named.uid_first);
 	size_t room = sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/egress.sock");
 	snprintf(named.id, sizeof(named.id), "c%u", number);
 	int too_long =
@@ -48,17 +53,49 @@ static int listen_at(const char *io, const char *name, int type, uid_t uid, stru
 	return sock;
 }
 
-int gr_folder_make(struct gr_folder *folder, uid_t uid, struct gr_error *err)
+static int write_bundle(const struct gr_folder *folder, const struct gr_config *config, const char *share_directory, int limit_swap,
+			struct gr_error *err)
+{
+	char link[PATH_MAX], image[PATH_MAX], rootfs[PATH_MAX];
+	snprintf(link, sizeof(link), "%.4000s/current", config->pool.images);
+	/* The version that is current now, for this container's whole life. */
+	if (!realpath(link, image))
+		return gr_error_errno(err, "no image for the containers: %s", link);
+	if ((size_t)snprintf(rootfs, sizeof(rootfs), "%s/rootfs", image) >= sizeof(rootfs))
+		return gr_error_set(err, GR_EINVAL, "path too long: %s", image);
+	struct gr_bundle_settings bundle = {
+		.share_directory = share_directory,
+		.rootfs = rootfs,
+		.io_directory = folder->io,
+		.cgroup = folder->cgroup,
+		.home_url = config->session.home_url,
+		.uid_first = folder->uid_first,
+		.memory_mib = config->pool.memory_mib,
+		.pids = config->pool.pids,
+		.cpu_percent = config->pool.cpu_percent,
+		.limit_swap = limit_swap,
+		.width = config->session.width,
+		.height = config->session.height,
+		.max_width = config->session.max_width,
+		.max_height = config->session.max_height,
+	};
+	return gr_bundle_write(folder->bundle, &bundle, err);
+}
+
+int gr_folder_make(struct gr_folder *folder, const struct gr_config *config, const char *share_directory, int limit_swap,
+		   struct gr_error *err)
 {
 	/* 0711: the container's ids come to what is bound, and list nothing. */
 	if (mkdir(folder->bundle, 0711) < 0 || mkdir(folder->io, 0711) < 0 || chmod(folder->bundle, 0711) < 0 ||
 	    chmod(folder->io, 0711) < 0)
 		return gr_error_errno(err, "make %s", folder->io);
-	folder->agent = listen_at(folder->io, "agent.sock", SOCK_SEQPACKET, uid, err);
+	folder->agent = listen_at(folder->io, "agent.sock", SOCK_SEQPACKET, folder->user, err);
 	if (folder->agent < 0)
 		return GR_EIO;
-	folder->egress = listen_at(folder->io, "egress.sock", SOCK_STREAM, uid, err);
-	return folder->egress < 0 ? GR_EIO : 0;
+	folder->egress = listen_at(folder->io, "egress.sock", SOCK_STREAM, folder->user, err);
+	if (folder->egress < 0)
+		return GR_EIO;
+	return write_bundle(folder, config, share_directory, limit_swap, err);
 }
 
 int gr_folder_remove(struct gr_folder *folder, struct gr_error *err)

@@ -7,6 +7,7 @@
 #ifndef GARASU_BROKER_POOL_FOLDER_H
 #define GARASU_BROKER_POOL_FOLDER_H
 
+#include "broker/config/config.h"
 #include "common/error.h"
 
 #include <limits.h>
@@ -17,18 +18,22 @@ struct gr_folder {
 	char id[16]; /* the runtime's name of it: "c3" */
 	char cgroup[48]; /* "/garasu-…/c3" */
 	char bundle[PATH_MAX], io[PATH_MAX], pid_file[PATH_MAX], log[PATH_MAX], runtime_state[PATH_MAX];
+	uint32_t uid_first; /* id 0 of the container, outside */
+	uid_t user; /* who everything in the container runs as, outside */
 	int agent; /* listening SOCK_SEQPACKET socket, non-blocking; owned, -1 = none */
 	int egress; /* listening SOCK_STREAM socket, non-blocking; owned, -1 = none */
 };
 
-/* The names for a container; touches nothing. parent: the pool's control group. GR_EINVAL when a path does not fit. */
-int gr_folder_name(struct gr_folder *folder, const char *run_directory, const char *parent, uint32_t number, struct gr_error *err);
+/* The names for a container (number from 1); touches nothing. parent: the pool's control group. GR_EINVAL when a path does not fit. */
+int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, const char *parent, uint32_t number, struct gr_error *err);
 
 /*
- * Makes the folder and the sockets, which only uid (the container's user as seen from outside) can connect to.
- * On failure what was made is left for gr_folder_remove. GR_EIO.
+ * Makes the folder, the sockets, which only the container's user can connect to, and the bundle over the image that is current
+ * now. share_directory, limit_swap: as in struct gr_bundle_settings. On failure what was made is left for gr_folder_remove.
+ * GR_EIO, GR_EINVAL, GR_ENOMEM.
  */
-int gr_folder_make(struct gr_folder *folder, uid_t uid, struct gr_error *err);
+int gr_folder_make(struct gr_folder *folder, const struct gr_config *config, const char *share_directory, int limit_swap,
+		   struct gr_error *err);
 
 /* Closes the sockets and removes the folder and what is in it. GR_EIO when something is left. */
 int gr_folder_remove(struct gr_folder *folder, struct gr_error *err);

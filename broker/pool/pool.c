@@ -1,11 +1,10 @@
 #include "broker/pool/pool.h"
 #include "broker/ipc/ipc.h"
 #include "broker/pool/folder.h"
+#include "broker/pool/leftovers.h"
 #include "common/io.h"
-#include "sandbox/oci/bundle.h"
 #include "sandbox/oci/runtime.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -292,8 +291,7 @@ static void agent_connects(void *context, int fd, unsigned events)
 	gr_loop_change(slot->agent_watch, 0);
 	gr_loop_timer_set(slot->agent_timer, AGENT_PAUSE_MS);
 	struct ucred peer;
-	uid_t expected = gr_bundle_user(pool->settings.config->pool.uid_first + (slot->number - 1) * GR_BUNDLE_IDS);
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &(socklen_t){ sizeof(peer) }) < 0 || peer.uid != expected) {
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &(socklen_t){ sizeof(peer) }) < 0 || peer.uid != slot->folder.user) {
 		gr_log_warning("container %u: refused a connection to its agent socket by uid %u", slot->number, (unsigned)peer.uid);
 		close(sock);
 		return;
@@ -421,41 +419,14 @@ static int open_output(struct gr_pool *pool, uint32_t number, int *out, struct g
 static int start(struct slot *slot, struct gr_error *err)
 {
 	struct gr_pool *pool = slot->pool;
-	const struct gr_config *config = pool->settings.config;
-	char link[PATH_MAX], image[PATH_MAX], rootfs[PATH_MAX];
-	snprintf(link, sizeof(link), "%.4000s/current", config->pool.images);
-	/* The version that is current now, for this container's whole life. */
-	if (!realpath(link, image))
-		return gr_error_errno(err, "no image for the containers: %s", link);
-	if ((size_t)snprintf(rootfs, sizeof(rootfs), "%s/rootfs", image) >= sizeof(rootfs))
-		return gr_error_set(err, GR_EINVAL, "path too long: %s", image);
-	struct gr_bundle_settings bundle = {
-		.share_directory = pool->settings.share_directory,
-		.rootfs = rootfs,
-		.io_directory = slot->folder.io,
-		.cgroup = slot->folder.cgroup,
-		.home_url = config->session.home_url,
-		.uid_first = config->pool.uid_first + (slot->number - 1) * GR_BUNDLE_IDS,
-		.memory_mib = config->pool.memory_mib,
-		.pids = config->pool.pids,
-		.cpu_percent = config->pool.cpu_percent,
-		.limit_swap = pool->limit_swap,
-		.width = config->session.width,
-		.height = config->session.height,
-		.max_width = config->session.max_width,
-		.max_height = config->session.max_height,
-	};
-	int status = gr_folder_make(&slot->folder, gr_bundle_user(bundle.uid_first), err);
-	if (!status)
-		status = gr_bundle_write(slot->folder.bundle, &bundle, err);
-	if (status)
-		return status;
+	struct gr_folder *folder = &slot->folder;
 	int output;
-	status = open_output(pool, slot->number, &output, err);
+	int status = gr_folder_make(folder, pool->settings.config, pool->settings.share_directory, pool->limit_swap, err);
+	if (!status)
+		status = open_output(pool, slot->number, &output, err);
 	if (status)
 		return status;
-	status = gr_runtime_run(&pool->runtime, slot->folder.id, slot->folder.bundle, slot->folder.pid_file, output, slot->folder.log,
-				&slot->job, err);
+	status = gr_runtime_run(&pool->runtime, folder->id, folder->bundle, folder->pid_file, output, folder->log, &slot->job, err);
 	gr_io_close(&output);
 	if (status)
 		return status;
@@ -569,42 +540,6 @@ static int make_directory(const char *path, mode_t mode, struct gr_error *err)
 	return 0;
 }
 
-/* What an earlier life left, which ended without clearing: every container that the runtime knows, then groups and folders. */
-static int clear_leftovers(struct gr_pool *pool, struct gr_error *err)
-{
-	char log[PATH_MAX], state[PATH_MAX];
-	snprintf(log, sizeof(log), "%.4000s/leftovers.log", pool->containers);
-	DIR *known = opendir(pool->runtime.root);
-	if (!known)
-		return gr_error_errno(err, "open %s", pool->runtime.root);
-	for (struct dirent *entry; (entry = readdir(known));) {
-		struct gr_runtime_job job;
-		struct gr_error why;
-		if (entry->d_name[0] == '.')
-			continue;
-		gr_log_warning("container %s: left by an earlier life; removing it", entry->d_name);
-		int status = gr_runtime_delete(&pool->runtime, entry->d_name, log, &job, &why);
-		if (!status)
-			status = gr_runtime_wait(&job, DELETE_MS, &why);
-		if (status)
-			gr_log_warning("container %s: %s", entry->d_name, why.text);
-	}
-	closedir(known);
-	int status = 0;
-	for (int i = 0; i < 50; i++) {
-		status = gr_cgroup_remove(pool->settings.layout, pool->cgroup);
-		if (!status)
-			break;
-		poll(NULL, 0, 100);
-	}
-	if (status)
-		return gr_error_set(err, GR_EIO, "processes of an earlier life in the control group %s do not die", pool->cgroup);
-	/* Nothing runs any more: what the runtime did not delete is only files. */
-	if (snprintf(state, sizeof(state), "%s", pool->runtime.root) < 0 || gr_folder_clear(state, err) || gr_folder_clear(pool->containers, err))
-		return GR_EIO;
-	return 0;
-}
-
 static int make_slots(struct gr_pool *pool, struct gr_error *err)
 {
 	const struct gr_config *config = pool->settings.config;
@@ -620,7 +555,7 @@ static int make_slots(struct gr_pool *pool, struct gr_error *err)
 		slot->agent_timer = gr_loop_timer_add(pool->settings.loop, agents_again, slot);
 		if (!slot->timer || !slot->agent_timer)
 			return gr_error_set(err, GR_ENOMEM, "out of memory");
-		int status = gr_folder_name(&slot->folder, config->broker.run_directory, pool->cgroup, slot->number, err);
+		int status = gr_folder_name(&slot->folder, config, pool->cgroup, slot->number, err);
 		if (status)
 			return status;
 	}
@@ -650,13 +585,12 @@ int gr_pool_create(const struct gr_pool_settings *settings, struct gr_pool **out
 	int status = pool->retry && pool->give_up ? make_slots(pool, err) : gr_error_set(err, GR_ENOMEM, "out of memory");
 	if (!status)
 		status = make_directory(config->broker.run_directory, 0755, err);
-	for (int again = 0; again < 2 && !status; again++) { /* clearing takes the directories themselves away too */
+	if (!status)
+		status = gr_leftovers_clear(&pool->runtime, settings->layout, pool->cgroup, pool->containers, err);
+	if (!status)
 		status = make_directory(pool->containers, 0711, err);
-		if (!status)
-			status = make_directory(pool->runtime.root, 0700, err);
-		if (!status && !again)
-			status = clear_leftovers(pool, err);
-	}
+	if (!status)
+		status = make_directory(pool->runtime.root, 0700, err);
 	if (!status)
 		status = gr_relay_start(&pool->relay, config->broker.uid_base + GR_UID_CONTAINER_LOG, pool->containers,
 					config->broker.log_level, err);

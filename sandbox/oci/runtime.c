@@ -68,7 +68,7 @@ static int spawn(char *const *argv, const char *name, int in, int stdio, const c
 int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char *bundle, const char *pid_file, int stdio,
 		   const char *log, struct gr_runtime_job *out, struct gr_error *err)
 {
-	char *const argv[] = { TEXT(runtime->program), TEXT("--cgroup-manager=cgroupfs"), TEXT("--root"), TEXT(runtime->root),
+	char *const argv[] = { TEXT(runtime->program), TEXT("--root"), TEXT(runtime->root),
 			       TEXT("--log"), TEXT(log), TEXT("run"), TEXT("--detach"), TEXT("--bundle"), TEXT(bundle),
 			       TEXT("--pid-file"), TEXT(pid_file), TEXT(id), NULL };
 	/*
@@ -85,7 +85,7 @@ int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char 
 int gr_runtime_delete(const struct gr_runtime *runtime, const char *id, const char *log, struct gr_runtime_job *out,
 		      struct gr_error *err)
 {
-	char *const argv[] = { TEXT(runtime->program), TEXT("--cgroup-manager=cgroupfs"), TEXT("--root"), TEXT(runtime->root),
+	char *const argv[] = { TEXT(runtime->program), TEXT("--root"), TEXT(runtime->root),
 			       TEXT("--log"), TEXT(log), TEXT("delete"), TEXT("--force"), TEXT(id), NULL };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)

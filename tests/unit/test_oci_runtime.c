@@ -37,7 +37,7 @@ static int remove_directory(void **state)
 	return rmdir(directory);
 }
 
-/* $4 is the log: PROGRAM --cgroup-manager=cgroupfs --root ROOT --log LOG … */
+/* PROGRAM --root ROOT --log LOG run --detach --bundle BUNDLE --pid-file FILE ID */
 static void runtime_is(const char *script)
 {
 	FILE *out = fopen(runtime.program, "we");
@@ -61,7 +61,7 @@ static void a_command_that_succeeds_is_reaped(void **state)
 {
 	(void)state;
 	struct gr_error err;
-	runtime_is("echo 4711 > \"${11}\"; exit 0");
+	runtime_is("echo 4711 > \"${10}\"; exit 0");
 	pid_t pid = 0;
 	assert_int_equal(run(10000, &err), 0);
 	assert_int_equal(gr_runtime_pid(pid_file, &pid, &err), 0);
@@ -72,7 +72,7 @@ static void the_last_words_of_a_failure_are_the_reason(void **state)
 {
 	(void)state;
 	struct gr_error err;
-	runtime_is("printf 'first\\n2026-01-02T03:04:05.678Z: cgroups say no\\n' > \"$5\"; exit 7");
+	runtime_is("printf 'first\\n2026-01-02T03:04:05.678Z: cgroups say no\\n' > \"$4\"; exit 7");
 	assert_int_equal(run(10000, &err), GR_EIO);
 	assert_string_equal(err.text, "run: exit status 7: cgroups say no");
 	runtime_is("exit 7");
