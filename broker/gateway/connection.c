@@ -1,21 +1,18 @@
 #include "broker/gateway/connection.h"
 
 #include "broker/gateway/opening.h"
-#include "broker/gateway/relay.h"
-#include "broker/gateway/rfb_handshake.h"
+#include "broker/gateway/state.h"
 #include "broker/ipc/ipc.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,24 +23,8 @@
 #define WAIT_MS 1000
 #define ATTACH_MS 5000 /* the session process's side of the RFB handshake */
 #define VIEWER_MS 10000 /* the viewer's side once the session is there */
-#define FLUSH_MS 5000 /* for the last bytes to a viewer that does not read */
-#define LINGER_MS 2000 /* until the viewer has closed too: a close(2) before that could destroy the last bytes by RST */
-#define CLOSING_ROUNDS 8 /* either is given again so often, as long as the viewer reads */
 #define UNSENT_MAX (128 * 1024) /* bytes that wait in the kernel: more would only be old pictures */
 #define DEAD_PEER_MS 60000 /* unanswered bytes or keepalive probes */
-
-enum state {
-	STATE_VENCRYPT, /* RFB in the clear, up to the byte before TLS */
-	STATE_TLS,
-	STATE_IDENTITY, /* asked who it is */
-	STATE_SESSION, /* asked the supervisor for the session */
-	STATE_ATTACH, /* RFB handshake with the session process */
-	STATE_VIEWER, /* the session is there; the viewer's RFB handshake goes on */
-	STATE_RELAY,
-	STATE_FLUSH, /* the last bytes to the viewer */
-	STATE_LINGER, /* until the viewer closed */
-	STATES
-};
 
 #define IN(state) (1u << (state))
 
@@ -56,144 +37,7 @@ static const struct {
 	{GR_IPC_REFUSE, IN(STATE_IDENTITY) | IN(STATE_SESSION) | IN(STATE_ATTACH), IN(STATE_FLUSH) | IN(STATE_LINGER)},
 };
 
-struct gr_connection {
-	struct gr_loop *loop;
-	struct gr_tls *tls;
-	struct gr_relay relay; /* from STATE_IDENTITY on */
-	struct gr_rfb_handshake viewer, session;
-	struct gr_loop_watch *control_watch, *viewer_watch, *identity_watch, *stream_watch;
-	struct gr_loop_timer *deadline, *wait;
-	int stream;
-	unsigned waits; /* WAIT records sent */
-	unsigned closing_rounds;
-	size_t unsent; /* at the last deadline while closing */
-	uint32_t number;
-	uint32_t reason; /* gr_reason, for CLOSED */
-	enum state state;
-	bool vencrypt;
-	bool relayed; /* relay is set up: TLS is complete */
-	bool viewer_speaks; /* the viewer's RFB handshake has begun */
-	bool finished;
-	int code; /* for gr_connection_run */
-};
-
 static void viewer_step(struct gr_connection *c);
-
-static void finish(struct gr_connection *c, int code)
-{
-	if (c->finished)
-		return;
-	if (c->relayed && code == 0) {
-		struct gr_ipc_message closed = {.type = GR_IPC_CLOSED,
-			.connection = c->number,
-			.reason = c->reason,
-			.bytes_down = c->relay.bytes_down,
-			.bytes_up = c->relay.bytes_up};
-		gr_ipc_send(GR_IPC_CONTROL_FD, &closed, -1);
-	}
-	gr_loop_timer_set(c->deadline, -1);
-	gr_loop_timer_set(c->wait, -1);
-	c->finished = true;
-	c->code = code;
-	gr_loop_stop(c->loop, code);
-}
-
-/* Reads away what still comes, so that the last bytes sent are not destroyed by an RST. */
-static void linger_step(struct gr_connection *c)
-{
-	uint8_t ignored[4096];
-	ssize_t n;
-
-	for (int i = 0; i < 64; i++) {
-		n = recv(GR_IPC_CONNECTION_FD, ignored, sizeof ignored, MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-			finish(c, 0);
-			return;
-		}
-		if (n < 0)
-			return;
-	}
-}
-
-static void linger(struct gr_connection *c)
-{
-	c->state = STATE_LINGER;
-	shutdown(GR_IPC_CONNECTION_FD, SHUT_WR);
-	gr_loop_timer_set(c->deadline, LINGER_MS);
-	gr_loop_change(c->viewer_watch, GR_LOOP_READ);
-	linger_step(c);
-}
-
-static void flush_step(struct gr_connection *c)
-{
-	int rc = gr_relay_flush(&c->relay);
-
-	if (rc == GR_EAGAIN) {
-		gr_loop_change(c->viewer_watch, c->relay.wants_read ? GR_LOOP_READ : GR_LOOP_WRITE);
-		return;
-	}
-	if (!c->relay.failed) {
-		/* close_notify; no answer to it is needed. It may find TCP's buffer full as any other byte. */
-		int sent = SSL_shutdown(c->relay.ssl);
-		if (sent < 0 && SSL_get_error(c->relay.ssl, sent) == SSL_ERROR_WANT_WRITE) {
-			gr_loop_change(c->viewer_watch, GR_LOOP_WRITE);
-			return;
-		}
-	}
-	if (rc == GR_ECLOSED)
-		finish(c, 0);
-	else
-		linger(c);
-}
-
-/* After TLS: sends what is queued, then close_notify. */
-static void close_connection(struct gr_connection *c, uint32_t reason)
-{
-	if (c->state >= STATE_FLUSH)
-		return;
-	gr_log_debug("connection %u: closing: %s", c->number, gr_reason_name(reason));
-	c->reason = reason;
-	gr_loop_timer_set(c->wait, -1);
-	gr_loop_remove(c->stream_watch);
-	c->stream_watch = NULL;
-	gr_io_close(&c->stream); /* the session process learns of it now, not after the viewer's last packets */
-	c->relay.stream = -1;
-	gr_loop_remove(c->identity_watch);
-	c->identity_watch = NULL;
-	c->state = STATE_FLUSH;
-	gr_loop_timer_set(c->deadline, FLUSH_MS);
-	flush_step(c);
-}
-
-/* The viewer is not there any more: nothing to flush, nobody to wait for. */
-static void viewer_left(struct gr_connection *c)
-{
-	gr_log_debug("connection %u: the viewer left", c->number);
-	c->reason = GR_REASON_VIEWER_LEFT;
-	if (!c->relay.failed)
-		SSL_shutdown(c->relay.ssl);
-	finish(c, 0);
-}
-
-static void viewer_failed(struct gr_connection *c, int rc)
-{
-	if (rc == GR_ECLOSED)
-		viewer_left(c);
-	else
-		close_connection(c, GR_REASON_PROTOCOL);
-}
-
-/* Before TLS is complete. */
-static void handshake_failed(struct gr_connection *c, uint32_t reason, const char *text)
-{
-	struct gr_ipc_message failed = {.type = GR_IPC_HANDSHAKE_FAILED, .connection = c->number, .reason = reason};
-
-	gr_log_debug("connection %u: %s: %s", c->number, gr_reason_name(reason), text);
-	gr_log_escape(failed.text, sizeof failed.text, text, strlen(text));
-	if (gr_ipc_send(GR_IPC_CONTROL_FD, &failed, -1))
-		gr_log_error("connection %u: the supervisor does not listen", c->number);
-	linger(c);
-}
 
 /* Hands what the viewer's handshake has to say to TLS's queue. */
 static int queue_viewer(struct gr_connection *c)
@@ -221,7 +65,7 @@ static void refuse(struct gr_connection *c, uint32_t reason)
 		gr_rfb_handshake_refuse(&c->viewer, gr_open_refusal_text(reason));
 		queue_viewer(c);
 	}
-	close_connection(c, reason);
+	gr_connection_close(c, reason);
 }
 
 static void relay_step(struct gr_connection *c)
@@ -229,9 +73,9 @@ static void relay_step(struct gr_connection *c)
 	int rc = gr_relay_pump(&c->relay);
 
 	if (rc == GR_ENOENT) {
-		close_connection(c, GR_REASON_NONE); /* why is the session's to tell */
+		gr_connection_close(c, GR_REASON_NONE); /* why is the session's to tell */
 	} else if (rc) {
-		viewer_failed(c, rc);
+		gr_connection_viewer_failed(c, rc);
 	} else {
 		gr_loop_change(c->viewer_watch, gr_relay_viewer_events(&c->relay));
 		gr_loop_change(c->stream_watch, gr_relay_stream_events(&c->relay));
@@ -330,7 +174,7 @@ static void viewer_step(struct gr_connection *c)
 	}
 	if (rc == GR_EPROTO && c->viewer_speaks && !c->relay.failed)
 		queue_viewer(c); /* its last word */
-	viewer_failed(c, rc);
+	gr_connection_viewer_failed(c, rc);
 }
 
 static void identity_ready(void *context, int fd, unsigned events)
@@ -378,7 +222,7 @@ static void tls_is_complete(struct gr_connection *c)
 	static struct gr_identity_request request;
 
 	if (gr_relay_init(&c->relay, gr_tls_connection(c->tls))) {
-		handshake_failed(c, GR_REASON_INTERNAL, "out of memory");
+		gr_connection_handshake_failed(c, GR_REASON_INTERNAL, "out of memory");
 		return;
 	}
 	c->relayed = true;
@@ -412,7 +256,7 @@ static void tls_step(struct gr_connection *c)
 	if (rc == GR_EAGAIN)
 		gr_loop_change(c->viewer_watch, events);
 	else if (rc)
-		handshake_failed(c, failure.reason, failure.text);
+		gr_connection_handshake_failed(c, failure.reason, failure.text);
 	else
 		tls_is_complete(c);
 }
@@ -421,7 +265,7 @@ static void tls_begin(struct gr_connection *c)
 {
 	c->state = STATE_TLS;
 	if (gr_tls_begin(c->tls, GR_IPC_CONNECTION_FD))
-		handshake_failed(c, GR_REASON_INTERNAL, "out of memory");
+		gr_connection_handshake_failed(c, GR_REASON_INTERNAL, "out of memory");
 	else
 		tls_step(c);
 }
@@ -447,13 +291,13 @@ static void vencrypt_step(struct gr_connection *c)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			handshake_failed(c, GR_REASON_VIEWER_LEFT, "connection closed in the VeNCrypt handshake");
+			gr_connection_handshake_failed(c, GR_REASON_VIEWER_LEFT, "connection closed in the VeNCrypt handshake");
 			return;
 		}
 		int rc = gr_rfb_handshake_feed(&c->viewer, bytes, (size_t)n);
 		int sent = vencrypt_send(c);
 		if (rc || sent) {
-			handshake_failed(c, GR_REASON_PROTOCOL, rc ? "not VeNCrypt X509None over RFB 3.8" : "cannot send");
+			gr_connection_handshake_failed(c, GR_REASON_PROTOCOL, rc ? "not VeNCrypt X509None over RFB 3.8" : "cannot send");
 			return;
 		}
 	}
@@ -484,24 +328,12 @@ static void viewer_ready(void *context, int fd, unsigned events)
 		relay_step(c);
 		break;
 	case STATE_FLUSH:
-		flush_step(c);
+		gr_connection_flush(c);
 		break;
 	default:
-		linger_step(c);
+		gr_connection_linger(c);
 		break;
 	}
-}
-
-/* While closing: does a viewer that is slow still take bytes? */
-static bool viewer_reads(struct gr_connection *c)
-{
-	int queued = 0;
-
-	ioctl(GR_IPC_CONNECTION_FD, SIOCOUTQ, &queued);
-	size_t unsent = (size_t)queued + (c->relayed ? c->relay.down.end - c->relay.down.start : 0);
-	bool reads = unsent > 0 && (c->closing_rounds == 0 || unsent < c->unsent);
-	c->unsent = unsent;
-	return reads && ++c->closing_rounds <= CLOSING_ROUNDS;
 }
 
 static void deadline_expired(void *context)
@@ -511,7 +343,7 @@ static void deadline_expired(void *context)
 	switch (c->state) {
 	case STATE_VENCRYPT:
 	case STATE_TLS:
-		handshake_failed(c, GR_REASON_PROTOCOL, "the handshake took too long");
+		gr_connection_handshake_failed(c, GR_REASON_PROTOCOL, "the handshake took too long");
 		break;
 	case STATE_IDENTITY:
 	case STATE_ATTACH:
@@ -523,13 +355,10 @@ static void deadline_expired(void *context)
 		refuse(c, GR_REASON_CONTAINER_FAILED);
 		break;
 	case STATE_VIEWER:
-		close_connection(c, GR_REASON_PROTOCOL);
+		gr_connection_close(c, GR_REASON_PROTOCOL);
 		break;
 	default:
-		if (viewer_reads(c))
-			gr_loop_timer_set(c->deadline, c->state == STATE_FLUSH ? FLUSH_MS : LINGER_MS);
-		else
-			finish(c, 0);
+		gr_connection_ending_expired(c);
 		break;
 	}
 }
@@ -576,7 +405,7 @@ static void control_ready(void *context, int fd, unsigned events)
 		gr_io_close(&stream);
 		if (c->relayed && !c->relay.failed)
 			SSL_shutdown(c->relay.ssl);
-		finish(c, rc == GR_ECLOSED ? 0 : rc);
+		gr_connection_finish(c, rc == GR_ECLOSED ? 0 : rc);
 		return;
 	}
 	if (message.type == GR_IPC_REFUSE) {
@@ -657,7 +486,7 @@ int gr_connection_run(struct gr_connection *c)
 		c->state = STATE_VENCRYPT;
 		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER_VENCRYPT);
 		if (vencrypt_send(c))
-			handshake_failed(c, GR_REASON_VIEWER_LEFT, "cannot send");
+			gr_connection_handshake_failed(c, GR_REASON_VIEWER_LEFT, "cannot send");
 		else
 			vencrypt_step(c);
 	} else {

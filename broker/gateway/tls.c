@@ -60,8 +60,12 @@ static int verify(int ok, X509_STORE_CTX *context)
 			return 1;
 	}
 	tls->verify_error = error;
-	/* A stale revocation list must not become "certificate expired" on the person's screen: internal_error. */
-	X509_STORE_CTX_set_error(context, gr_certificate_reason(error) == GR_REASON_INTERNAL ? X509_V_ERR_UNSPECIFIED : error);
+	/* Some errors would become a misleading alert: a stale list certificate_expired, no person in it handshake_failure. */
+	if (gr_certificate_reason(error) == GR_REASON_INTERNAL)
+		error = X509_V_ERR_UNSPECIFIED; /* internal_error */
+	else if (error == X509_V_ERR_APPLICATION_VERIFICATION)
+		error = X509_V_ERR_CERT_REJECTED; /* bad_certificate */
+	X509_STORE_CTX_set_error(context, error);
 	return 0;
 }
 

@@ -1,0 +1,16 @@
+#!/usr/bin/env python3
+"""Writes one good handshake per role into the folder."""
+import pathlib
+import sys
+
+V = b"\x0cRFB 003.008\n"
+SEEDS = {
+    "viewer": b"\0" + V + b"\xff\x01\x01\xff",
+    "viewer-refused": b"\0" + V + b"\xff\xfe",
+    "viewer-old": b"\0\x0cRFB 003.003\n",
+    "vencrypt": b"\1" + V + b"\x01\x13\x02\0\2\x04\0\0\1\4",
+    "result": b"\2\xff\xff",
+    "session": b"\3" + V + b"\x03\x02\x10\x01\x04\0\0\0\0",
+}
+for name, data in SEEDS.items():
+    pathlib.Path(sys.argv[1], name).write_bytes(data)
