@@ -69,6 +69,7 @@ struct gr_audit_acknowledgement {
  * last hash (65 bytes, terminated). GR_EPROTO with "line N: …" for the first line that does not hold; GR_ENOENT, GR_EIO.
  * expected_last: NULL, or a hash known from elsewhere that some line must have (a head that was kept).
  */
-int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *count_out, char last_out[65], struct gr_error *err);
+int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *count_out, char last_out[65],
+			 struct gr_error *err);
 
 #endif

@@ -85,8 +85,9 @@ int gr_audit_hash(struct gr_audit_hasher *hasher, const void *bytes, size_t n, c
 	static const char digits[] = "0123456789abcdef";
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	unsigned size = 0;
-	if (EVP_DigestInit_ex(hasher->context, hasher->md, NULL) != 1 || EVP_DigestUpdate(hasher->context, bytes, n) != 1 ||
-	    EVP_DigestFinal_ex(hasher->context, hash, &size) != 1 || size != 32)
+	if (EVP_DigestInit_ex(hasher->context, hasher->md, NULL) != 1 ||
+	    EVP_DigestUpdate(hasher->context, bytes, n) != 1 || EVP_DigestFinal_ex(hasher->context, hash, &size) != 1 ||
+	    size != 32)
 		return GR_EIO;
 	for (unsigned i = 0; i < size; i++) {
 		out[2 * i] = digits[hash[i] >> 4];
@@ -99,7 +100,7 @@ int gr_audit_hash(struct gr_audit_hasher *hasher, const void *bytes, size_t n, c
 /* [A-Za-z0-9._~:/@,+-]: these stand in a value as they are. */
 static const uint8_t plain[256] = {
 	['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['0' ... '9'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1,
-	[':'] = 1, ['/'] = 1,	      ['@'] = 1,	 [','] = 1, ['+'] = 1, ['-'] = 1,
+	[':'] = 1,         ['/'] = 1,         ['@'] = 1,         [','] = 1, ['+'] = 1, ['-'] = 1,
 };
 
 static int is_lower_hex(unsigned char byte)
@@ -114,7 +115,10 @@ static int is_lower_hex(unsigned char byte)
 static size_t utf8_length(const unsigned char *text, size_t n)
 {
 	unsigned char first = text[0];
-	size_t length = first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+	size_t length = first >= 0xc2 && first <= 0xdf   ? 2
+			: (first & 0xf0) == 0xe0         ? 3
+			: first >= 0xf0 && first <= 0xf4 ? 4
+							 : 0;
 	if (length == 0 || length > n)
 		return 0;
 	for (size_t i = 1; i < length; i++)
@@ -173,7 +177,8 @@ int gr_audit_unescape(char *out, size_t *length_out, const char *untrusted_value
 		}
 		if (n - i < 3)
 			return GR_EPROTO;
-		int high = upper_hex((unsigned char)untrusted_value[i + 1]), low = upper_hex((unsigned char)untrusted_value[i + 2]);
+		int high = upper_hex((unsigned char)untrusted_value[i + 1]),
+		    low = upper_hex((unsigned char)untrusted_value[i + 2]);
 		if (high < 0 || low < 0)
 			return GR_EPROTO;
 		out[used++] = (char)(high << 4 | low);
@@ -224,8 +229,9 @@ static void put_escaped(struct line *line, enum gr_audit_field field, const char
 	put_text(line, field, text);
 }
 
-int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_stamp *stamp, const struct gr_audit_event *event,
-			 char chain[GR_AUDIT_HASH_TEXT], char *out, size_t *length_out)
+int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_stamp *stamp,
+			 const struct gr_audit_event *event, char chain[GR_AUDIT_HASH_TEXT], char *out,
+			 size_t *length_out)
 {
 	struct line line = { out, 0 };
 	char text[64], hash[GR_AUDIT_HASH_TEXT];
@@ -305,7 +311,8 @@ static uint64_t number(const char *value, size_t n)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		unsigned digit = (unsigned)(unsigned char)value[i] - '0';
-		if (digit > 9 || __builtin_mul_overflow(result, 10u, &result) || __builtin_add_overflow(result, digit, &result))
+		if (digit > 9 || __builtin_mul_overflow(result, 10u, &result) ||
+		    __builtin_add_overflow(result, digit, &result))
 			return 0;
 	}
 	return result;
@@ -325,14 +332,10 @@ static int is_time(const char *value, size_t n)
 static const char *check_field(enum gr_audit_field field, const char *value, size_t n)
 {
 	switch (field) {
-	case GR_AUDIT_FIELD_PREV:
-		return is_hex(value, n, 64) ? NULL : "prev is not 64 hexadecimal digits";
-	case GR_AUDIT_FIELD_HASH:
-		return is_hex(value, n, 64) ? NULL : "hash is not 64 hexadecimal digits";
-	case GR_AUDIT_FIELD_BOOT:
-		return is_hex(value, n, 32) ? NULL : "boot is not 32 hexadecimal digits";
-	case GR_AUDIT_FIELD_SESSION:
-		return is_hex(value, n, 16) ? NULL : "session is not 16 hexadecimal digits";
+	case GR_AUDIT_FIELD_PREV: return is_hex(value, n, 64) ? NULL : "prev is not 64 hexadecimal digits";
+	case GR_AUDIT_FIELD_HASH: return is_hex(value, n, 64) ? NULL : "hash is not 64 hexadecimal digits";
+	case GR_AUDIT_FIELD_BOOT: return is_hex(value, n, 32) ? NULL : "boot is not 32 hexadecimal digits";
+	case GR_AUDIT_FIELD_SESSION: return is_hex(value, n, 16) ? NULL : "session is not 16 hexadecimal digits";
 	case GR_AUDIT_FIELD_TIME:
 		return is_time(value, n) ? NULL : "time is not in the form 2026-11-22T03:04:05.678901Z";
 	case GR_AUDIT_FIELD_SEQ:
@@ -340,10 +343,8 @@ static const char *check_field(enum gr_audit_field field, const char *value, siz
 	case GR_AUDIT_FIELD_CONTAINER:
 	case GR_AUDIT_FIELD_CONNECTION:
 	case GR_AUDIT_FIELD_DOWN:
-	case GR_AUDIT_FIELD_UP:
-		return number(value, n) ? NULL : "a number is malformed";
-	default:
-		return value_is_well_formed(value, n) ? NULL : "a value holds bytes that must be escaped";
+	case GR_AUDIT_FIELD_UP: return number(value, n) ? NULL : "a number is malformed";
+	default: return value_is_well_formed(value, n) ? NULL : "a value holds bytes that must be escaped";
 	}
 }
 
@@ -365,7 +366,8 @@ int gr_audit_line_parse(const char *untrusted_line, size_t n, struct gr_audit_li
 			return GR_EPROTO;
 		size_t name = (size_t)(equals - at);
 		int field = last + 1;
-		while (field < GR_AUDIT_FIELDS && (strlen(gr_audit_fields[field]) != name || memcmp(gr_audit_fields[field], at, name) != 0))
+		while (field < GR_AUDIT_FIELDS &&
+		       (strlen(gr_audit_fields[field]) != name || memcmp(gr_audit_fields[field], at, name) != 0))
 			field++;
 		*reason_out = "a field is unknown or out of its order";
 		if (field == GR_AUDIT_FIELDS)
@@ -388,8 +390,9 @@ int gr_audit_line_parse(const char *untrusted_line, size_t n, struct gr_audit_li
 			return GR_EPROTO;
 	}
 	*reason_out = "a field that every line has (seq, time, kind, prev, hash) is missing";
-	if (!line.fields[GR_AUDIT_FIELD_SEQ].start || !line.fields[GR_AUDIT_FIELD_TIME].start || !line.fields[GR_AUDIT_FIELD_KIND].start ||
-	    !line.fields[GR_AUDIT_FIELD_PREV].start || !line.fields[GR_AUDIT_FIELD_HASH].start)
+	if (!line.fields[GR_AUDIT_FIELD_SEQ].start || !line.fields[GR_AUDIT_FIELD_TIME].start ||
+	    !line.fields[GR_AUDIT_FIELD_KIND].start || !line.fields[GR_AUDIT_FIELD_PREV].start ||
+	    !line.fields[GR_AUDIT_FIELD_HASH].start)
 		return GR_EPROTO;
 	line.sequence = number(line.fields[GR_AUDIT_FIELD_SEQ].start, line.fields[GR_AUDIT_FIELD_SEQ].length);
 	*out = line;

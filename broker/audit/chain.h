@@ -11,7 +11,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#define GR_AUDIT_LINE_MAX 4096 /* bytes of a line with its newline; the longest event, every byte escaped, is well below */
+#define GR_AUDIT_LINE_MAX                                                                                              \
+	4096 /* bytes of a line with its newline; the longest event, every byte escaped, is well below */
 #define GR_AUDIT_HASH_TEXT 65 /* 64 hexadecimal digits, terminated */
 
 /* The fields in their order in a line; each at most once. */
@@ -57,8 +58,9 @@ struct gr_audit_stamp {
  * before (64 zeros before the first); out, this line's. The event's strings may hold any bytes but must be terminated.
  * Returns 0; GR_EINVAL for an unknown kind or a time outside years 1970..9999; GR_EIO from the hash. chain is written only on success.
  */
-int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_stamp *stamp, const struct gr_audit_event *event,
-			 char chain[GR_AUDIT_HASH_TEXT], char *out, size_t *length_out);
+int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_stamp *stamp,
+			 const struct gr_audit_event *event, char chain[GR_AUDIT_HASH_TEXT], char *out,
+			 size_t *length_out);
 
 /* A line that was read; the pointers are into the line. An absent field has start NULL. */
 struct gr_audit_line {

@@ -202,8 +202,8 @@ static int add(struct gr_audit_client *client, const struct gr_audit_event *even
 	return 0;
 }
 
-int gr_audit_client_ask(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered, void *context,
-			uint64_t *token_out)
+int gr_audit_client_ask(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered,
+			void *context, uint64_t *token_out)
 {
 	struct entry *entry;
 	if (client->fd < 0)

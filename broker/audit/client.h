@@ -31,8 +31,8 @@ void gr_audit_client_attach(struct gr_audit_client *client, int fd);
  * Asks for the event to be recorded; its token is set here and returned in *token_out. GR_ECLOSED when there is no audit
  * process now, GR_EFULL, GR_ENOMEM: not asked, not called back.
  */
-int gr_audit_client_ask(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered, void *context,
-			uint64_t *token_out);
+int gr_audit_client_ask(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered,
+			void *context, uint64_t *token_out);
 
 /* The asker is gone: it is not called back any more. */
 void gr_audit_client_cancel(struct gr_audit_client *client, uint64_t token);

@@ -102,7 +102,8 @@ static unsigned take_events(struct peer *peer)
 			close_peer(peer);
 			break;
 		}
-		const char *wrong = status != 0 ? "a malformed packet" : check_event(&untrusted_event, size, peer->source);
+		const char *wrong = status != 0 ? "a malformed packet"
+						: check_event(&untrusted_event, size, peer->source);
 		if (wrong) {
 			fault(peer, wrong);
 			break;
@@ -123,7 +124,8 @@ static unsigned take_events(struct peer *peer)
 static void send_acknowledgements(struct peer *peer)
 {
 	while (peer->fd >= 0 && peer->sent < peer->count) {
-		int status = gr_io_send(peer->fd, &peer->acknowledgements[peer->sent], sizeof(peer->acknowledgements[0]), -1);
+		int status = gr_io_send(peer->fd, &peer->acknowledgements[peer->sent],
+					sizeof(peer->acknowledgements[0]), -1);
 		if (status == GR_EAGAIN)
 			break;
 		if (status != 0)
@@ -320,7 +322,8 @@ int main(int argc, char **argv)
 	struct gr_error err = { .code = 0 };
 	gr_log_init("garasu-audit", GR_LOG_INFO);
 	if (argc != 2) {
-		gr_log_error("usage: garasu-audit <config file>, with a control socket as descriptor 3 (garasu-broker starts it)");
+		gr_log_error("usage: garasu-audit <config file>, with a control socket as descriptor 3 (garasu-broker "
+			     "starts it)");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

@@ -32,10 +32,14 @@ static int check_line(struct gr_audit_hasher *hasher, const char *untrusted_line
 	if (gr_audit_hash(hasher, untrusted_line, line.hashed, hash) != 0)
 		return gr_error_set(err, GR_EIO, "SHA-256 failed");
 	if (memcmp(line.fields[GR_AUDIT_FIELD_HASH].start, hash, 64) != 0)
-		return gr_error_set(err, GR_EPROTO, "line %" PRIu64 ": its hash does not fit its contents: the line was changed", number);
+		return gr_error_set(err, GR_EPROTO,
+				    "line %" PRIu64 ": its hash does not fit its contents: the line was changed",
+				    number);
 	if (memcmp(line.fields[GR_AUDIT_FIELD_PREV].start, state->last, 64) != 0)
 		return gr_error_set(err, GR_EPROTO,
-				    "line %" PRIu64 ": it does not follow the line before: lines were removed, added or moved here", number);
+				    "line %" PRIu64
+				    ": it does not follow the line before: lines were removed, added or moved here",
+				    number);
 	if (line.sequence != number)
 		return gr_error_set(err, GR_EPROTO, "line %" PRIu64 ": its seq is %" PRIu64, number, line.sequence);
 	memcpy(state->last, hash, sizeof(hash));
@@ -49,8 +53,8 @@ static int check_line(struct gr_audit_hasher *hasher, const char *untrusted_line
 	return 0;
 }
 
-static int verify_with(int fd, struct gr_audit_hasher *hasher, char *buffer, const char *expected, struct gr_audit_verified *state,
-		       struct gr_error *err)
+static int verify_with(int fd, struct gr_audit_hasher *hasher, char *buffer, const char *expected,
+		       struct gr_audit_verified *state, struct gr_error *err)
 {
 	size_t held = 0;
 	off_t offset = 0;
@@ -101,7 +105,8 @@ int gr_audit_verify(int fd, const char *expected, struct gr_audit_verified *out,
 	return status;
 }
 
-int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *count_out, char last_out[65], struct gr_error *err)
+int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *count_out, char last_out[65],
+			 struct gr_error *err)
 {
 	struct gr_audit_verified verified;
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -115,10 +120,13 @@ int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *
 	if (status != 0)
 		return status;
 	if (verified.torn)
-		return gr_error_set(err, GR_EPROTO, "line %" PRIu64 ": it is torn: %" PRIu64 " bytes without a newline at the end",
+		return gr_error_set(err, GR_EPROTO,
+				    "line %" PRIu64 ": it is torn: %" PRIu64 " bytes without a newline at the end",
 				    verified.count + 1, verified.torn);
 	if (expected_last && !verified.head_found)
-		return gr_error_set(err, GR_EPROTO, "line %" PRIu64 ": the record ends and no line had the expected hash: it was cut or replaced",
+		return gr_error_set(err, GR_EPROTO,
+				    "line %" PRIu64
+				    ": the record ends and no line had the expected hash: it was cut or replaced",
 				    verified.count);
 	*count_out = verified.count;
 	memcpy(last_out, verified.last, GR_AUDIT_HASH_TEXT);

@@ -7,7 +7,8 @@
 struct gr_audit_verified {
 	uint64_t count; /* lines that hold */
 	uint64_t length; /* bytes up to and with the last line that holds */
-	uint64_t torn; /* bytes behind it without a newline: a line that was being written when the machine or the process stopped */
+	uint64_t
+		torn; /* bytes behind it without a newline: a line that was being written when the machine or the process stopped */
 	int head_found; /* the expected hash was met */
 	char last[GR_AUDIT_HASH_TEXT]; /* 64 zeros for an empty record */
 	char first_time[32], last_time[32]; /* as in the lines; "" for an empty record */

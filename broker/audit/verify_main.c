@@ -66,14 +66,15 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (head && !verified.head_found) {
-		fprintf(stderr, "%s: line %" PRIu64 ": the record ends and no line had the hash %s: it was cut or replaced\n", file,
-			verified.count, head);
+		fprintf(stderr,
+			"%s: line %" PRIu64 ": the record ends and no line had the hash %s: it was cut or replaced\n",
+			file, verified.count, head);
 		return 1;
 	}
 	if (verified.count == 0)
 		printf("0 records\n");
 	else
-		printf("%" PRIu64 " records, last hash %s, from %s to %s\n", verified.count, verified.last, verified.first_time,
-		       verified.last_time);
+		printf("%" PRIu64 " records, last hash %s, from %s to %s\n", verified.count, verified.last,
+		       verified.first_time, verified.last_time);
 	return fflush(stdout) == 0 ? 0 : 1;
 }

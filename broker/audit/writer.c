@@ -65,7 +65,8 @@ static int move_torn_end(struct gr_audit_writer *writer, int directory, uint64_t
 			break;
 	}
 	if (fd < 0)
-		return gr_error_errno(err, "cannot put the torn line at the end of " GR_AUDIT_FILE " aside into %s", name);
+		return gr_error_errno(err, "cannot put the torn line at the end of " GR_AUDIT_FILE " aside into %s",
+				      name);
 	int failed = gr_io_write_all(fd, bytes, torn) != 0 || fsync(fd) < 0 || fsync(directory) < 0;
 	if (failed) {
 		gr_error_errno(err, "cannot put the torn line at the end of " GR_AUDIT_FILE " aside into %s", name);
@@ -76,8 +77,10 @@ static int move_torn_end(struct gr_audit_writer *writer, int directory, uint64_t
 	close(fd);
 	if (ftruncate(writer->fd, (off_t)writer->length) < 0 || fsync(writer->fd) < 0)
 		return gr_error_errno(err, "cannot cut the torn line off " GR_AUDIT_FILE);
-	snprintf(detail, sizeof(detail), "torn line of %" PRIu64 " bytes after seq %" PRIu64 " moved to %s", torn, writer->sequence, name);
-	gr_log_warning("%s: the broker or the machine was stopped while writing; nothing that was acknowledged is lost", detail);
+	snprintf(detail, sizeof(detail), "torn line of %" PRIu64 " bytes after seq %" PRIu64 " moved to %s", torn,
+		 writer->sequence, name);
+	gr_log_warning("%s: the broker or the machine was stopped while writing; nothing that was acknowledged is lost",
+		       detail);
 	gr_audit_writer_owe_fault(writer, detail);
 	return 0;
 }
@@ -86,12 +89,14 @@ static int open_and_verify(struct gr_audit_writer *writer, int directory, struct
 {
 	struct stat status;
 	struct gr_audit_verified verified;
-	writer->fd = openat(directory, GR_AUDIT_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	writer->fd = openat(directory, GR_AUDIT_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
+			    0600);
 	if (writer->fd < 0)
 		return gr_error_errno(err, "cannot open " GR_AUDIT_FILE);
 	if (flock(writer->fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? gr_error_set(err, GR_EEXIST, GR_AUDIT_FILE " is in use: another garasu-audit is running") :
-					      gr_error_errno(err, "cannot lock " GR_AUDIT_FILE);
+		return errno == EWOULDBLOCK ? gr_error_set(err, GR_EEXIST,
+							   GR_AUDIT_FILE " is in use: another garasu-audit is running")
+					    : gr_error_errno(err, "cannot lock " GR_AUDIT_FILE);
 	if (fstat(writer->fd, &status) < 0 || fchmod(writer->fd, 0600) < 0 || fsync(directory) < 0)
 		return gr_error_errno(err, "cannot prepare " GR_AUDIT_FILE);
 	if (!S_ISREG(status.st_mode) || status.st_nlink != 1)
@@ -100,9 +105,10 @@ static int open_and_verify(struct gr_audit_writer *writer, int directory, struct
 		int code = gr_error_wrap(err, GR_AUDIT_FILE);
 		char reason[sizeof(err->text)];
 		snprintf(reason, sizeof(reason), "%s", err->text);
-		return code != GR_EPROTO ? code :
-					   gr_error_set(err, code,
-							"%.300s. Nothing is appended to a broken record: keep the file as evidence (move it "
+		return code != GR_EPROTO ? code
+					 : gr_error_set(err, code,
+							"%.300s. Nothing is appended to a broken record: keep the file "
+							"as evidence (move it "
 							"elsewhere) and start again for a new one",
 							reason);
 	}
@@ -121,7 +127,8 @@ int gr_audit_writer_open(struct gr_audit_writer **out, int directory, const char
 	memcpy(writer->boot, boot, sizeof(writer->boot));
 	writer->hasher = gr_audit_hasher_create();
 	writer->batch = malloc((size_t)(GR_AUDIT_BATCH_MAX + OWED_MAX) * GR_AUDIT_LINE_MAX);
-	int status = writer->hasher && writer->batch ? open_and_verify(writer, directory, err) : gr_error_set(err, GR_ENOMEM, "no memory");
+	int status = writer->hasher && writer->batch ? open_and_verify(writer, directory, err)
+						     : gr_error_set(err, GR_ENOMEM, "no memory");
 	if (status != 0) {
 		gr_audit_writer_close(writer);
 		return status;
@@ -150,8 +157,8 @@ static int append(struct gr_audit_writer *writer, const struct gr_audit_event *e
 	clock_gettime(CLOCK_REALTIME, &stamp.time);
 	clock_gettime(CLOCK_MONOTONIC, &mono);
 	stamp.mono = (uint64_t)mono.tv_sec * 1000000000u + (uint64_t)mono.tv_nsec;
-	int status =
-		gr_audit_line_format(writer->hasher, &stamp, event, writer->next_chain, writer->batch + writer->used, &length);
+	int status = gr_audit_line_format(writer->hasher, &stamp, event, writer->next_chain,
+					  writer->batch + writer->used, &length);
 	if (status != 0)
 		return status;
 	writer->used += length;
@@ -237,7 +244,8 @@ int gr_audit_writer_commit(struct gr_audit_writer *writer)
 		int cause = errno;
 		cut_back(writer);
 		if (!writer->failing)
-			gr_log_error("cannot write the audit record: %s; whatever needs a record is refused until it can be written again",
+			gr_log_error("cannot write the audit record: %s; whatever needs a record is refused until it "
+				     "can be written again",
 				     strerror(cause));
 		writer->failing = 1;
 		begin_batch(writer);
@@ -249,7 +257,8 @@ int gr_audit_writer_commit(struct gr_audit_writer *writer)
 	writer->length += writer->used;
 	writer->sequence = writer->next_sequence - 1;
 	memcpy(writer->chain, writer->next_chain, sizeof(writer->chain));
-	memmove(writer->owed, writer->owed[writer->own_events], sizeof(*writer->owed) * (writer->owed_count - writer->own_events));
+	memmove(writer->owed, writer->owed[writer->own_events],
+		sizeof(*writer->owed) * (writer->owed_count - writer->own_events));
 	writer->owed_count -= writer->own_events;
 	begin_batch(writer);
 	return 0;

@@ -98,7 +98,8 @@ int gr_address_equal(const struct gr_address *a, const struct gr_address *b)
 
 const char *gr_address_text(const struct gr_address *address, char *out, size_t cap)
 {
-	if (!inet_ntop(address->family, address->family == AF_INET ? (const void *)&address->v4 : (const void *)&address->v6, out,
+	if (!inet_ntop(address->family,
+		       address->family == AF_INET ? (const void *)&address->v4 : (const void *)&address->v6, out,
 		       (socklen_t)cap))
 		out[0] = 0;
 	return out;

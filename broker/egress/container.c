@@ -63,8 +63,8 @@ void gr_egress_connection_ended(struct gr_egress_container *container)
 		gr_loop_change(container->watch, GR_LOOP_READ);
 }
 
-int gr_egress_init(struct gr_egress *egress, struct gr_loop *loop, struct gr_resolver *resolver, struct gr_audit_client *audit,
-		   const struct gr_config *config)
+int gr_egress_init(struct gr_egress *egress, struct gr_loop *loop, struct gr_resolver *resolver,
+		   struct gr_audit_client *audit, const struct gr_config *config)
 {
 	memset(egress, 0, sizeof(*egress));
 	egress->loop = loop;
@@ -90,7 +90,8 @@ void gr_egress_finish(struct gr_egress *egress)
 
 int gr_egress_add(struct gr_egress *egress, uint32_t number, int listener)
 {
-	struct gr_egress_container *container = number >= 1 && number <= GR_CONTAINERS_MAX ? &egress->containers[number] : NULL;
+	struct gr_egress_container *container = number >= 1 && number <= GR_CONTAINERS_MAX ? &egress->containers[number]
+											   : NULL;
 	if (!container || container->listener >= 0) {
 		close(listener);
 		return container ? GR_EEXIST : GR_EINVAL;

@@ -38,8 +38,8 @@ struct gr_egress {
 };
 
 /* Fills the caller's memory; everything is borrowed and must outlive it. GR_ENOMEM. */
-int gr_egress_init(struct gr_egress *egress, struct gr_loop *loop, struct gr_resolver *resolver, struct gr_audit_client *audit,
-		   const struct gr_config *config);
+int gr_egress_init(struct gr_egress *egress, struct gr_loop *loop, struct gr_resolver *resolver,
+		   struct gr_audit_client *audit, const struct gr_config *config);
 /* Ends all connections; what they carried is noted for the audit record. */
 void gr_egress_finish(struct gr_egress *egress);
 

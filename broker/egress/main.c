@@ -65,15 +65,11 @@ static int obey(struct state *state, const struct gr_ipc_message *message, int f
 		}
 		gr_audit_client_attach(state->audit, fd);
 		return 0;
-	case GR_IPC_EGRESS_CONTAINER:
-		return gr_egress_add(&state->egress, message->container, fd);
+	case GR_IPC_EGRESS_CONTAINER: return gr_egress_add(&state->egress, message->container, fd);
 	case GR_IPC_EGRESS_ASSIGN:
 		return gr_egress_assign(&state->egress, message->container, message->session, message->person);
-	case GR_IPC_EGRESS_FORGET:
-		return gr_egress_forget(&state->egress, message->container);
-	default:
-		gr_io_close(&fd);
-		return GR_EPROTO;
+	case GR_IPC_EGRESS_FORGET: return gr_egress_forget(&state->egress, message->container);
+	default: gr_io_close(&fd); return GR_EPROTO;
 	}
 }
 
@@ -142,7 +138,8 @@ int main(int argc, char **argv)
 	struct gr_error err = { .code = 0 };
 	gr_log_init("garasu-egress", GR_LOG_INFO);
 	if (argc != 2) {
-		gr_log_error("usage: garasu-egress <config file>, with a control socket as descriptor 3 (garasu-broker starts it)");
+		gr_log_error("usage: garasu-egress <config file>, with a control socket as descriptor 3 (garasu-broker "
+			     "starts it)");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

@@ -94,6 +94,11 @@ static int on_head(http_parser *parser)
 	struct gr_message *message = parser->data;
 	if (close_field(message) != 0)
 		return -1;
+	if (parser->http_major != 1) /* the parser also takes HTTP/0.9, which has no fields, and any number */
+		return fail(message, GR_EPROTO);
+	/* Now: the parser's flags change with what a trailer says. */
+	message->chunked = (parser->flags & F_CHUNKED) != 0;
+	message->has_length = (parser->flags & F_CONTENTLENGTH) != 0;
 	message->head_done = 1;
 	http_parser_pause(parser, 1);
 	/* The parser leaves it to us that these have no body, whatever their fields say (RFC 9112 6.3). */
@@ -172,14 +177,4 @@ const char *gr_message_value(const struct gr_message *message, const char *name)
 		if (strcasecmp(message->text + message->fields[i].name, name) == 0)
 			return message->text + message->fields[i].value;
 	return NULL;
-}
-
-int gr_message_chunked(const struct gr_message *message)
-{
-	return (message->parser.flags & F_CHUNKED) != 0;
-}
-
-int gr_message_has_length(const struct gr_message *message)
-{
-	return (message->parser.flags & F_CONTENTLENGTH) != 0;
 }

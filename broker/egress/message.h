@@ -30,6 +30,8 @@ struct gr_message {
 	unsigned count, fields_cap;
 	int last; /* enum: what the last callback added to */
 	int without_body; /* the response to HEAD or CONNECT */
+	int chunked,
+		has_length; /* valid when head_done: the body comes in chunks; Content-Length says how long it is */
 	int head_done; /* the head is whole; parsing stops here once */
 	int done; /* the message is whole */
 	int failed; /* a gr_status */
@@ -51,10 +53,5 @@ const char *gr_message_target(const struct gr_message *message);
 
 /* The value of the first field of this name (any case), or NULL. */
 const char *gr_message_value(const struct gr_message *message, const char *name);
-
-/* Whether the body comes in chunks. */
-int gr_message_chunked(const struct gr_message *message);
-/* Whether the message says how long its body is (Content-Length). */
-int gr_message_has_length(const struct gr_message *message);
 
 #endif

@@ -21,8 +21,9 @@ enum state { HEAD, AUDIT, CONNECT, HANDSHAKE, TUNNEL, EXCHANGE, ANSWER };
 
 /* How long nothing may happen in each state, in ms. */
 static const int64_t patience[] = {
-	[HEAD] = 120000,    [AUDIT] = 10000,	 [CONNECT] = 2 * GR_UPSTREAM_MS, /* which has its own deadline */
-	[HANDSHAKE] = 20000, [TUNNEL] = 900000, [EXCHANGE] = 300000,		   [ANSWER] = 5000,
+	[HEAD] = 120000,     [AUDIT] = 10000,   [CONNECT] = 2 * GR_UPSTREAM_MS, /* which has its own deadline */
+	[HANDSHAKE] = 20000, [TUNNEL] = 900000, [EXCHANGE] = 300000,
+	[ANSWER] = 5000,
 };
 
 struct gr_connection {
@@ -63,7 +64,8 @@ static struct gr_audit_event audit_event(const struct gr_connection *c, uint32_t
 	char target[GR_TARGET_TEXT];
 	memcpy(event.person, c->person, sizeof(event.person));
 	if (c->target.port)
-		snprintf(event.target, sizeof(event.target), "%s %s", http_method_str((enum http_method)c->request.parser.method),
+		snprintf(event.target, sizeof(event.target), "%s %s",
+			 http_method_str((enum http_method)c->request.parser.method),
 			 gr_target_text(&c->target, target));
 	return event;
 }
@@ -169,7 +171,7 @@ static int request_body(void *context, const char *bytes, size_t n)
 {
 	struct gr_connection *c = context;
 	c->bytes_up += n;
-	return append_body(&c->up, gr_message_chunked(&c->request), bytes, n);
+	return append_body(&c->up, c->request.chunked, bytes, n);
 }
 
 static int response_body(void *context, const char *bytes, size_t n)
@@ -257,7 +259,10 @@ static void upstream_ended(void *context, int status, int fd, const char *detail
 		note_refused(c, detail);
 		answer(c, GR_ANSWER_REFUSED, "");
 	} else {
-		answer(c, status == GR_ENOENT ? GR_ANSWER_NOT_FOUND : status == GR_ETIMEOUT ? GR_ANSWER_TIMEOUT : GR_ANSWER_UNREACHABLE,
+		answer(c,
+		       status == GR_ENOENT     ? GR_ANSWER_NOT_FOUND
+		       : status == GR_ETIMEOUT ? GR_ANSWER_TIMEOUT
+					       : GR_ANSWER_UNREACHABLE,
 		       detail);
 	}
 	settle(c);
@@ -267,11 +272,13 @@ static void begin_connect(struct gr_connection *c)
 {
 	struct gr_egress *egress = c->container->egress;
 	struct gr_target target = c->target;
-	int any_address = gr_target_allowed(&c->target, egress->config->egress.allow, egress->config->egress.allow_count);
+	int any_address = gr_target_allowed(&c->target, egress->config->egress.allow,
+					    egress->config->egress.allow_count);
 	if (egress->config->egress.upstream.host[0]) {
 		target.port = egress->config->egress.upstream.port;
 		any_address = 1;
-		if (gr_target_set_host(&target, egress->config->egress.upstream.host, strlen(egress->config->egress.upstream.host)) != 0) {
+		if (gr_target_set_host(&target, egress->config->egress.upstream.host,
+				       strlen(egress->config->egress.upstream.host)) != 0) {
 			answer(c, GR_ANSWER_UNREACHABLE, "egress.upstream is no host name");
 			return;
 		}
@@ -283,7 +290,8 @@ static void begin_connect(struct gr_connection *c)
 	enter(c, CONNECT);
 	if (c->reused)
 		server_is_there(c);
-	else if (gr_upstream_start(&c->upstream, egress->loop, egress->resolver, &target, any_address, upstream_ended, c) != 0)
+	else if (gr_upstream_start(&c->upstream, egress->loop, egress->resolver, &target, any_address, upstream_ended,
+				   c) != 0)
 		answer(c, GR_ANSWER_BUSY, "no memory");
 }
 
@@ -313,9 +321,10 @@ static void check_request(struct gr_connection *c)
 	struct gr_egress *egress = c->container->egress;
 	const char *text = gr_message_target(&c->request), *path;
 	c->tunnel = c->request.parser.method == HTTP_CONNECT;
-	c->keep = c->request.parser.http_major == 1 && c->request.parser.http_minor >= 1 && http_should_keep_alive(&c->request.parser);
+	c->keep = c->request.parser.http_minor >= 1 && http_should_keep_alive(&c->request.parser);
 	c->bytes_up = c->bytes_down = 0;
-	int status = c->tunnel ? gr_target_parse_authority(&c->target, text, strlen(text), 0) : gr_target_parse_url(&c->target, text, &path);
+	int status = c->tunnel ? gr_target_parse_authority(&c->target, text, strlen(text), 0)
+			       : gr_target_parse_url(&c->target, text, &path);
 	if (status != 0) {
 		refuse(c, GR_ANSWER_BAD_REQUEST, "malformed target");
 		return;
@@ -354,7 +363,8 @@ static void parse_head(struct gr_connection *c)
 	int status = gr_message_parse(&c->request, c->in.bytes + c->in.start, c->in.length, &used);
 	if (status == 0) {
 		gr_buffer_consume(&c->in, used);
-		if (c->request.head_done && c->request.parser.method == HTTP_CONNECT) /* its last byte is the parser's still */
+		if (c->request.head_done &&
+		    c->request.parser.method == HTTP_CONNECT) /* its last byte is the parser's still */
 			status = gr_message_parse(&c->request, c->in.bytes + c->in.start, c->in.length, &used);
 		if (status == 0 && c->request.done)
 			gr_buffer_consume(&c->in, used);
@@ -378,7 +388,7 @@ static void feed_request(struct gr_connection *c)
 		return;
 	}
 	gr_buffer_consume(&c->in, used);
-	if (c->request.done && gr_message_chunked(&c->request) && gr_buffer_append(&c->up, "0\r\n\r\n", 5) != 0)
+	if (c->request.done && c->request.chunked && gr_buffer_append(&c->up, "0\r\n\r\n", 5) != 0)
 		c->ended = 1;
 }
 
@@ -387,8 +397,8 @@ static int response_head(struct gr_connection *c)
 {
 	unsigned code = c->response.parser.status_code;
 	int no_body = code < 200 || code == 204 || code == 304 || c->response.without_body;
-	int has_end = no_body || gr_message_chunked(&c->response) || gr_message_has_length(&c->response);
-	int old_client = c->request.parser.http_major < 1 || (c->request.parser.http_major == 1 && c->request.parser.http_minor < 1);
+	int has_end = no_body || c->response.chunked || c->response.has_length;
+	int old_client = c->request.parser.http_minor < 1;
 	size_t before = c->down.length;
 	c->final = code >= 200;
 	if (code == 101) {
@@ -397,8 +407,8 @@ static int response_head(struct gr_connection *c)
 	}
 	if (!c->final && old_client) /* RFC 9110 15.2: it would take it for the response */
 		return 0;
-	c->chunked_down = !no_body && gr_message_chunked(&c->response) && !old_client;
-	if (!has_end || (gr_message_chunked(&c->response) && !no_body && !c->chunked_down))
+	c->chunked_down = !no_body && c->response.chunked && !old_client;
+	if (!has_end || (c->response.chunked && !no_body && !c->chunked_down))
 		c->keep = 0;
 	if (c->final && !c->request.done)
 		c->keep = 0; /* the rest of the request will not be read to its end */
@@ -422,7 +432,8 @@ static void feed_response(struct gr_connection *c, const char *untrusted_bytes, 
 			if (c->response_begun || (n == 0 && c->reused && c->response.used == 0))
 				c->ended = 1; /* cut short; or RFC 9112 9.3.1: the client may try again */
 			else
-				answer(c, GR_ANSWER_BAD_RESPONSE, n ? "malformed response" : "closed without a response");
+				answer(c, GR_ANSWER_BAD_RESPONSE,
+				       n ? "malformed response" : "closed without a response");
 			return;
 		}
 		untrusted_bytes += used;
@@ -471,7 +482,11 @@ static void feed_handshake(struct gr_connection *c, const char *untrusted_bytes,
 		if (c->response.head_done && (code < 200 || code > 299)) {
 			char detail[64];
 			snprintf(detail, sizeof(detail), "the upstream proxy answered %u", code);
-			answer(c, code == 403 ? GR_ANSWER_REFUSED : code == 504 ? GR_ANSWER_TIMEOUT : GR_ANSWER_UNREACHABLE, detail);
+			answer(c,
+			       code == 403   ? GR_ANSWER_REFUSED
+			       : code == 504 ? GR_ANSWER_TIMEOUT
+					     : GR_ANSWER_UNREACHABLE,
+			       detail);
 			return;
 		}
 	}
@@ -563,8 +578,7 @@ static void progress(struct gr_connection *c)
 			if (c->client_end && c->down_shut)
 				c->ended = 1;
 			break;
-		default:
-			break;
+		default: break;
 		}
 	} while (!c->ended && c->state != before);
 }
@@ -574,20 +588,13 @@ static unsigned client_events(const struct gr_connection *c)
 	unsigned events = c->down.length ? GR_LOOP_WRITE : 0;
 	int reads = 0;
 	switch (c->state) {
-	case HEAD:
-		reads = !c->down.length;
-		break;
-	case TUNNEL:
-		reads = !c->up.length;
-		break;
+	case HEAD: reads = !c->down.length; break;
+	case TUNNEL: reads = !c->up.length; break;
 	case EXCHANGE: /* after the request's end only to see whether the client is still there */
 		reads = !c->up.length && !c->in.length;
 		break;
-	case ANSWER:
-		reads = 1;
-		break;
-	default:
-		break;
+	case ANSWER: reads = 1; break;
+	default: break;
 	}
 	return events | (reads && !c->client_end ? (unsigned)GR_LOOP_READ : 0u);
 }
@@ -615,7 +622,8 @@ static void settle(struct gr_connection *c)
 static void client_ready(void *context, int fd, unsigned events)
 {
 	struct gr_connection *c = context;
-	for (int i = 0; i < READS_PER_TURN && (events & GR_LOOP_READ) && (client_events(c) & GR_LOOP_READ) && !c->ended; i++) {
+	for (int i = 0; i < READS_PER_TURN && (events & GR_LOOP_READ) && (client_events(c) & GR_LOOP_READ) && !c->ended;
+	     i++) {
 		ssize_t n = receive(c, fd);
 		if (n == -1)
 			break;
@@ -642,7 +650,8 @@ static void client_ready(void *context, int fd, unsigned events)
 static void server_ready(void *context, int fd, unsigned events)
 {
 	struct gr_connection *c = context;
-	for (int i = 0; i < READS_PER_TURN && (events & GR_LOOP_READ) && c->server == fd && (server_events(c) & GR_LOOP_READ) && !c->ended;
+	for (int i = 0; i < READS_PER_TURN && (events & GR_LOOP_READ) && c->server == fd &&
+			(server_events(c) & GR_LOOP_READ) && !c->ended;
 	     i++) {
 		ssize_t n = receive(c, fd);
 		if (n == -1)
@@ -669,9 +678,7 @@ static void server_ready(void *context, int fd, unsigned events)
 			if (c->server == fd && flush(c, c->client, &c->down) != 0)
 				c->ended = 1;
 			break;
-		default: /* between requests nothing may come, and an end means: connect anew */
-			close_server(c);
-			break;
+		default: /* between requests nothing may come, and an end means: connect anew */ close_server(c); break;
 		}
 	}
 	settle(c);

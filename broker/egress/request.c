@@ -140,8 +140,8 @@ int gr_target_allowed(const struct gr_target *target, const struct gr_config_end
 {
 	for (unsigned i = 0; i < count; i++) {
 		struct gr_target listed;
-		if (gr_target_set_host(&listed, allow[i].host, strlen(allow[i].host)) == 0 && allow[i].port == target->port &&
-		    strcmp(listed.host, target->host) == 0)
+		if (gr_target_set_host(&listed, allow[i].host, strlen(allow[i].host)) == 0 &&
+		    allow[i].port == target->port && strcmp(listed.host, target->host) == 0)
 			return 1;
 	}
 	return 0;
@@ -191,14 +191,25 @@ static int write_fields(const struct gr_message *message, int request, struct gr
 {
 	/* RFC 9110 7.6.1, and what browsers and old proxies send besides. */
 	static const char *const hop_by_hop[] = {
-		"connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-authentication-info",
-		"te",	      "trailer",	  "transfer-encoding", "upgrade",	      "http2-settings",	     NULL,
+		"connection",
+		"proxy-connection",
+		"keep-alive",
+		"proxy-authenticate",
+		"proxy-authorization",
+		"proxy-authentication-info",
+		"te",
+		"trailer",
+		"transfer-encoding",
+		"upgrade",
+		"http2-settings",
+		NULL,
 	};
 	/* A Connection field that names one of these would change what the message means (request smuggling). */
 	static const char *const never_removed[] = { "content-length", "host", NULL };
 	int status = 0;
 	for (unsigned i = 0; i < message->count && status == 0; i++) {
-		const char *name = message->text + message->fields[i].name, *value = message->text + message->fields[i].value;
+		const char *name = message->text + message->fields[i].name,
+			   *value = message->text + message->fields[i].value;
 		if (strpbrk(name, "\r\n: ") || strpbrk(value, "\r\n"))
 			return GR_EPROTO;
 		if (strcasecmp(name, "transfer-encoding") == 0 && strcasecmp(value, "chunked") != 0)
@@ -232,7 +243,7 @@ int gr_request_write(const struct gr_message *message, const struct gr_target *t
 		status = gr_buffer_print(out, " HTTP/1.1\r\nHost: %s\r\n", host);
 	if (status == 0)
 		status = write_fields(message, 1, out);
-	if (status == 0 && gr_message_chunked(message))
+	if (status == 0 && message->chunked)
 		status = gr_buffer_print(out, "Transfer-Encoding: chunked\r\n");
 	return status == 0 ? gr_buffer_append(out, "\r\n", 2) : status;
 }

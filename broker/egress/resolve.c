@@ -155,14 +155,16 @@ int gr_resolver_create(struct gr_resolver **out, struct gr_loop *loop, struct gr
 	if (!resolver)
 		return gr_error_set(err, GR_ENOMEM, "no memory");
 	/*
-	 * No search domains: what the browser wrote is the whole name. No hosts file: c-ares would read it again for each
+	 * No search domains (the flag alone does not keep ares_getaddrinfo 1.18 from them): what the browser wrote is the whole
+	 * name. No hosts file: c-ares would read it again for each
 	 * query, from the empty root. Never asks for the address order of the machine: it is sorted here.
 	 */
 	struct ares_options options = {
 		.flags = ARES_FLAG_NOSEARCH,
 		.timeout = QUERY_MS,
 		.tries = TRIES,
-		.lookups = (char *)(uintptr_t)"b",
+		.ndomains = 0,
+		.lookups = (char *)(uintptr_t) "b",
 		.sock_state_cb = socket_changed,
 		.sock_state_cb_data = resolver,
 	};
@@ -172,7 +174,8 @@ int gr_resolver_create(struct gr_resolver **out, struct gr_loop *loop, struct gr
 	if (status == ARES_SUCCESS) {
 		resolver->library = 1;
 		status = ares_init_options(&resolver->channel, &options,
-					   ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
+					   ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+						   ARES_OPT_SOCK_STATE_CB | ARES_OPT_DOMAINS);
 	}
 	if (status != ARES_SUCCESS || !resolver->timer || read_hosts(resolver) != 0) {
 		gr_error_set(err, GR_EIO, "cannot set up name resolution: %s", ares_strerror(status));
@@ -212,21 +215,26 @@ static void answered(void *context, int result, int timeouts, struct ares_addrin
 	(void)timeouts;
 	static const int families[] = { AF_INET, AF_INET6 };
 	for (unsigned f = 0; f < 2 && result == ARES_SUCCESS; f++)
-		for (struct ares_addrinfo_node *node = info->nodes; node && count < (f ? GR_RESOLVE_MAX : GR_RESOLVE_MAX - 2);
-		     node = node->ai_next) {
+		for (struct ares_addrinfo_node *node = info->nodes;
+		     node && count < (f ? GR_RESOLVE_MAX : GR_RESOLVE_MAX - 2); node = node->ai_next) {
 			if (node->ai_family != families[f])
 				continue;
 			addresses[count].family = families[f];
 			if (families[f] == AF_INET)
-				addresses[count].v4 = ((const struct sockaddr_in *)(const void *)node->ai_addr)->sin_addr;
+				addresses[count].v4 =
+					((const struct sockaddr_in *)(const void *)node->ai_addr)->sin_addr;
 			else
-				addresses[count].v6 = ((const struct sockaddr_in6 *)(const void *)node->ai_addr)->sin6_addr;
+				addresses[count].v6 =
+					((const struct sockaddr_in6 *)(const void *)node->ai_addr)->sin6_addr;
 			count++;
 		}
 	ares_freeaddrinfo(info);
-	int status = count > 0 ? 0 :
-		     result == ARES_SUCCESS || result == ARES_ENOTFOUND || result == ARES_ENODATA || result == ARES_EBADNAME ? GR_ENOENT :
-		     result == ARES_ETIMEOUT ? GR_ETIMEOUT : GR_EIO;
+	int status = count > 0 ? 0
+		     : result == ARES_SUCCESS || result == ARES_ENOTFOUND || result == ARES_ENODATA ||
+				     result == ARES_EBADNAME
+			     ? GR_ENOENT
+		     : result == ARES_ETIMEOUT ? GR_ETIMEOUT
+					       : GR_EIO;
 	if (query->place)
 		*query->place = NULL;
 	if (query->resolved && result != ARES_EDESTRUCTION)
@@ -237,7 +245,8 @@ static void answered(void *context, int result, int timeouts, struct ares_addrin
 int gr_resolver_ask(struct gr_resolver *resolver, const char *name, gr_resolved resolved, void *context,
 		    struct gr_resolve_query **out)
 {
-	static const struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC,
+	static const struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT,
+							  .ai_family = AF_UNSPEC,
 							  .ai_socktype = SOCK_STREAM };
 	struct gr_address local[GR_RESOLVE_MAX];
 	unsigned count = from_hosts(resolver, name, local);

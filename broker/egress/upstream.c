@@ -119,16 +119,20 @@ static void connect_next(struct gr_upstream *upstream)
 	}
 	while (upstream->next < upstream->count) {
 		struct sockaddr_storage address;
-		socklen_t size = gr_address_socket(&upstream->addresses[upstream->next++], upstream->target.port, &address);
+		socklen_t size = gr_address_socket(&upstream->addresses[upstream->next++], upstream->target.port,
+						   &address);
 		upstream->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-		if (upstream->fd >= 0 && (connect(upstream->fd, (const struct sockaddr *)&address, size) == 0 || errno == EINPROGRESS)) {
-			upstream->watch = gr_loop_add(upstream->loop, upstream->fd, GR_LOOP_WRITE, socket_ready, upstream);
+		if (upstream->fd >= 0 &&
+		    (connect(upstream->fd, (const struct sockaddr *)&address, size) == 0 || errno == EINPROGRESS)) {
+			upstream->watch = gr_loop_add(upstream->loop, upstream->fd, GR_LOOP_WRITE, socket_ready,
+						      upstream);
 			if (!upstream->watch) {
 				end(upstream, GR_EIO, "no memory");
 				return;
 			}
 			uint64_t left = upstream->deadline - now;
-			gr_loop_timer_set(upstream->timer, (int64_t)(left < GR_UPSTREAM_ATTEMPT_MS ? left : GR_UPSTREAM_ATTEMPT_MS));
+			gr_loop_timer_set(upstream->timer,
+					  (int64_t)(left < GR_UPSTREAM_ATTEMPT_MS ? left : GR_UPSTREAM_ATTEMPT_MS));
 			return;
 		}
 		upstream->last_errno = errno;
@@ -148,7 +152,8 @@ static void check_and_connect(struct gr_upstream *upstream, const struct gr_addr
 			upstream->addresses[upstream->count++] = addresses[i];
 		} else if (!detail[0]) {
 			char text[INET6_ADDRSTRLEN];
-			snprintf(detail, sizeof(detail), "%s address %s", refused, gr_address_text(&addresses[i], text, sizeof(text)));
+			snprintf(detail, sizeof(detail), "%s address %s", refused,
+				 gr_address_text(&addresses[i], text, sizeof(text)));
 		}
 	}
 	if (upstream->count == 0)
@@ -164,8 +169,10 @@ static void resolved(void *context, int status, const struct gr_address *address
 	if (status == 0)
 		check_and_connect(upstream, addresses, count);
 	else
-		end(upstream, status, status == GR_ENOENT ? "no such name" : status == GR_ETIMEOUT ? "name resolution timed out" :
-											     "name resolution failed");
+		end(upstream, status,
+		    status == GR_ENOENT     ? "no such name"
+		    : status == GR_ETIMEOUT ? "name resolution timed out"
+					    : "name resolution failed");
 }
 
 static void begin(struct gr_upstream *upstream)
@@ -196,8 +203,8 @@ static void timer_expired(void *context)
 	}
 }
 
-int gr_upstream_start(struct gr_upstream **out, struct gr_loop *loop, struct gr_resolver *resolver, const struct gr_target *target,
-		      int any_address, gr_upstream_ended ended, void *context)
+int gr_upstream_start(struct gr_upstream **out, struct gr_loop *loop, struct gr_resolver *resolver,
+		      const struct gr_target *target, int any_address, gr_upstream_ended ended, void *context)
 {
 	struct gr_upstream *upstream = calloc(1, sizeof(*upstream));
 	if (!upstream)

@@ -21,8 +21,8 @@ typedef void (*gr_upstream_ended)(void *context, int status, int fd, const char 
  * Starts; never calls back before it returns, and once at most. any_address: the target is configured by the operator,
  * so no address is refused. resolver, loop borrowed. GR_ENOMEM.
  */
-int gr_upstream_start(struct gr_upstream **out, struct gr_loop *loop, struct gr_resolver *resolver, const struct gr_target *target,
-		      int any_address, gr_upstream_ended ended, void *context);
+int gr_upstream_start(struct gr_upstream **out, struct gr_loop *loop, struct gr_resolver *resolver,
+		      const struct gr_target *target, int any_address, gr_upstream_ended ended, void *context);
 
 /* Ends the attempt without a call. NULL allowed; not after it has called back. */
 void gr_upstream_cancel(struct gr_upstream *upstream);

@@ -139,7 +139,8 @@ static void authorities_have_one_normal_form(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct gr_target target;
 		char text[GR_TARGET_TEXT];
-		int status = gr_target_parse_authority(&target, cases[i].text, strlen(cases[i].text), cases[i].default_port);
+		int status = gr_target_parse_authority(&target, cases[i].text, strlen(cases[i].text),
+						       cases[i].default_port);
 		if (!cases[i].normal != (status != 0))
 			fail_msg("%s", cases[i].text);
 		if (status == 0)
@@ -149,8 +150,16 @@ static void authorities_have_one_normal_form(void **state)
 
 static void only_absolute_http_urls_are_plain_targets(void **state)
 {
-	static const char *const refused[] = { "/index.html", "https://a.example/", "ftp://a.example/", "http:///x", "http://u:p@a.example/",
-					       "http://a.example:x/", "*", "", "http:/a.example", "http://a.example/\x7f" };
+	static const char *const refused[] = { "/index.html",
+					       "https://a.example/",
+					       "ftp://a.example/",
+					       "http:///x",
+					       "http://u:p@a.example/",
+					       "http://a.example:x/",
+					       "*",
+					       "",
+					       "http:/a.example",
+					       "http://a.example/\x7f" };
 	struct gr_target target;
 	const char *path;
 	(void)state;
@@ -167,12 +176,15 @@ static void only_absolute_http_urls_are_plain_targets(void **state)
 
 static void the_allow_list_means_exactly_its_hosts_and_ports(void **state)
 {
-	static const struct gr_config_endpoint allow[] = { { "127.0.0.1", 8000 }, { "Intra.Example", 80 }, { "::1", 8000 } };
+	static const struct gr_config_endpoint allow[] = { { "127.0.0.1", 8000 },
+							   { "Intra.Example", 80 },
+							   { "::1", 8000 } };
 	static const struct {
 		const char *text;
 		int allowed;
-	} cases[] = { { "127.0.0.1:8000", 1 },	 { "127.0.0.1:80", 0 }, { "127.0.0.2:8000", 0 }, { "intra.example:80", 1 },
-		      { "intra.example:443", 0 }, { "[::1]:8000", 1 },	{ "localhost:8000", 0 }, { "x.intra.example:80", 0 } };
+	} cases[] = { { "127.0.0.1:8000", 1 },   { "127.0.0.1:80", 0 },      { "127.0.0.2:8000", 0 },
+		      { "intra.example:80", 1 }, { "intra.example:443", 0 }, { "[::1]:8000", 1 },
+		      { "localhost:8000", 0 },   { "x.intra.example:80", 0 } };
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct gr_target target;
@@ -221,22 +233,26 @@ static char *rewrite_request(const char *text, int absolute, size_t step, struct
 
 static void a_request_is_rewritten_without_hop_by_hop_fields(void **state)
 {
-	static const char text[] = "POST http://A.example:80/p?q#f HTTP/1.1\r\nHost: other.example\r\nConnection: keep-alive, X-Drop, Content-Length\r\n"
-				   "Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nTE: trailers\r\nX-Drop: 1\r\nX-Empty:\r\n"
+	static const char text[] = "POST http://A.example:80/p?q#f HTTP/1.1\r\nHost: other.example\r\nConnection: "
+				   "keep-alive, X-Drop, Content-Length\r\n"
+				   "Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nTE: "
+				   "trailers\r\nX-Drop: 1\r\nX-Empty:\r\n"
 				   "Upgrade: h2c\r\nContent-Length: 5\r\nAccept: */*\r\n\r\nhello";
 	(void)state;
 	for (size_t step = 1; step < sizeof(text); step++) {
 		struct gr_buffer body = { .bytes = NULL };
 		char *head = rewrite_request(text, 0, step, &body);
 		assert_non_null(head);
-		assert_string_equal(head, "POST /p?q HTTP/1.1\r\nHost: a.example\r\nX-Empty: \r\nContent-Length: 5\r\nAccept: */*\r\n\r\n");
+		assert_string_equal(head, "POST /p?q HTTP/1.1\r\nHost: a.example\r\nX-Empty: \r\nContent-Length: "
+					  "5\r\nAccept: */*\r\n\r\n");
 		assert_int_equal(body.length, 5);
 		assert_memory_equal(body.bytes, "hello", 5);
 		gr_buffer_clear(&body);
 		free(head);
 	}
 	struct gr_buffer body = { .bytes = NULL };
-	char *head = rewrite_request("GET http://a.example:8080 HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", 1, 99, &body);
+	char *head = rewrite_request("GET http://a.example:8080 HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", 1, 99,
+				     &body);
 	assert_string_equal(head, "GET http://a.example:8080/ HTTP/1.1\r\nHost: a.example:8080\r\n\r\n");
 	free(head);
 	gr_buffer_clear(&body);
@@ -244,7 +260,8 @@ static void a_request_is_rewritten_without_hop_by_hop_fields(void **state)
 
 static void chunks_are_taken_apart(void **state)
 {
-	static const char text[] = "POST http://a.example/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n006\r\n world\r\n0\r\nX-Trailer: 1\r\n\r\n";
+	static const char text[] = "POST http://a.example/ HTTP/1.1\r\nTransfer-Encoding: "
+				   "chunked\r\n\r\n5;x=y\r\nhello\r\n006\r\n world\r\n0\r\nX-Trailer: 1\r\n\r\n";
 	(void)state;
 	for (size_t step = 1; step < sizeof(text); step++) {
 		struct gr_buffer body = { .bytes = NULL };
@@ -267,8 +284,9 @@ static void ambiguous_requests_are_refused(void **state)
 		"POST http://a.example/ HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
 		"POST http://a.example/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
 		"GET http://a.example/ HTTP/1.1\r\nX\x01: 1\r\n\r\n",
-		"GET http://a.example/ HTTP/1.1\r\nX: a\x01"
-		"b\r\n\r\n",
+		"GET http://a.example/ HTTP/1.1\r\nX: a\x01z\r\n\r\n",
+		"POST http://a.example/\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", /* HTTP/0.9 with fields */
+		"GET http://a.example/ HTTP/2.0\r\n\r\n",
 		"\x16\x03\x01\x02",
 		"SSH-2.0-x\r\n",
 	};
