@@ -167,8 +167,9 @@ class PoolTest(unittest.TestCase):
 			if pool.process.poll() is None:
 				pool.close()
 			pool.log.close()
-		self.assertEqual(left_behind(self.run_directory), [])
+		left = left_behind(self.run_directory)
 		shutil.rmtree(self.folder)
+		self.assertEqual(left, [])
 
 	def pool(self, path="", **settings):
 		pool = Pool(self.folder, path, **settings)
@@ -295,7 +296,7 @@ class StandIn(PoolTest):
 	def test_a_runtime_that_fails_is_told_with_its_words(self):
 		script = os.path.join(self.folder, "runtime")
 		with open(script, "w") as f:
-			f.write("#!/bin/sh\necho 'the moon is wrong' >\"$5\"\nexit 9\n")
+			f.write("#!/bin/sh\necho 'the moon is wrong' >\"$4\"\nexit 9\n")
 		os.chmod(script, 0o755)
 		pool = self.pool(runtime=script)
 		self.assertIn("run: exit status 9: the moon is wrong", pool.wait("POOL_TROUBLE").text)
