@@ -65,9 +65,14 @@ static int obey(struct state *state, const struct gr_ipc_message *message, int f
 		}
 		gr_audit_client_attach(state->audit, fd);
 		return 0;
-	case GR_IPC_EGRESS_CONTAINER: return gr_egress_add(&state->egress, message->container, fd);
+	case GR_IPC_EGRESS_CONTAINER:
+		gr_egress_forget(&state->egress, message->container); /* the newer one holds */
+		return gr_egress_add(&state->egress, message->container, fd);
 	case GR_IPC_EGRESS_ASSIGN:
-		return gr_egress_assign(&state->egress, message->container, message->session, message->person);
+		/* Its listener may just have been forgotten: nobody can ask through it, so nothing is lost. */
+		if (gr_egress_assign(&state->egress, message->container, message->session, message->person) != 0)
+			gr_log_warning("container %u is assigned, but not here", (unsigned)message->container);
+		return 0;
 	case GR_IPC_EGRESS_FORGET: return gr_egress_forget(&state->egress, message->container);
 	default: gr_io_close(&fd); return GR_EPROTO;
 	}
