@@ -1,9 +1,9 @@
 #include "viewer/decoder.h"
+#include "common/confine.h"
+#include "common/io.h"
 #include "viewer/channel.h"
 #include "viewer/rfb.h"
 #include "viewer/sandbox.h"
-#include "common/confine.h"
-#include "common/io.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -37,8 +37,8 @@ struct decoder {
 static int flush_out(struct decoder *decoder)
 {
 	while (decoder->out_begin < decoder->out_end) {
-		ssize_t n = send(decoder->settings->stream, decoder->out + decoder->out_begin, decoder->out_end - decoder->out_begin,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(decoder->settings->stream, decoder->out + decoder->out_begin,
+				 decoder->out_end - decoder->out_begin, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -82,12 +82,14 @@ static int send_event(struct decoder *decoder, const struct gr_viewer_event *eve
 
 static int on_size(void *context, uint16_t width, uint16_t height)
 {
-	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_SIZE, .width = width, .height = height });
+	return send_event(context,
+			  &(struct gr_viewer_event){ .type = GR_EVENT_SIZE, .width = width, .height = height });
 }
 
 static int on_size_refused(void *context, uint16_t width, uint16_t height)
 {
-	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_SIZE_REFUSED, .width = width, .height = height });
+	return send_event(context,
+			  &(struct gr_viewer_event){ .type = GR_EVENT_SIZE_REFUSED, .width = width, .height = height });
 }
 
 static int on_update(void *context, const struct gr_rect *rects, size_t count, unsigned flags)
@@ -99,8 +101,10 @@ static int on_update(void *context, const struct gr_rect *rects, size_t count, u
 
 static int on_cursor(void *context, uint16_t width, uint16_t height, uint16_t hot_x, uint16_t hot_y)
 {
-	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_CURSOR, .width = width, .height = height,
-							      .hot_x = hot_x, .hot_y = hot_y });
+	return send_event(
+		context,
+		&(struct gr_viewer_event){
+			.type = GR_EVENT_CURSOR, .width = width, .height = height, .hot_x = hot_x, .hot_y = hot_y });
 }
 
 static int on_notice(void *context, unsigned reason)
@@ -110,13 +114,14 @@ static int on_notice(void *context, unsigned reason)
 
 static int on_caret(void *context, int known, struct gr_rect rect)
 {
-	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_CARET, .value = known ? 1 : 0, .rects = { rect } });
+	return send_event(context, &(struct gr_viewer_event){
+					   .type = GR_EVENT_CARET, .value = known ? 1 : 0, .rects = { rect } });
 }
 
 static int on_text_result(void *context, uint32_t sequence, unsigned result)
 {
-	return send_event(context,
-			  &(struct gr_viewer_event){ .type = GR_EVENT_TEXT_RESULT, .sequence = sequence, .value = result });
+	return send_event(context, &(struct gr_viewer_event){
+					   .type = GR_EVENT_TEXT_RESULT, .sequence = sequence, .value = result });
 }
 
 /* From the window. */
@@ -145,11 +150,8 @@ static int take_input(struct decoder *decoder)
 			if (status == GR_EINVAL)
 				status = 0; /* the window may be smaller than any screen */
 			break;
-		case GR_INPUT_TEXT:
-			status = gr_rfb_text(decoder->rfb, input.sequence, input.text, input.length);
-			break;
-		default:
-			return GR_EPROTO;
+		case GR_INPUT_TEXT: status = gr_rfb_text(decoder->rfb, input.sequence, input.text, input.length); break;
+		default: return GR_EPROTO;
 		}
 		if (status)
 			return status;
@@ -179,7 +181,8 @@ static int refill(void *context, uint8_t *into, size_t room, size_t *got)
 		size_t waiting = decoder->out_end - decoder->out_begin;
 		struct pollfd fds[2] = {
 			{ .fd = decoder->settings->stream, .events = (short)(waiting ? POLLIN | POLLOUT : POLLIN) },
-			{ .fd = decoder->settings->window, .events = (short)(OUT_BYTES - waiting >= OUT_ROOM ? POLLIN : 0) },
+			{ .fd = decoder->settings->window,
+			  .events = (short)(OUT_BYTES - waiting >= OUT_ROOM ? POLLIN : 0) },
 		};
 		int ready = poll(fds, 2, decoder->deadline_ms);
 		if (ready == 0)
@@ -236,11 +239,16 @@ int gr_decoder_run(const struct gr_decoder_settings *settings)
 	static struct decoder decoder;
 	struct gr_error err = { 0 };
 	decoder.settings = settings;
-	struct gr_rfb_memory memory = { .pixels = settings->picture, .stride = GR_PICTURE_STRIDE, .max_width = GR_SCREEN_MAX,
-					.max_height = GR_SCREEN_MAX, .cursor = settings->picture + GR_PICTURE_PIXELS };
-	struct gr_rfb_events events = { on_size, on_size_refused, on_update, on_cursor, on_notice, on_caret, on_text_result };
-	struct gr_rfb_settings rfb_settings = { .quality = settings->quality, .width = settings->width, .height = settings->height,
-						.send = send_bytes };
+	struct gr_rfb_memory memory = { .pixels = settings->picture,
+					.stride = GR_PICTURE_STRIDE,
+					.max_width = GR_SCREEN_MAX,
+					.max_height = GR_SCREEN_MAX,
+					.cursor = settings->picture + GR_PICTURE_PIXELS };
+	struct gr_rfb_events events = { on_size,   on_size_refused, on_update,     on_cursor,
+					on_notice, on_caret,        on_text_result };
+	struct gr_rfb_settings rfb_settings = {
+		.quality = settings->quality, .width = settings->width, .height = settings->height, .send = send_bytes
+	};
 	int status = gr_reader_init(&decoder.reader, refill, &decoder);
 	if (!status && !(decoder.rfb = gr_rfb_create(&decoder.reader, &memory, &events, &rfb_settings, &decoder)))
 		status = GR_ENOMEM;

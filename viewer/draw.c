@@ -1,8 +1,8 @@
 #include "viewer/draw.h"
 #include "common/log.h"
 
-#include <SDL_ttf.h>
 #include <fontconfig/fontconfig.h>
+#include <SDL_ttf.h>
 #include <stdlib.h>
 
 enum font { FONT_BAR, FONT_TITLE, FONT_BODY, FONT_SMALL, FONT_COUNT };
@@ -41,6 +41,7 @@ static int find_font(char *file, size_t cap, long *index)
 	if (match)
 		FcPatternDestroy(match);
 	FcPatternDestroy(pattern);
+	FcFini();
 	return found;
 }
 
@@ -77,7 +78,8 @@ void gr_draw_destroy(struct gr_draw *draw)
 
 SDL_Rect gr_draw_area(int window_width, int window_height)
 {
-	SDL_Rect area = { GR_DRAW_BORDER, GR_DRAW_BAR, window_width - 2 * GR_DRAW_BORDER, window_height - GR_DRAW_BAR - GR_DRAW_BORDER };
+	SDL_Rect area = { GR_DRAW_BORDER, GR_DRAW_BAR, window_width - 2 * GR_DRAW_BORDER,
+			  window_height - GR_DRAW_BAR - GR_DRAW_BORDER };
 	if (area.w < 0)
 		area.w = 0;
 	if (area.h < 0)
@@ -87,7 +89,8 @@ SDL_Rect gr_draw_area(int window_width, int window_height)
 
 SDL_Rect gr_draw_place(const struct gr_viewer *viewer, int window_width, int window_height)
 {
-	SDL_Rect area = gr_draw_area(window_width, window_height), place = { area.x, area.y, viewer->width, viewer->height };
+	SDL_Rect area = gr_draw_area(window_width, window_height),
+		 place = { area.x, area.y, viewer->width, viewer->height };
 	if (place.w <= area.w && place.h <= area.h)
 		return place;
 	if ((int64_t)place.w * area.h > (int64_t)place.h * area.w) {
@@ -106,14 +109,14 @@ static void fill(SDL_Surface *surface, SDL_Rect rect, SDL_Color colour)
 }
 
 /* Draws a line of text, or several when it is wider than `wrap` (0: never). Returns its size; x < 0: right edge at -x. */
-static SDL_Point put_text(const struct gr_draw *draw, SDL_Surface *surface, enum font font, const char *text, SDL_Color colour, int x,
-			  int y, int wrap)
+static SDL_Point put_text(const struct gr_draw *draw, SDL_Surface *surface, enum font font, const char *text,
+			  SDL_Color colour, int x, int y, int wrap)
 {
 	SDL_Point size = { 0, 0 };
 	if (!draw->fonts[font] || !*text)
 		return size;
-	SDL_Surface *image = wrap > 0 ? TTF_RenderUTF8_Blended_Wrapped(draw->fonts[font], text, colour, (Uint32)wrap) :
-					TTF_RenderUTF8_Blended(draw->fonts[font], text, colour);
+	SDL_Surface *image = wrap > 0 ? TTF_RenderUTF8_Blended_Wrapped(draw->fonts[font], text, colour, (Uint32)wrap)
+				      : TTF_RenderUTF8_Blended(draw->fonts[font], text, colour);
 	if (!image)
 		return size;
 	size = (SDL_Point){ image->w, image->h };
@@ -138,7 +141,9 @@ static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const s
 	int y = (GR_DRAW_BAR - line_height(draw, FONT_BAR)) / 2;
 	SDL_Point size = put_text(draw, surface, FONT_BAR, "画面転送・インターネット", bar_text, 12, y, 0);
 	if (!gr_messages_japanese())
-		size.x += 16 + put_text(draw, surface, FONT_BAR, "Internet, by screen transfer", bar_label, 12 + size.x + 16, y, 0).x;
+		size.x += 16 + put_text(draw, surface, FONT_BAR, "Internet, by screen transfer", bar_label,
+					12 + size.x + 16, y, 0)
+				       .x;
 	char who[400];
 	SDL_snprintf(who, sizeof(who), "%s%s%s", viewer->person, *viewer->person ? " @ " : "", viewer->host);
 	int who_width = 0;
@@ -148,7 +153,8 @@ static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const s
 		put_text(draw, surface, FONT_BAR, who, bar_label, -(w - 12), y, 0);
 }
 
-static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_Rect area, const struct gr_viewer *viewer)
+static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_Rect area,
+			 const struct gr_viewer *viewer)
 {
 	const char *title, *what = "", *action = "";
 	char small[512] = "";
@@ -159,20 +165,20 @@ static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_R
 		break;
 	case GR_VIEWER_WAITING:
 		title = gr_text("準備中です", "Getting ready");
-		what = gr_text("ブラウザーを起動しています。しばらくお待ちください。", "A browser is being started for you. One moment, please.");
+		what = gr_text("ブラウザーを起動しています。しばらくお待ちください。",
+			       "A browser is being started for you. One moment, please.");
 		break;
 	case GR_VIEWER_OPEN:
-	case GR_VIEWER_SHOWN:
-		title = gr_text("画面を受信しています", "Receiving the picture");
-		break;
+	case GR_VIEWER_SHOWN: title = gr_text("画面を受信しています", "Receiving the picture"); break;
 	default: {
 		struct gr_message message = gr_message_get(viewer->failure, viewer->reason);
-		title = viewer->failure == GR_FAIL_NONE || viewer->width ? gr_text("画面転送が終了しました", "The session has ended") :
-									   gr_text("接続できませんでした", "No connection");
+		title = viewer->failure == GR_FAIL_NONE || viewer->width
+				? gr_text("画面転送が終了しました", "The session has ended")
+				: gr_text("接続できませんでした", "No connection");
 		what = message.what;
 		action = message.action;
-		SDL_snprintf(small, sizeof(small), "%s: %s (%d)%s%s", gr_text("理由コード", "Code"), message.name, message.exit_code,
-			     *viewer->detail ? "\n" : "", viewer->detail);
+		SDL_snprintf(small, sizeof(small), "%s: %s (%d)%s%s", gr_text("理由コード", "Code"), message.name,
+			     message.exit_code, *viewer->detail ? "\n" : "", viewer->detail);
 	}
 	}
 	enum { MARGIN = 32, STRIPE = 6, WIDTH = 660 };
@@ -190,7 +196,8 @@ static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_R
 		heights[i] = put_text(draw, surface, fonts[i], texts[i], colours[i], surface->w, surface->h, wrap).y;
 		total += heights[i] ? heights[i] + (i ? 12 : 0) : 0;
 	}
-	SDL_Rect panel = { area.x + (area.w - width) / 2, area.y + (area.h - total - 2 * MARGIN) / 3, width, total + 2 * MARGIN };
+	SDL_Rect panel = { area.x + (area.w - width) / 2, area.y + (area.h - total - 2 * MARGIN) / 3, width,
+			   total + 2 * MARGIN };
 	if (panel.y < area.y)
 		panel.y = area.y;
 	SDL_Rect outline = { panel.x - 1, panel.y - 1, panel.w + 2, panel.h + 2 };
@@ -235,7 +242,8 @@ SDL_Rect gr_draw_damage(SDL_Surface *surface, const struct gr_viewer *viewer, st
 	return changed;
 }
 
-static void draw_composing(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer, const char *composing)
+static void draw_composing(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer,
+			   const char *composing)
 {
 	SDL_Rect place = gr_draw_place(viewer, surface->w, surface->h);
 	int x = place.x + 8, y = place.y + 8, width = 0, height = line_height(draw, FONT_BODY);

@@ -7,7 +7,7 @@
 
 #include "viewer/viewer.h"
 
-#include <SDL.h>
+#include <SDL2/SDL.h>
 
 #define GR_DRAW_BAR 30 /* pixels, at the top */
 #define GR_DRAW_BORDER 4 /* pixels, on the three other sides */

@@ -2,14 +2,14 @@
  * garasu-viewer. Forks the decoder and the transport before any graphics, font or TLS library is loaded with
  * anything that the person owns; this process then is the window (or, headless, just the script).
  */
+#include "common/io.h"
+#include "common/log.h"
 #include "viewer/decoder.h"
 #include "viewer/options.h"
 #include "viewer/picture.h"
 #include "viewer/script.h"
 #include "viewer/transport.h"
 #include "viewer/window.h"
-#include "common/io.h"
-#include "common/log.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -26,7 +26,8 @@
 enum {
 	CONNECT_MS = 15000, /* for connecting and for every answer, unless --timeout says otherwise */
 	WAIT_MS = 30000, /* for a script's waits, likewise */
-	WINDOW_WIDTH = 1280, WINDOW_HEIGHT = 800,
+	WINDOW_WIDTH = 1280,
+	WINDOW_HEIGHT = 800,
 };
 
 struct program {
@@ -78,6 +79,11 @@ static void become_child(pid_t parent, int keep_a, int keep_b, int keep_stderr)
 
 #ifdef __SANITIZE_ADDRESS__
 #define KEEP_STDERR 1 /* for its reports */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libX11\nleak:libdbus\nleak:libfontconfig\nleak:libSDL2\n"; /* their own, kept for the process's life */
+}
 #else
 #define KEEP_STDERR 0
 #endif
@@ -88,7 +94,8 @@ static int start_processes(struct program *program)
 	struct gr_viewer *viewer = &program->viewer;
 	int stream[2], decoder[2], transport[2];
 	pid_t parent = getpid();
-	void *counters = mmap(NULL, sizeof(struct gr_viewer_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *counters = mmap(NULL, sizeof(struct gr_viewer_counters), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counters == MAP_FAILED || gr_io_pair(SOCK_STREAM, stream) || gr_io_pair(SOCK_SEQPACKET, decoder) ||
 	    gr_io_pair(SOCK_SEQPACKET, transport)) {
 		perror("garasu-viewer: sockets");
@@ -99,8 +106,12 @@ static int start_processes(struct program *program)
 	viewer->decoder_pid = fork();
 	if (viewer->decoder_pid == 0) {
 		become_child(parent, stream[0], decoder[0], KEEP_STDERR);
-		struct gr_decoder_settings settings = { .stream = stream[0], .window = decoder[0], .picture = program->picture,
-							.quality = options->quality, .width = options->width, .height = options->height };
+		struct gr_decoder_settings settings = { .stream = stream[0],
+							.window = decoder[0],
+							.picture = program->picture,
+							.quality = options->quality,
+							.width = options->width,
+							.height = options->height };
 		if (!options->headless && !settings.width) {
 			settings.width = WINDOW_WIDTH; /* corrected as soon as the window is open */
 			settings.height = WINDOW_HEIGHT;
@@ -114,10 +125,16 @@ static int start_processes(struct program *program)
 	if (viewer->transport_pid == 0) {
 		become_child(parent, stream[1], transport[0], KEEP_STDERR);
 		struct gr_transport_settings settings = {
-			.host = options->host, .port = options->port,
-			.tls = { .certificate = options->certificate, .key = options->key, .ca = options->ca, .server_name = options->server_name },
+			.host = options->host,
+			.port = options->port,
+			.tls = { .certificate = options->certificate,
+				 .key = options->key,
+				 .ca = options->ca,
+				 .server_name = options->server_name },
 			.timeout_ms = options->timeout_ms ? options->timeout_ms : CONNECT_MS,
-			.stream = stream[1], .window = transport[0], .counters = counters,
+			.stream = stream[1],
+			.window = transport[0],
+			.counters = counters,
 		};
 		prctl(PR_SET_NAME, "garasu-transp.");
 		munmap((void *)(uintptr_t)viewer->picture, GR_PICTURE_BYTES);
@@ -162,9 +179,10 @@ static int make_script(struct program *program)
 	char lines[4096] = "wait-first-frame\n", idle[40] = "";
 	if (options->wait_idle_ms >= 0)
 		snprintf(idle, sizeof(idle), "wait-idle %d\n", options->wait_idle_ms);
-	int n = snprintf(lines, sizeof(lines), "wait-first-frame\n%s%s%s%s%s%s%s", idle, options->screenshot ? "screenshot " : "",
-			 options->screenshot ? options->screenshot : "", options->screenshot ? "\n" : "",
-			 options->screenshot_window ? "screenshot-window " : "", options->screenshot_window ? options->screenshot_window : "",
+	int n = snprintf(lines, sizeof(lines), "wait-first-frame\n%s%s%s%s%s%s%s", idle,
+			 options->screenshot ? "screenshot " : "", options->screenshot ? options->screenshot : "",
+			 options->screenshot ? "\n" : "", options->screenshot_window ? "screenshot-window " : "",
+			 options->screenshot_window ? options->screenshot_window : "",
 			 options->screenshot_window ? "\n" : "");
 	if (n > 0 && n < (int)sizeof(lines))
 		program->script = gr_script_create_fixed(&program->viewer, &host, lines, deadline_ms);
@@ -199,7 +217,8 @@ static void run(struct program *program)
 		gr_viewer_flush(viewer);
 
 		struct pollfd fds[5] = {
-			{ .fd = viewer->decoder, .events = (short)(gr_viewer_pending(viewer) ? POLLIN | POLLOUT : POLLIN) },
+			{ .fd = viewer->decoder,
+			  .events = (short)(gr_viewer_pending(viewer) ? POLLIN | POLLOUT : POLLIN) },
 			{ .fd = viewer->transport, .events = POLLIN },
 			{ .fd = program->script ? gr_script_fd(program->script) : -1, .events = POLLIN },
 			{ .fd = program->window ? gr_window_fd(program->window) : -1, .events = POLLIN },
@@ -208,7 +227,8 @@ static void run(struct program *program)
 		if (poll(fds, 5, wait_ms) > 0) {
 			if (fds[4].revents)
 				return;
-			if (fds[3].revents & (POLLHUP | POLLERR)) { /* the display is gone; Xlib would end the process its own way */
+			if (fds[3].revents &
+			    (POLLHUP | POLLERR)) { /* the display is gone; Xlib would end the process its own way */
 				gr_viewer_end(viewer, GR_FAIL_DISPLAY, 0, "the display is gone");
 				return;
 			}
@@ -228,8 +248,8 @@ static int conclude(struct program *program)
 	if (failure != GR_FAIL_NONE) {
 		if (program->options.script)
 			printf("error connection %s\n", message.name), fflush(stdout);
-		fprintf(stderr, "garasu-viewer: %s%s%s [%s%s%s]\n", message.what, gr_messages_japanese() ? "" : " ", message.action, message.name,
-			*viewer->detail ? ": " : "", viewer->detail);
+		fprintf(stderr, "garasu-viewer: %s%s%s [%s%s%s]\n", message.what, gr_messages_japanese() ? "" : " ",
+			message.action, message.name, *viewer->detail ? ": " : "", viewer->detail);
 	}
 	gr_viewer_finish(viewer);
 	if (program->options.report)

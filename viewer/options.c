@@ -1,6 +1,6 @@
 #include "viewer/options.h"
-#include "viewer/messages.h"
 #include "common/limits.h"
+#include "viewer/messages.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -11,9 +11,22 @@
 #define DEFAULT_PORT "5910"
 
 enum option_code {
-	OPTION_CERTIFICATE = 256, OPTION_KEY, OPTION_CA, OPTION_SERVER_NAME, OPTION_SIZE, OPTION_FULL_SCREEN, OPTION_QUALITY,
-	OPTION_HEADLESS, OPTION_SCREENSHOT, OPTION_SCREENSHOT_WINDOW, OPTION_WAIT_IDLE, OPTION_TIMEOUT, OPTION_SCRIPT, OPTION_REPORT,
-	OPTION_HELP, OPTION_VERSION,
+	OPTION_CERTIFICATE = 256,
+	OPTION_KEY,
+	OPTION_CA,
+	OPTION_SERVER_NAME,
+	OPTION_SIZE,
+	OPTION_FULL_SCREEN,
+	OPTION_QUALITY,
+	OPTION_HEADLESS,
+	OPTION_SCREENSHOT,
+	OPTION_SCREENSHOT_WINDOW,
+	OPTION_WAIT_IDLE,
+	OPTION_TIMEOUT,
+	OPTION_SCRIPT,
+	OPTION_REPORT,
+	OPTION_HELP,
+	OPTION_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -38,23 +51,23 @@ static const struct option long_options[] = {
 
 static void usage(FILE *to)
 {
-	fprintf(to,
-		"usage: garasu-viewer [options] --ca FILE --certificate FILE --key FILE HOST[:PORT]\n"
-		"Shows a browser that runs elsewhere; only its picture comes here. The port is " DEFAULT_PORT " unless given.\n\n"
-		"  --certificate FILE  your certificate (PEM)\n"
-		"  --key FILE          its private key (PEM)\n"
-		"  --ca FILE           the authority that the broker's certificate must be of (PEM)\n"
-		"  --server-name NAME  the name in the broker's certificate, when it is not HOST\n"
-		"  --size WxH          size of the picture\n"
-		"  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
-		"  --quality 1..10     permit lossy pictures of this quality; without it all is lossless\n"
-		"  --headless          no window\n"
-		"  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
-		"  --screenshot-window FILE   the same with the viewer's title and border\n"
-		"  --wait-idle MS      before that, wait until the picture has not changed for MS\n"
-		"  --timeout SECONDS   for connecting, and for every wait\n"
-		"  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
-		"  --report            print one line of figures at the end\n");
+	fprintf(to, "usage: garasu-viewer [options] --ca FILE --certificate FILE --key FILE HOST[:PORT]\n"
+		    "Shows a browser that runs elsewhere; only its picture comes here. The port is " DEFAULT_PORT
+		    " unless given.\n\n"
+		    "  --certificate FILE  your certificate (PEM)\n"
+		    "  --key FILE          its private key (PEM)\n"
+		    "  --ca FILE           the authority that the broker's certificate must be of (PEM)\n"
+		    "  --server-name NAME  the name in the broker's certificate, when it is not HOST\n"
+		    "  --size WxH          size of the picture\n"
+		    "  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
+		    "  --quality 1..10     permit lossy pictures of this quality; without it all is lossless\n"
+		    "  --headless          no window\n"
+		    "  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
+		    "  --screenshot-window FILE   the same with the viewer's title and border\n"
+		    "  --wait-idle MS      before that, wait until the picture has not changed for MS\n"
+		    "  --timeout SECONDS   for connecting, and for every wait\n"
+		    "  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
+		    "  --report            print one line of figures at the end\n");
 }
 
 static int complain(const char *japanese, const char *english, const char *what)
@@ -105,7 +118,8 @@ static int parse_target(struct gr_viewer_options *options, const char *text)
 		port = colon + 1;
 	}
 	long number;
-	if (length == 0 || length >= sizeof(options->host) || parse_number(port ? port : DEFAULT_PORT, 1, 65535, &number))
+	if (length == 0 || length >= sizeof(options->host) ||
+	    parse_number(port ? port : DEFAULT_PORT, 1, 65535, &number))
 		return -1;
 	memcpy(options->host, host, length);
 	options->host[length] = '\0';
@@ -117,39 +131,24 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 {
 	long number;
 	switch (option) {
-	case OPTION_CERTIFICATE:
-		options->certificate = value;
-		return 0;
-	case OPTION_KEY:
-		options->key = value;
-		return 0;
-	case OPTION_CA:
-		options->ca = value;
-		return 0;
+	case OPTION_CERTIFICATE: options->certificate = value; return 0;
+	case OPTION_KEY: options->key = value; return 0;
+	case OPTION_CA: options->ca = value; return 0;
 	case OPTION_SERVER_NAME:
 		if (!*value || strlen(value) >= sizeof(options->server_name))
 			return -1;
 		snprintf(options->server_name, sizeof(options->server_name), "%s", value);
 		return 0;
-	case OPTION_SIZE:
-		return gr_viewer_parse_size(value, &options->width, &options->height);
-	case OPTION_FULL_SCREEN:
-		options->full_screen = 1;
-		return 0;
+	case OPTION_SIZE: return gr_viewer_parse_size(value, &options->width, &options->height);
+	case OPTION_FULL_SCREEN: options->full_screen = 1; return 0;
 	case OPTION_QUALITY:
 		if (parse_number(value, 1, 10, &number))
 			return -1;
 		options->quality = (int)number;
 		return 0;
-	case OPTION_HEADLESS:
-		options->headless = 1;
-		return 0;
-	case OPTION_SCREENSHOT:
-		options->screenshot = value;
-		return 0;
-	case OPTION_SCREENSHOT_WINDOW:
-		options->screenshot_window = value;
-		return 0;
+	case OPTION_HEADLESS: options->headless = 1; return 0;
+	case OPTION_SCREENSHOT: options->screenshot = value; return 0;
+	case OPTION_SCREENSHOT_WINDOW: options->screenshot_window = value; return 0;
 	case OPTION_WAIT_IDLE:
 		if (parse_number(value, 0, 600000, &number))
 			return -1;
@@ -160,14 +159,9 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 			return -1;
 		options->timeout_ms = (int)number * 1000;
 		return 0;
-	case OPTION_SCRIPT:
-		options->script = value;
-		return 0;
-	case OPTION_REPORT:
-		options->report = 1;
-		return 0;
-	default:
-		return -1;
+	case OPTION_SCRIPT: options->script = value; return 0;
+	case OPTION_REPORT: options->report = 1; return 0;
+	default: return -1;
 	}
 }
 

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 /* libpng returns here by longjmp; nothing that changes after setjmp is a local variable of this function. */
-static int encode(png_structp png, png_infop info, FILE *stream, const uint32_t *pixels, size_t stride, unsigned width, unsigned height,
-		  png_bytep row)
+static int encode(png_structp png, png_infop info, FILE *stream, const uint32_t *pixels, size_t stride, unsigned width,
+		  unsigned height, png_bytep row)
 {
 	if (setjmp(png_jmpbuf(png)))
 		return GR_EIO;
@@ -30,7 +30,8 @@ static int encode(png_structp png, png_infop info, FILE *stream, const uint32_t 
 	return 0;
 }
 
-int gr_picture_write(const char *file, const uint32_t *pixels, size_t stride, unsigned width, unsigned height, struct gr_error *err)
+int gr_picture_write(const char *file, const uint32_t *pixels, size_t stride, unsigned width, unsigned height,
+		     struct gr_error *err)
 {
 	char temporary[4096];
 	if (snprintf(temporary, sizeof(temporary), "%s.part", file) >= (int)sizeof(temporary))

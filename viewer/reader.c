@@ -87,7 +87,7 @@ uint8_t gr_reader_u8(struct gr_reader *reader)
 uint16_t gr_reader_u16(struct gr_reader *reader)
 {
 	const uint8_t *b = gr_reader_take(reader, 2);
-	return b ? (uint16_t)(b[0] << 8 | b[1]) : 0;
+	return b ? (uint16_t)((unsigned)b[0] << 8 | b[1]) : 0;
 }
 
 uint32_t gr_reader_u32(struct gr_reader *reader)

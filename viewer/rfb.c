@@ -1,6 +1,6 @@
 #include "viewer/rfb.h"
-#include "viewer/tight.h"
 #include "common/log.h"
+#include "viewer/tight.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +49,8 @@ struct gr_rfb {
 	const char *why; /* static text for GR_EPROTO */
 };
 
-struct gr_rfb *gr_rfb_create(struct gr_reader *reader, const struct gr_rfb_memory *memory, const struct gr_rfb_events *events,
-			     const struct gr_rfb_settings *settings, void *context)
+struct gr_rfb *gr_rfb_create(struct gr_reader *reader, const struct gr_rfb_memory *memory,
+			     const struct gr_rfb_events *events, const struct gr_rfb_settings *settings, void *context)
 {
 	struct gr_rfb *rfb = calloc(1, sizeof(*rfb));
 	if (!rfb)
@@ -108,8 +108,16 @@ static int send_request(struct gr_rfb *rfb, int incremental)
 static int send_encodings(struct gr_rfb *rfb)
 {
 	int32_t list[] = {
-		ENCODING_TIGHT, ENCODING_COPY_RECT, ENCODING_RAW, ENCODING_CURSOR, ENCODING_EXTENDED_DESKTOP_SIZE,
-		ENCODING_DESKTOP_SIZE, ENCODING_LAST_RECT, ENCODING_QEMU_KEY, ENCODING_GARASU, 0,
+		ENCODING_TIGHT,
+		ENCODING_COPY_RECT,
+		ENCODING_RAW,
+		ENCODING_CURSOR,
+		ENCODING_EXTENDED_DESKTOP_SIZE,
+		ENCODING_DESKTOP_SIZE,
+		ENCODING_LAST_RECT,
+		ENCODING_QEMU_KEY,
+		ENCODING_GARASU,
+		0,
 	};
 	size_t count = sizeof(list) / sizeof(*list) - 1;
 	if (rfb->settings.quality > 0)
@@ -186,7 +194,8 @@ int gr_rfb_text(struct gr_rfb *rfb, uint32_t sequence, const uint8_t *text, size
 
 int gr_rfb_want_size(struct gr_rfb *rfb, uint16_t width, uint16_t height)
 {
-	if (width < GR_SCREEN_MIN || height < GR_SCREEN_MIN || width > rfb->memory.max_width || height > rfb->memory.max_height)
+	if (width < GR_SCREEN_MIN || height < GR_SCREEN_MIN || width > rfb->memory.max_width ||
+	    height > rfb->memory.max_height)
 		return GR_EINVAL;
 	rfb->want_width = width;
 	rfb->want_height = height;
@@ -314,7 +323,8 @@ static int copy_rect(struct gr_rfb *rfb, struct gr_rect rect)
 	size_t stride = rfb->memory.stride;
 	for (size_t i = 0; i < rect.h; i++) {
 		size_t y = from_y < rect.y ? rect.h - 1 - i : i; /* rows not yet copied must not be overwritten */
-		memmove(pixels + (rect.y + y) * stride + rect.x, pixels + (from_y + y) * stride + from_x, (size_t)rect.w * 4);
+		memmove(pixels + (rect.y + y) * stride + rect.x, pixels + (from_y + y) * stride + from_x,
+			(size_t)rect.w * 4);
 	}
 	return 0;
 }
@@ -351,24 +361,16 @@ static int read_rectangle(struct gr_rfb *rfb, int *last)
 	if (gr_reader_status(rfb->reader))
 		return gr_reader_status(rfb->reader);
 	switch (encoding) {
-	case ENCODING_LAST_RECT:
-		*last = 1;
-		return 0;
-	case ENCODING_QEMU_KEY:
-		rfb->qemu_keys = 1;
-		return 0;
-	case ENCODING_CURSOR:
-		return read_cursor(rfb, untrusted_x, untrusted_y, untrusted_w, untrusted_h);
-	case ENCODING_DESKTOP_SIZE:
-		return set_size(rfb, untrusted_w, untrusted_h);
+	case ENCODING_LAST_RECT: *last = 1; return 0;
+	case ENCODING_QEMU_KEY: rfb->qemu_keys = 1; return 0;
+	case ENCODING_CURSOR: return read_cursor(rfb, untrusted_x, untrusted_y, untrusted_w, untrusted_h);
+	case ENCODING_DESKTOP_SIZE: return set_size(rfb, untrusted_w, untrusted_h);
 	case ENCODING_EXTENDED_DESKTOP_SIZE:
 		return read_extended_size(rfb, untrusted_x, untrusted_y, untrusted_w, untrusted_h);
 	case ENCODING_TIGHT:
 	case ENCODING_COPY_RECT:
-	case ENCODING_RAW:
-		break;
-	default:
-		return refuse(rfb, "an encoding that was not asked for");
+	case ENCODING_RAW: break;
+	default: return refuse(rfb, "an encoding that was not asked for");
 	}
 	if (untrusted_w == 0 || untrusted_h == 0 || !inside(rfb, untrusted_x, untrusted_y, untrusted_w, untrusted_h))
 		return refuse(rfb, "a rectangle outside the picture");
@@ -376,7 +378,8 @@ static int read_rectangle(struct gr_rfb *rfb, int *last)
 	struct gr_rect rect = { untrusted_x, untrusted_y, untrusted_w, untrusted_h };
 	int status;
 	if (encoding == ENCODING_TIGHT)
-		status = gr_tight_decode(rfb->tight, rfb->reader, rfb->memory.pixels, rfb->memory.stride, rect, &rfb->why);
+		status = gr_tight_decode(rfb->tight, rfb->reader, rfb->memory.pixels, rfb->memory.stride, rect,
+					 &rfb->why);
 	else if (encoding == ENCODING_COPY_RECT)
 		status = copy_rect(rfb, rect);
 	else
@@ -433,8 +436,7 @@ static int read_record(struct gr_rfb *rfb)
 	if (gr_reader_status(rfb->reader))
 		return gr_reader_status(rfb->reader);
 	switch (kind) {
-	case 1:
-		return rfb->events.notice(rfb->context, value);
+	case 1: return rfb->events.notice(rfb->context, value);
 	case 2: {
 		struct gr_rect rect = { .x = (uint16_t)(number >> 16), .y = (uint16_t)number };
 		rect.w = gr_reader_u16(rfb->reader);
@@ -449,8 +451,7 @@ static int read_record(struct gr_rfb *rfb)
 		if (value > 1)
 			return refuse(rfb, "an unknown result of a text");
 		return rfb->events.text_result(rfb->context, number, value);
-	default:
-		return refuse(rfb, "an unknown Garasu record");
+	default: return refuse(rfb, "an unknown Garasu record");
 	}
 }
 

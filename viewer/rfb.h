@@ -29,7 +29,8 @@ struct gr_rfb_events {
 	int (*size_refused)(void *context, uint16_t width, uint16_t height); /* the size that stays */
 	/* At the end of every FramebufferUpdate that painted something. count 1..GR_FRAME_RECTS_MAX. */
 	int (*update)(void *context, const struct gr_rect *rects, size_t count, unsigned flags);
-	int (*cursor)(void *context, uint16_t width, uint16_t height, uint16_t hot_x, uint16_t hot_y); /* 0 by 0: none */
+	int (*cursor)(void *context, uint16_t width, uint16_t height, uint16_t hot_x,
+		      uint16_t hot_y); /* 0 by 0: none */
 	int (*notice)(void *context, unsigned reason);
 	int (*caret)(void *context, int known, struct gr_rect rect);
 	int (*text_result)(void *context, uint32_t sequence, unsigned status);
@@ -43,8 +44,8 @@ struct gr_rfb_settings {
 };
 
 /* reader, memory and events are borrowed for the client's life (events and memory copied). NULL when out of memory. */
-struct gr_rfb *gr_rfb_create(struct gr_reader *reader, const struct gr_rfb_memory *memory, const struct gr_rfb_events *events,
-			     const struct gr_rfb_settings *settings, void *context);
+struct gr_rfb *gr_rfb_create(struct gr_reader *reader, const struct gr_rfb_memory *memory,
+			     const struct gr_rfb_events *events, const struct gr_rfb_settings *settings, void *context);
 void gr_rfb_destroy(struct gr_rfb *rfb); /* NULL allowed */
 
 /*

@@ -1,8 +1,8 @@
 #include "viewer/script.h"
+#include "common/io.h"
 #include "viewer/keys.h"
 #include "viewer/options.h"
 #include "viewer/picture.h"
-#include "common/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +62,8 @@ static struct gr_script *create(struct gr_viewer *viewer, const struct gr_script
 	return script;
 }
 
-struct gr_script *gr_script_create(struct gr_viewer *viewer, const struct gr_script_host *host, const char *file, int deadline_ms)
+struct gr_script *gr_script_create(struct gr_viewer *viewer, const struct gr_script_host *host, const char *file,
+				   int deadline_ms)
 {
 	struct gr_script *script = create(viewer, host, deadline_ms);
 	if (!script)
@@ -76,7 +77,8 @@ struct gr_script *gr_script_create(struct gr_viewer *viewer, const struct gr_scr
 	return script;
 }
 
-struct gr_script *gr_script_create_fixed(struct gr_viewer *viewer, const struct gr_script_host *host, const char *lines, int deadline_ms)
+struct gr_script *gr_script_create_fixed(struct gr_viewer *viewer, const struct gr_script_host *host, const char *lines,
+					 int deadline_ms)
 {
 	struct gr_script *script = create(viewer, host, deadline_ms);
 	size_t length = strlen(lines);
@@ -241,7 +243,8 @@ static void do_screenshot(struct gr_script *script, const char *command, const c
 	if (!strcmp(command, "screenshot-window") && script->host.screenshot_window)
 		status = script->host.screenshot_window(script->host.context, file, &err);
 	else if (viewer->width)
-		status = gr_picture_write(file, viewer->picture, GR_PICTURE_STRIDE, viewer->width, viewer->height, &err);
+		status = gr_picture_write(file, viewer->picture, GR_PICTURE_STRIDE, viewer->width, viewer->height,
+					  &err);
 	else
 		status = gr_error_set(&err, GR_ENOENT, "there is no picture yet");
 	if (status)
@@ -288,7 +291,8 @@ static void carry_out(struct gr_script *script, char *line)
 		do_type(script, arguments);
 	} else if (!strcmp(command, "text")) {
 		do_text(script, arguments);
-	} else if (!strcmp(command, "move") || !strcmp(command, "click") || !strcmp(command, "wheel") || !strcmp(command, "drag")) {
+	} else if (!strcmp(command, "move") || !strcmp(command, "click") || !strcmp(command, "wheel") ||
+		   !strcmp(command, "drag")) {
 		do_pointer(script, command, arguments);
 	} else if (!strcmp(command, "resize")) {
 		do_resize(script, arguments);
@@ -339,7 +343,8 @@ static int check_wait(struct gr_script *script)
 	case WAIT_IDLE:
 		if (!viewer->full)
 			break;
-		quiet_since = viewer->last_change_us > viewer->last_input_us ? viewer->last_change_us : viewer->last_input_us;
+		quiet_since = viewer->last_change_us > viewer->last_input_us ? viewer->last_change_us
+									     : viewer->last_input_us;
 		if (now >= quiet_since + script->idle_us) {
 			answer(script, 1, "wait-idle");
 			return 0;
@@ -357,8 +362,10 @@ static int check_wait(struct gr_script *script)
 	case WAIT_PIXEL:
 		pixel = viewer->picture + (size_t)script->y * GR_PICTURE_STRIDE + script->x;
 		if (script->x < viewer->width && script->y < viewer->height && (*pixel & 0xffffff) == script->rgb) {
-			uint64_t changed = viewer->last_change_us > viewer->last_input_us ? viewer->last_change_us : now;
-			answer(script, 1, "wait-pixel %.3f", viewer->last_input_us ? (double)(changed - viewer->last_input_us) / 1000.0 : 0.0);
+			uint64_t changed = viewer->last_change_us > viewer->last_input_us ? viewer->last_change_us
+											  : now;
+			answer(script, 1, "wait-pixel %.3f",
+			       viewer->last_input_us ? (double)(changed - viewer->last_input_us) / 1000.0 : 0.0);
 			return 0;
 		}
 		break;
@@ -384,8 +391,7 @@ static int check_wait(struct gr_script *script)
 			return 0;
 		}
 		break;
-	case WAIT_NOTHING:
-		return 0;
+	case WAIT_NOTHING: return 0;
 	}
 	if (now >= script->until_us) {
 		if (script->fixed)

@@ -22,9 +22,11 @@ struct gr_script_host {
  * Reads commands from file ("-": standard input). deadline_ms: of each waiting command. quiet: answer "ok" to nothing
  * (the commands of --screenshot). NULL with a message on standard error when the file cannot be opened.
  */
-struct gr_script *gr_script_create(struct gr_viewer *viewer, const struct gr_script_host *host, const char *file, int deadline_ms);
+struct gr_script *gr_script_create(struct gr_viewer *viewer, const struct gr_script_host *host, const char *file,
+				   int deadline_ms);
 /* A script of the given lines (borrowed), silent as far as all goes well. NULL when out of memory. */
-struct gr_script *gr_script_create_fixed(struct gr_viewer *viewer, const struct gr_script_host *host, const char *lines, int deadline_ms);
+struct gr_script *gr_script_create_fixed(struct gr_viewer *viewer, const struct gr_script_host *host, const char *lines,
+					 int deadline_ms);
 void gr_script_destroy(struct gr_script *script); /* NULL allowed */
 
 /* The descriptor to wait for, -1 when a command is being carried out or all was read. */

@@ -94,7 +94,8 @@ static void put_row(const struct gr_tight *tight, enum filter filter, const uint
 }
 
 /* Inflates exactly n bytes into out, taking from *left compressed ones. */
-static int inflate_exactly(z_stream *z, struct gr_reader *reader, size_t *left, uint8_t *out, size_t n, const char **why)
+static int inflate_exactly(z_stream *z, struct gr_reader *reader, size_t *left, uint8_t *out, size_t n,
+			   const char **why)
 {
 	z->next_out = out;
 	z->avail_out = (uInt)n;
@@ -103,7 +104,8 @@ static int inflate_exactly(z_stream *z, struct gr_reader *reader, size_t *left, 
 			size_t got = 0;
 			if (!*left)
 				return refuse(reader, why, "Tight: too little compressed data");
-			const uint8_t *data = gr_reader_some(reader, 1, *left < GR_READER_CAPACITY ? *left : GR_READER_CAPACITY, &got);
+			const uint8_t *data = gr_reader_some(
+				reader, 1, *left < GR_READER_CAPACITY ? *left : GR_READER_CAPACITY, &got);
 			if (!data)
 				return gr_reader_status(reader);
 			*left -= got;
@@ -128,7 +130,8 @@ static int inflate_rest(z_stream *z, struct gr_reader *reader, size_t *left, con
 			if (!*left)
 				return 0;
 			size_t got = 0;
-			const uint8_t *data = gr_reader_some(reader, 1, *left < GR_READER_CAPACITY ? *left : GR_READER_CAPACITY, &got);
+			const uint8_t *data = gr_reader_some(
+				reader, 1, *left < GR_READER_CAPACITY ? *left : GR_READER_CAPACITY, &got);
 			if (!data)
 				return gr_reader_status(reader);
 			*left -= got;
@@ -145,8 +148,8 @@ static int inflate_rest(z_stream *z, struct gr_reader *reader, size_t *left, con
 	}
 }
 
-static int decode_basic(struct gr_tight *tight, struct gr_reader *reader, uint8_t control, uint32_t *pixels, size_t stride,
-			struct gr_rect rect, const char **why)
+static int decode_basic(struct gr_tight *tight, struct gr_reader *reader, uint8_t control, uint32_t *pixels,
+			size_t stride, struct gr_rect rect, const char **why)
 {
 	enum filter filter = FILTER_COPY;
 	size_t row_bytes = (size_t)rect.w * 3;
@@ -209,8 +212,8 @@ static int decode_basic(struct gr_tight *tight, struct gr_reader *reader, uint8_
 	return inflate_rest(z, reader, &left, why);
 }
 
-static int decode_jpeg(struct gr_tight *tight, struct gr_reader *reader, uint32_t *pixels, size_t stride, struct gr_rect rect,
-		       const char **why)
+static int decode_jpeg(struct gr_tight *tight, struct gr_reader *reader, uint32_t *pixels, size_t stride,
+		       struct gr_rect rect, const char **why)
 {
 	if (!tight->permit_jpeg)
 		return refuse(reader, why, "Tight: JPEG, which was not asked for");
@@ -243,15 +246,15 @@ static int decode_jpeg(struct gr_tight *tight, struct gr_reader *reader, uint32_
 		return refuse(reader, why, "Tight: a JPEG of another size than its rectangle");
 	/* Scans are limited: a small progressive file can otherwise take minutes. */
 	uint32_t *to = pixels + (size_t)rect.y * stride + rect.x;
-	if (tjDecompress2(tight->jpeg, tight->jpeg_data, length, (unsigned char *)to, width, (int)(stride * 4), height, TJPF_BGRA,
-			  TJFLAG_NOREALLOC | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT) < 0 &&
+	if (tjDecompress2(tight->jpeg, tight->jpeg_data, length, (unsigned char *)to, width, (int)(stride * 4), height,
+			  TJPF_BGRA, TJFLAG_NOREALLOC | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT) < 0 &&
 	    tjGetErrorCode(tight->jpeg) != TJERR_WARNING)
 		return refuse(reader, why, "Tight: a broken JPEG");
 	return 0;
 }
 
-int gr_tight_decode(struct gr_tight *tight, struct gr_reader *reader, uint32_t *pixels, size_t stride, struct gr_rect rect,
-		    const char **why)
+int gr_tight_decode(struct gr_tight *tight, struct gr_reader *reader, uint32_t *pixels, size_t stride,
+		    struct gr_rect rect, const char **why)
 {
 	uint8_t control = gr_reader_u8(reader);
 	if (gr_reader_status(reader))
@@ -272,11 +275,15 @@ int gr_tight_decode(struct gr_tight *tight, struct gr_reader *reader, uint32_t *
 		}
 		return 0;
 	}
-	case 9:
-		return decode_jpeg(tight, reader, pixels, stride, rect, why);
-	case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 7:
-		return decode_basic(tight, reader, control, pixels, stride, rect, why);
-	default:
-		return refuse(reader, why, "Tight: a kind of compression that is not permitted");
+	case 9: return decode_jpeg(tight, reader, pixels, stride, rect, why);
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+	case 5:
+	case 6:
+	case 7: return decode_basic(tight, reader, control, pixels, stride, rect, why);
+	default: return refuse(reader, why, "Tight: a kind of compression that is not permitted");
 	}
 }

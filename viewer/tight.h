@@ -20,7 +20,7 @@ void gr_tight_destroy(struct gr_tight *tight); /* NULL allowed */
  * The caller has checked that the rectangle lies inside the picture and is not empty.
  * GR_EPROTO with *why (static text) set, GR_ENOMEM, or the reader's error.
  */
-int gr_tight_decode(struct gr_tight *tight, struct gr_reader *reader, uint32_t *pixels, size_t stride, struct gr_rect rect,
-		    const char **why);
+int gr_tight_decode(struct gr_tight *tight, struct gr_reader *reader, uint32_t *pixels, size_t stride,
+		    struct gr_rect rect, const char **why);
 
 #endif

@@ -25,7 +25,8 @@ static const unsigned char alpn[] = "\x08garasu/1";
 static int openssl_error(struct gr_error *err, int code, const char *doing)
 {
 	unsigned long number = ERR_peek_error();
-	const char *text = ERR_SYSTEM_ERROR(number) ? strerror(ERR_GET_REASON(number)) : ERR_reason_error_string(number);
+	const char *text = ERR_SYSTEM_ERROR(number) ? strerror(ERR_GET_REASON(number))
+						    : ERR_reason_error_string(number);
 	gr_error_set(err, code, "%s: %s", doing, text ? text : "unknown error");
 	ERR_clear_error();
 	return code;
@@ -48,8 +49,10 @@ static void read_person(struct gr_tls *tls)
 		if (name->type != GEN_URI)
 			continue;
 		const char *uri = (const char *)ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
-		size_t length = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier), skip = sizeof(prefix) - 1;
-		if (length > skip && length - skip <= GR_PERSON_MAX && !memcmp(uri, prefix, skip) && !memchr(uri, 0, length)) {
+		size_t length = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier),
+		       skip = sizeof(prefix) - 1;
+		if (length > skip && length - skip <= GR_PERSON_MAX && !memcmp(uri, prefix, skip) &&
+		    !memchr(uri, 0, length)) {
 			memcpy(tls->person, uri + skip, length - skip);
 			tls->person[length - skip] = '\0';
 		}
@@ -57,7 +60,8 @@ static void read_person(struct gr_tls *tls)
 	GENERAL_NAMES_free(names);
 }
 
-static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum gr_failure *failure, struct gr_error *err)
+static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum gr_failure *failure,
+		struct gr_error *err)
 {
 	SSL_CTX_set_default_passwd_cb(tls->context, no_pass_phrase);
 	*failure = GR_FAIL_CA_FILE;
@@ -130,7 +134,8 @@ static void note_alert(const SSL *ssl, int where, int value)
 int gr_tls_attach(struct gr_tls *tls, int fd)
 {
 	unsigned char address[sizeof(struct in6_addr)];
-	int is_address = inet_pton(AF_INET, tls->server_name, address) == 1 || inet_pton(AF_INET6, tls->server_name, address) == 1;
+	int is_address = inet_pton(AF_INET, tls->server_name, address) == 1 ||
+			 inet_pton(AF_INET6, tls->server_name, address) == 1;
 
 	tls->ssl = SSL_new(tls->context);
 	if (!tls->ssl || SSL_set_fd(tls->ssl, fd) != 1)
@@ -138,7 +143,8 @@ int gr_tls_attach(struct gr_tls *tls, int fd)
 	SSL_set_app_data(tls->ssl, tls);
 	SSL_set_info_callback(tls->ssl, note_alert);
 	X509_VERIFY_PARAM *verify = SSL_get0_param(tls->ssl);
-	X509_VERIFY_PARAM_set_hostflags(verify, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	X509_VERIFY_PARAM_set_hostflags(verify,
+					X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	if (is_address) {
 		if (X509_VERIFY_PARAM_set1_ip_asc(verify, tls->server_name) != 1)
 			return GR_ENOMEM;
@@ -153,27 +159,20 @@ int gr_tls_attach(struct gr_tls *tls, int fd)
 static enum gr_failure failure_of_alert(int alert)
 {
 	switch (alert) {
-	case SSL_AD_CERTIFICATE_REQUIRED:
-		return GR_FAIL_PERSON_MISSING;
-	case SSL_AD_CERTIFICATE_EXPIRED:
-		return GR_FAIL_PERSON_EXPIRED;
-	case SSL_AD_UNKNOWN_CA:
-		return GR_FAIL_PERSON_UNTRUSTED;
-	case SSL_AD_CERTIFICATE_REVOKED:
-		return GR_FAIL_PERSON_REVOKED;
+	case SSL_AD_CERTIFICATE_REQUIRED: return GR_FAIL_PERSON_MISSING;
+	case SSL_AD_CERTIFICATE_EXPIRED: return GR_FAIL_PERSON_EXPIRED;
+	case SSL_AD_UNKNOWN_CA: return GR_FAIL_PERSON_UNTRUSTED;
+	case SSL_AD_CERTIFICATE_REVOKED: return GR_FAIL_PERSON_REVOKED;
 	case SSL_AD_BAD_CERTIFICATE:
 	case SSL_AD_UNSUPPORTED_CERTIFICATE:
 	case SSL_AD_CERTIFICATE_UNKNOWN:
 	case SSL_AD_ACCESS_DENIED:
-	case SSL_AD_DECRYPT_ERROR:
-		return GR_FAIL_PERSON_BAD;
+	case SSL_AD_DECRYPT_ERROR: return GR_FAIL_PERSON_BAD;
 	case SSL_AD_NO_APPLICATION_PROTOCOL:
 	case SSL_AD_HANDSHAKE_FAILURE:
 	case SSL_AD_PROTOCOL_VERSION:
-	case SSL_AD_UNRECOGNIZED_NAME:
-		return GR_FAIL_NOT_BROKER;
-	default:
-		return GR_FAIL_LOST;
+	case SSL_AD_UNRECOGNIZED_NAME: return GR_FAIL_NOT_BROKER;
+	default: return GR_FAIL_LOST;
 	}
 }
 
@@ -181,29 +180,22 @@ static enum gr_failure failure_of_verify(long result)
 {
 	switch (result) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-	case X509_V_ERR_CERT_NOT_YET_VALID:
-		return GR_FAIL_SERVER_EXPIRED;
+	case X509_V_ERR_CERT_NOT_YET_VALID: return GR_FAIL_SERVER_EXPIRED;
 	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		return GR_FAIL_SERVER_NAME;
-	case X509_V_ERR_INVALID_PURPOSE:
-		return GR_FAIL_SERVER_PURPOSE;
-	default:
-		return GR_FAIL_SERVER_UNTRUSTED;
+	case X509_V_ERR_IP_ADDRESS_MISMATCH: return GR_FAIL_SERVER_NAME;
+	case X509_V_ERR_INVALID_PURPOSE: return GR_FAIL_SERVER_PURPOSE;
+	default: return GR_FAIL_SERVER_UNTRUSTED;
 	}
 }
 
 /* What a call of OpenSSL that returned `result` <= 0 means. otherwise: the failure when nothing better is known. */
-static int outcome(struct gr_tls *tls, int result, enum gr_failure otherwise, enum gr_failure *failure, struct gr_error *err)
+static int outcome(struct gr_tls *tls, int result, enum gr_failure otherwise, enum gr_failure *failure,
+		   struct gr_error *err)
 {
 	int saved = errno;
 	switch (SSL_get_error(tls->ssl, result)) {
-	case SSL_ERROR_WANT_READ:
-		tls->wants = POLLIN;
-		return GR_EAGAIN;
-	case SSL_ERROR_WANT_WRITE:
-		tls->wants = POLLOUT;
-		return GR_EAGAIN;
+	case SSL_ERROR_WANT_READ: tls->wants = POLLIN; return GR_EAGAIN;
+	case SSL_ERROR_WANT_WRITE: tls->wants = POLLOUT; return GR_EAGAIN;
 	case SSL_ERROR_ZERO_RETURN:
 		*failure = GR_FAIL_LOST;
 		return gr_error_set(err, GR_ECLOSED, "closed by the broker");
@@ -214,8 +206,7 @@ static int outcome(struct gr_tls *tls, int result, enum gr_failure otherwise, en
 			return gr_error_set(err, GR_EIO, "closed without a word");
 		errno = saved;
 		return gr_error_errno(err, "TLS");
-	default:
-		break;
+	default: break;
 	}
 	if (tls->alert >= 0) {
 		*failure = failure_of_alert(tls->alert);
@@ -265,7 +256,8 @@ int gr_tls_handshake(struct gr_tls *tls, enum gr_failure *failure, struct gr_err
 	return check_server(tls, failure, err);
 }
 
-int gr_tls_read(struct gr_tls *tls, uint8_t *into, size_t room, size_t *got, enum gr_failure *failure, struct gr_error *err)
+int gr_tls_read(struct gr_tls *tls, uint8_t *into, size_t room, size_t *got, enum gr_failure *failure,
+		struct gr_error *err)
 {
 	errno = 0;
 	ERR_clear_error();
@@ -273,7 +265,8 @@ int gr_tls_read(struct gr_tls *tls, uint8_t *into, size_t room, size_t *got, enu
 	return result > 0 ? 0 : outcome(tls, result, GR_FAIL_LOST, failure, err);
 }
 
-int gr_tls_write(struct gr_tls *tls, const uint8_t *bytes, size_t n, size_t *taken, enum gr_failure *failure, struct gr_error *err)
+int gr_tls_write(struct gr_tls *tls, const uint8_t *bytes, size_t n, size_t *taken, enum gr_failure *failure,
+		 struct gr_error *err)
 {
 	errno = 0;
 	ERR_clear_error();

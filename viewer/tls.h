@@ -32,8 +32,10 @@ int gr_tls_attach(struct gr_tls *tls, int fd);
  * or another error with *failure and err set.
  */
 int gr_tls_handshake(struct gr_tls *tls, enum gr_failure *failure, struct gr_error *err);
-int gr_tls_read(struct gr_tls *tls, uint8_t *into, size_t room, size_t *got, enum gr_failure *failure, struct gr_error *err);
-int gr_tls_write(struct gr_tls *tls, const uint8_t *bytes, size_t n, size_t *taken, enum gr_failure *failure, struct gr_error *err);
+int gr_tls_read(struct gr_tls *tls, uint8_t *into, size_t room, size_t *got, enum gr_failure *failure,
+		struct gr_error *err);
+int gr_tls_write(struct gr_tls *tls, const uint8_t *bytes, size_t n, size_t *taken, enum gr_failure *failure,
+		 struct gr_error *err);
 
 /* poll(2) events that the last GR_EAGAIN waits for: POLLIN or POLLOUT. */
 short gr_tls_wants(const struct gr_tls *tls);

@@ -1,7 +1,7 @@
 #include "viewer/transport.h"
-#include "viewer/sandbox.h"
 #include "common/confine.h"
 #include "common/io.h"
+#include "viewer/sandbox.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -49,8 +49,9 @@ static uint64_t now_us(void)
 /* A status is lost only when the window is gone or hangs; the window then notices the end of the socket. */
 static void tell(struct transport *transport, uint32_t type, const char *text)
 {
-	struct gr_viewer_status status = { .type = type, .failure = (uint32_t)transport->failure, .reason = transport->reason,
-					   .at_us = now_us() };
+	struct gr_viewer_status status = {
+		.type = type, .failure = (uint32_t)transport->failure, .reason = transport->reason, .at_us = now_us()
+	};
 	snprintf(status.text, sizeof(status.text), "%.250s", text);
 	(void)gr_io_send(transport->settings->window, &status, sizeof(status), -1);
 }
@@ -68,7 +69,8 @@ static int wait_socket(struct transport *transport, short events, uint64_t deadl
 		uint64_t now = gr_io_now_ms();
 		if (now >= deadline_ms)
 			return fail(transport, GR_FAIL_TIMEOUT, GR_ETIMEOUT, "timed out");
-		struct pollfd fds[2] = { { .fd = transport->sock, .events = events }, { .fd = transport->settings->window } };
+		struct pollfd fds[2] = { { .fd = transport->sock, .events = events },
+					 { .fd = transport->settings->window } };
 		int n = poll(fds, 2, (int)(deadline_ms - now));
 		if (n < 0 && errno != EINTR)
 			return fail(transport, GR_FAIL_INTERNAL, GR_EIO, "poll failed");
@@ -103,7 +105,9 @@ static int connect_one(struct transport *transport, const struct addrinfo *addre
 	}
 	errno = error;
 	gr_error_errno(&transport->err, "connect");
-	transport->failure = error == ECONNREFUSED ? GR_FAIL_REFUSED : error == ETIMEDOUT ? GR_FAIL_TIMEOUT : GR_FAIL_UNREACHABLE;
+	transport->failure = error == ECONNREFUSED ? GR_FAIL_REFUSED
+			     : error == ETIMEDOUT  ? GR_FAIL_TIMEOUT
+						   : GR_FAIL_UNREACHABLE;
 	return GR_EIO;
 }
 
@@ -122,7 +126,8 @@ static void set_options(int sock)
 
 static int connect_host(struct transport *transport, uint64_t deadline_ms)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *list = NULL;
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV },
+			*list = NULL;
 	int error = getaddrinfo(transport->settings->host, transport->settings->port, &hints, &list);
 	if (error)
 		return fail(transport, GR_FAIL_NAME, GR_ENOENT, gai_strerror(error));
@@ -172,7 +177,8 @@ static int read_open_record(struct transport *transport, uint8_t record[OPEN_BYT
 	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)transport->settings->timeout_ms;
 	for (size_t have = 0; have < OPEN_BYTES;) {
 		size_t got = 0;
-		int status = gr_tls_read(transport->tls, record + have, OPEN_BYTES - have, &got, &transport->failure, &transport->err);
+		int status = gr_tls_read(transport->tls, record + have, OPEN_BYTES - have, &got, &transport->failure,
+					 &transport->err);
 		if (status == GR_EAGAIN)
 			status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
 		if (status)
@@ -191,21 +197,17 @@ static int open_session(struct transport *transport)
 			return status;
 		static const uint8_t zero[8];
 		if (memcmp(record, "GRSU\1", 5) || memcmp(record + 8, zero, 8))
-			return fail(transport, GR_FAIL_NOT_BROKER, GR_EPROTO, "the server's first record is not Garasu's");
+			return fail(transport, GR_FAIL_NOT_BROKER, GR_EPROTO,
+				    "the server's first record is not Garasu's");
 		unsigned reason = (unsigned)record[6] << 8 | record[7];
 		switch (record[5]) {
-		case 1:
-			tell(transport, GR_STATUS_READY, "");
-			return 0;
+		case 1: tell(transport, GR_STATUS_READY, ""); return 0;
 		case 2:
 			transport->reason = reason;
 			transport->failure = GR_FAIL_REASON;
 			return gr_error_set(&transport->err, GR_EDENIED, "refused: %s", gr_message_reason_name(reason));
-		case 3:
-			tell(transport, GR_STATUS_WAIT, "");
-			break;
-		default:
-			return fail(transport, GR_FAIL_PROTOCOL, GR_EPROTO, "an OPEN record of an unknown kind");
+		case 3: tell(transport, GR_STATUS_WAIT, ""); break;
+		default: return fail(transport, GR_FAIL_PROTOCOL, GR_EPROTO, "an OPEN record of an unknown kind");
 		}
 	}
 	return fail(transport, GR_FAIL_TIMEOUT, GR_ETIMEOUT, "more than 600 WAIT records");
@@ -240,7 +242,8 @@ static int relay_down(struct transport *transport, int *local)
 		if (down->end)
 			return 0;
 		size_t got = 0;
-		int status = gr_tls_read(transport->tls, down->bytes, RELAY_BYTES, &got, &transport->failure, &transport->err);
+		int status = gr_tls_read(transport->tls, down->bytes, RELAY_BYTES, &got, &transport->failure,
+					 &transport->err);
 		if (status)
 			return status == GR_EAGAIN ? 0 : status;
 		down->end = got;
@@ -289,7 +292,8 @@ static int relay(struct transport *transport)
 			status = relay_up(transport, &local);
 		if (status && !local && status != GR_ECLOSED)
 			relay_down(transport, &local);
-		atomic_store_explicit(&settings->counters->received, gr_tls_received(transport->tls), memory_order_relaxed);
+		atomic_store_explicit(&settings->counters->received, gr_tls_received(transport->tls),
+				      memory_order_relaxed);
 		atomic_store_explicit(&settings->counters->sent, gr_tls_sent(transport->tls), memory_order_relaxed);
 		if (local)
 			transport->failure = GR_FAIL_NONE;
@@ -298,8 +302,12 @@ static int relay(struct transport *transport)
 
 		int down_blocked = transport->down.end != 0;
 		struct pollfd fds[3] = {
-			{ .fd = transport->sock, .events = (short)((down_blocked ? 0 : POLLIN) | (transport->tls_write_blocked ? POLLOUT : 0)) },
-			{ .fd = settings->stream, .events = (short)((transport->tls_write_blocked ? 0 : POLLIN) | (down_blocked ? POLLOUT : 0)) },
+			{ .fd = transport->sock,
+			  .events = (short)((down_blocked ? 0 : POLLIN) |
+					    (transport->tls_write_blocked ? POLLOUT : 0)) },
+			{ .fd = settings->stream,
+			  .events = (short)((transport->tls_write_blocked ? 0 : POLLIN) |
+					    (down_blocked ? POLLOUT : 0)) },
 			{ .fd = settings->window },
 		};
 		/* No deadline: a quiet page is quiet, and keep-alive finds a dead peer. */

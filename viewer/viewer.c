@@ -1,7 +1,7 @@
 #include "viewer/viewer.h"
-#include "viewer/rfb.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "viewer/rfb.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -94,7 +94,8 @@ static int on_update(struct gr_viewer *viewer, const struct gr_viewer_event *eve
 static int on_cursor(struct gr_viewer *viewer, const struct gr_viewer_event *event)
 {
 	uint16_t width = event->width, height = event->height;
-	if (width > GR_CURSOR_MAX || height > GR_CURSOR_MAX || (width && (event->hot_x >= width || event->hot_y >= height)))
+	if (width > GR_CURSOR_MAX || height > GR_CURSOR_MAX ||
+	    (width && (event->hot_x >= width || event->hot_y >= height)))
 		return GR_EPROTO;
 	viewer->cursor.width = width;
 	viewer->cursor.height = height;
@@ -129,7 +130,8 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 {
 	switch (event->type) {
 	case GR_EVENT_SIZE:
-		if (event->width < 1 || event->height < 1 || event->width > GR_SCREEN_MAX || event->height > GR_SCREEN_MAX)
+		if (event->width < 1 || event->height < 1 || event->width > GR_SCREEN_MAX ||
+		    event->height > GR_SCREEN_MAX)
 			return GR_EPROTO;
 		viewer->width = event->width;
 		viewer->height = event->height;
@@ -138,13 +140,9 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 		viewer->dirty |= GR_DIRTY_SIZE | GR_DIRTY_PICTURE;
 		viewer->caret.known = 0;
 		return 0;
-	case GR_EVENT_SIZE_REFUSED:
-		viewer->size_refused = 1;
-		return 0;
-	case GR_EVENT_UPDATE:
-		return on_update(viewer, event);
-	case GR_EVENT_CURSOR:
-		return on_cursor(viewer, event);
+	case GR_EVENT_SIZE_REFUSED: viewer->size_refused = 1; return 0;
+	case GR_EVENT_UPDATE: return on_update(viewer, event);
+	case GR_EVENT_CURSOR: return on_cursor(viewer, event);
 	case GR_EVENT_NOTICE:
 		viewer->failure = GR_FAIL_REASON; /* the end follows */
 		viewer->reason = event->value;
@@ -161,11 +159,8 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 		viewer->text_answered = event->sequence;
 		viewer->text_result = event->value;
 		return 0;
-	case GR_EVENT_END:
-		on_end(viewer, event);
-		return 0;
-	default:
-		return GR_EPROTO;
+	case GR_EVENT_END: on_end(viewer, event); return 0;
+	default: return GR_EPROTO;
 	}
 }
 
@@ -197,12 +192,8 @@ static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *s
 		snprintf(viewer->person, sizeof(viewer->person), "%.32s", text);
 		viewer->dirty |= GR_DIRTY_STATE;
 		break;
-	case GR_STATUS_CONNECTING:
-		viewer->connect_us = status->at_us;
-		break;
-	case GR_STATUS_TLS:
-		viewer->tls_us = status->at_us;
-		break;
+	case GR_STATUS_CONNECTING: viewer->connect_us = status->at_us; break;
+	case GR_STATUS_TLS: viewer->tls_us = status->at_us; break;
 	case GR_STATUS_WAIT:
 		if (viewer->state == GR_VIEWER_CONNECTING)
 			viewer->dirty |= GR_DIRTY_STATE;
@@ -222,13 +213,13 @@ static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *s
 			snprintf(viewer->detail, sizeof(viewer->detail), "%s", text);
 		}
 		if (!viewer->ready_us)
-			gr_viewer_end(viewer, viewer->failure ? viewer->failure : GR_FAIL_INTERNAL, viewer->reason, NULL);
+			gr_viewer_end(viewer, viewer->failure ? viewer->failure : GR_FAIL_INTERNAL, viewer->reason,
+				      NULL);
 		else if (!viewer->closing)
 			viewer->closing_at_us = gr_viewer_now_us() + CLOSING_US;
 		viewer->closing = 1;
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 
@@ -302,9 +293,11 @@ static void give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
 		return;
 	if (viewer->queue_count) {
 		/* Of a row of pointer moves, or of sizes, only the last matters. */
-		struct gr_viewer_input *last = viewer->queue[(viewer->queue_begin + viewer->queue_count - 1) % GR_VIEWER_QUEUE];
+		struct gr_viewer_input *last =
+			viewer->queue[(viewer->queue_begin + viewer->queue_count - 1) % GR_VIEWER_QUEUE];
 		int same = last->type == input->type;
-		if (same && (input->type == GR_INPUT_SIZE || (input->type == GR_INPUT_POINTER && last->buttons == input->buttons))) {
+		if (same && (input->type == GR_INPUT_SIZE ||
+			     (input->type == GR_INPUT_POINTER && last->buttons == input->buttons))) {
 			memcpy(last, input, size);
 			return;
 		}
@@ -318,7 +311,8 @@ static void give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
 
 void gr_viewer_key(struct gr_viewer *viewer, uint32_t keysym, uint32_t keycode, int down)
 {
-	give(viewer, &(struct gr_viewer_input){ .type = GR_INPUT_KEY, .keysym = keysym, .keycode = keycode, .down = down ? 1 : 0 });
+	give(viewer, &(struct gr_viewer_input){
+			     .type = GR_INPUT_KEY, .keysym = keysym, .keycode = keycode, .down = down ? 1 : 0 });
 }
 
 void gr_viewer_pointer(struct gr_viewer *viewer, uint16_t x, uint16_t y, uint32_t buttons)
@@ -333,7 +327,9 @@ uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t lengt
 		size_t n = length < GR_TEXT_MAX ? length : GR_TEXT_MAX;
 		while (n < length && n > 1 && ((unsigned char)text[n] & 0xc0) == 0x80)
 			n--;
-		struct gr_viewer_input input = { .type = GR_INPUT_TEXT, .sequence = ++viewer->text_sent, .length = (uint32_t)n };
+		struct gr_viewer_input input = { .type = GR_INPUT_TEXT,
+						 .sequence = ++viewer->text_sent,
+						 .length = (uint32_t)n };
 		memcpy(input.text, text, n);
 		give(viewer, &input);
 		text += n;
@@ -391,8 +387,8 @@ static double since_ms(uint64_t start_us, uint64_t us)
 
 void gr_viewer_report(const struct gr_viewer *viewer, int exit_code)
 {
-	printf("report tls_ms=%.1f ready_ms=%.1f first_frame_ms=%.1f received=%" PRIu64 " sent=%" PRIu64 " frames=%" PRIu64
-	       " size=%ux%u exit=%d\n",
+	printf("report tls_ms=%.1f ready_ms=%.1f first_frame_ms=%.1f received=%" PRIu64 " sent=%" PRIu64
+	       " frames=%" PRIu64 " size=%ux%u exit=%d\n",
 	       since_ms(viewer->connect_us, viewer->tls_us), since_ms(viewer->connect_us, viewer->ready_us),
 	       since_ms(viewer->connect_us, viewer->first_frame_us), atomic_load(&viewer->counters->received),
 	       atomic_load(&viewer->counters->sent), viewer->frames, viewer->width, viewer->height, exit_code);

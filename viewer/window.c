@@ -1,8 +1,8 @@
 #include "viewer/window.h"
+#include "common/log.h"
 #include "viewer/draw.h"
 #include "viewer/keys.h"
 #include "viewer/picture.h"
-#include "common/log.h"
 
 #include <SDL_syswm.h>
 #include <stdlib.h>
@@ -11,8 +11,10 @@
 #define COMPOSING_BYTES 256
 
 enum {
-	DEFAULT_WIDTH = 1280, DEFAULT_HEIGHT = 800, /* of the picture */
-	IME_POLL_MS = 10, IME_POLL_US = 1500000, /* an input method answers outside the display's connection: look for a while */
+	DEFAULT_WIDTH = 1280,
+	DEFAULT_HEIGHT = 800, /* of the picture */
+	IME_POLL_MS = 10,
+	IME_POLL_US = 1500000, /* an input method answers outside the display's connection: look for a while */
 	BLIND_POLL_MS = 5, /* displays without a descriptor */
 };
 
@@ -40,7 +42,8 @@ static int write_surface(SDL_Surface *surface, const char *file, struct gr_error
 	SDL_Surface *rgb = SDL_ConvertSurfaceFormat(surface, SDL_PIXELFORMAT_RGB888, 0);
 	if (!rgb)
 		return gr_error_set(err, GR_ENOMEM, "%s", SDL_GetError());
-	int status = gr_picture_write(file, rgb->pixels, (size_t)rgb->pitch / 4, (unsigned)rgb->w, (unsigned)rgb->h, err);
+	int status = gr_picture_write(file, rgb->pixels, (size_t)rgb->pitch / 4, (unsigned)rgb->w, (unsigned)rgb->h,
+				      err);
 	SDL_FreeSurface(rgb);
 	return status;
 }
@@ -101,11 +104,13 @@ static void set_title(struct gr_window *window)
 {
 	char title[500];
 	const struct gr_viewer *viewer = window->viewer;
-	SDL_snprintf(title, sizeof(title), "画面転送・インターネット — %s%s%s", viewer->person, *viewer->person ? " @ " : "", viewer->host);
+	SDL_snprintf(title, sizeof(title), "画面転送・インターネット - %s%s%s", viewer->person,
+		     *viewer->person ? " @ " : "", viewer->host);
 	SDL_SetWindowTitle(window->window, title);
 }
 
-struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_viewer_options *options, struct gr_error *err)
+struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_viewer_options *options,
+				   struct gr_error *err)
 {
 	/* Presenting goes straight to the X server's shared memory: no renderer, no wait for a vertical blank. */
 	SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
@@ -133,7 +138,8 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 		height = height < usable.h ? height : usable.h;
 	}
 	Uint32 flags = SDL_WINDOW_RESIZABLE | (options->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
-	window->window = SDL_CreateWindow("画面転送・インターネット", SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED, width, height, flags);
+	window->window = SDL_CreateWindow("画面転送・インターネット", SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED,
+					  width, height, flags);
 	window->draw = window->window ? gr_draw_create() : NULL;
 	if (!window->draw) {
 		gr_error_set(err, GR_EIO, "%s", SDL_GetError());
@@ -226,12 +232,14 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 		return;
 	}
 	/* The lock keys' effect is in the keysyms already; sent too, it would come twice. */
-	if (scancode == SDL_SCANCODE_CAPSLOCK || scancode == SDL_SCANCODE_NUMLOCKCLEAR || scancode == SDL_SCANCODE_SCROLLLOCK)
+	if (scancode == SDL_SCANCODE_CAPSLOCK || scancode == SDL_SCANCODE_NUMLOCKCLEAR ||
+	    scancode == SDL_SCANCODE_SCROLLLOCK)
 		return;
 	const struct gr_key *key = gr_key_of_scancode(scancode);
 	SDL_Event next;
 	SDL_PumpEvents();
-	int text_follows = SDL_PeepEvents(&next, 1, SDL_PEEKEVENT, SDL_FIRSTEVENT, SDL_LASTEVENT) == 1 && next.type == SDL_TEXTINPUT;
+	int text_follows = SDL_PeepEvents(&next, 1, SDL_PEEKEVENT, SDL_FIRSTEVENT, SDL_LASTEVENT) == 1 &&
+			   next.type == SDL_TEXTINPUT;
 	uint32_t character = text_follows ? gr_one_character(next.text.text) : 0;
 	int command = (mod & (KMOD_CTRL | KMOD_LALT | KMOD_GUI)) != 0;
 
@@ -255,7 +263,8 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 		SDL_Keycode code = event->keysym.sym;
 		if (code >= 'a' && code <= 'z' && mod & KMOD_SHIFT)
 			code -= 'a' - 'A';
-		send_key(window, scancode, code >= 0x20 && code < 0x110000 ? gr_keysym_of_unicode((uint32_t)code) : 0, 1);
+		send_key(window, scancode, code >= 0x20 && code < 0x110000 ? gr_keysym_of_unicode((uint32_t)code) : 0,
+			 1);
 	}
 	/* No text and no command: a dead key, or one that an input method has taken. */
 }
@@ -285,7 +294,8 @@ static int to_picture(struct gr_window *window, int wx, int wy, uint16_t *x, uin
 	SDL_Rect place = gr_draw_place(viewer, width, height);
 	if (viewer->width == 0 || place.w <= 0 || place.h <= 0)
 		return 0;
-	int px = (int)((int64_t)(wx - place.x) * viewer->width / place.w), py = (int)((int64_t)(wy - place.y) * viewer->height / place.h);
+	int px = (int)((int64_t)(wx - place.x) * viewer->width / place.w),
+	    py = (int)((int64_t)(wy - place.y) * viewer->height / place.h);
 	int inside = wx >= place.x && wy >= place.y && wx < place.x + place.w && wy < place.y + place.h;
 	px = px < 0 ? 0 : px >= viewer->width ? viewer->width - 1 : px;
 	py = py < 0 ? 0 : py >= viewer->height ? viewer->height - 1 : py;
@@ -296,7 +306,8 @@ static int to_picture(struct gr_window *window, int wx, int wy, uint16_t *x, uin
 
 static void choose_cursor(struct gr_window *window)
 {
-	int hidden = window->over_picture && window->viewer->state == GR_VIEWER_SHOWN && window->viewer->cursor.width == 0 && window->remote;
+	int hidden = window->over_picture && window->viewer->state == GR_VIEWER_SHOWN &&
+		     window->viewer->cursor.width == 0 && window->remote;
 	SDL_ShowCursor(hidden ? SDL_DISABLE : SDL_ENABLE);
 	SDL_SetCursor(window->over_picture && window->remote ? window->remote : window->arrow);
 }
@@ -307,8 +318,9 @@ static void update_cursor(struct gr_window *window)
 	static const uint32_t nothing;
 	int shown = viewer->cursor.width != 0;
 	int width = shown ? viewer->cursor.width : 1, height = shown ? viewer->cursor.height : 1;
-	SDL_Surface *image = SDL_CreateRGBSurfaceWithFormatFrom((void *)(uintptr_t)(shown ? viewer->cursor.pixels : &nothing), width, height, 32,
-								width * 4, SDL_PIXELFORMAT_ARGB8888);
+	SDL_Surface *image =
+		SDL_CreateRGBSurfaceWithFormatFrom((void *)(uintptr_t)(shown ? viewer->cursor.pixels : &nothing), width,
+						   height, 32, width * 4, SDL_PIXELFORMAT_ARGB8888);
 	SDL_Cursor *cursor = image ? SDL_CreateColorCursor(image, viewer->cursor.hot_x, viewer->cursor.hot_y) : NULL;
 	SDL_FreeSurface(image);
 	SDL_Cursor *old = window->remote;
@@ -342,7 +354,9 @@ static void on_motion(struct gr_window *window, int x, int y)
 
 static void on_button(struct gr_window *window, const SDL_MouseButtonEvent *event)
 {
-	static const uint32_t masks[] = { [SDL_BUTTON_LEFT] = 1, [SDL_BUTTON_MIDDLE] = 2, [SDL_BUTTON_RIGHT] = 4, [SDL_BUTTON_X1] = 0x80 };
+	static const uint32_t masks[] = {
+		[SDL_BUTTON_LEFT] = 1, [SDL_BUTTON_MIDDLE] = 2, [SDL_BUTTON_RIGHT] = 4, [SDL_BUTTON_X1] = 0x80
+	};
 	struct gr_viewer *viewer = window->viewer;
 	uint16_t x, y;
 	if (event->button >= sizeof(masks) / sizeof(*masks) || !masks[event->button])
@@ -380,12 +394,8 @@ static void on_wheel(struct gr_window *window, const SDL_MouseWheelEvent *event)
 static void on_window_event(struct gr_window *window, const SDL_WindowEvent *event)
 {
 	switch (event->event) {
-	case SDL_WINDOWEVENT_SIZE_CHANGED:
-		want_area(window);
-		break;
-	case SDL_WINDOWEVENT_EXPOSED:
-		window->redraw = 1;
-		break;
+	case SDL_WINDOWEVENT_SIZE_CHANGED: want_area(window); break;
+	case SDL_WINDOWEVENT_EXPOSED: window->redraw = 1; break;
 	case SDL_WINDOWEVENT_FOCUS_LOST:
 		release_all(window);
 		on_editing(window, "");
@@ -396,8 +406,7 @@ static void on_window_event(struct gr_window *window, const SDL_WindowEvent *eve
 			choose_cursor(window);
 		}
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 
@@ -406,17 +415,13 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 	if (event->type != SDL_MOUSEMOTION)
 		send_motion(window); /* a row of moves counts as one, but not across a press */
 	switch (event->type) {
-	case SDL_QUIT:
-		window->closed = 1;
-		break;
-	case SDL_WINDOWEVENT:
-		on_window_event(window, &event->window);
-		break;
+	case SDL_QUIT: window->closed = 1; break;
+	case SDL_WINDOWEVENT: on_window_event(window, &event->window); break;
 	case SDL_KEYDOWN:
 		window->last_key_us = gr_viewer_now_us();
 		/* A message is dismissed by the keys that dismiss dialogs. */
-		if (window->viewer->state == GR_VIEWER_ENDED &&
-		    (event->key.keysym.scancode == SDL_SCANCODE_ESCAPE || event->key.keysym.scancode == SDL_SCANCODE_RETURN))
+		if (window->viewer->state == GR_VIEWER_ENDED && (event->key.keysym.scancode == SDL_SCANCODE_ESCAPE ||
+								 event->key.keysym.scancode == SDL_SCANCODE_RETURN))
 			window->closed = 1;
 		on_key_down(window, &event->key);
 		break;
@@ -424,24 +429,13 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 		window->last_key_us = gr_viewer_now_us();
 		send_key(window, event->key.keysym.scancode, 0, 0);
 		break;
-	case SDL_TEXTINPUT:
-		on_text(window, event->text.text);
-		break;
-	case SDL_TEXTEDITING:
-		on_editing(window, event->edit.text);
-		break;
-	case SDL_MOUSEMOTION:
-		on_motion(window, event->motion.x, event->motion.y);
-		break;
+	case SDL_TEXTINPUT: on_text(window, event->text.text); break;
+	case SDL_TEXTEDITING: on_editing(window, event->edit.text); break;
+	case SDL_MOUSEMOTION: on_motion(window, event->motion.x, event->motion.y); break;
 	case SDL_MOUSEBUTTONDOWN:
-	case SDL_MOUSEBUTTONUP:
-		on_button(window, &event->button);
-		break;
-	case SDL_MOUSEWHEEL:
-		on_wheel(window, &event->wheel);
-		break;
-	default:
-		break;
+	case SDL_MOUSEBUTTONUP: on_button(window, &event->button); break;
+	case SDL_MOUSEWHEEL: on_wheel(window, &event->wheel); break;
+	default: break;
 	}
 }
 
@@ -459,7 +453,8 @@ static void show(struct gr_window *window)
 		int width, height;
 		SDL_GetWindowSize(window->window, &width, &height);
 		SDL_Rect place = gr_draw_place(viewer, width, height);
-		SDL_Rect caret = { place.x + viewer->caret.rect.x, place.y + viewer->caret.rect.y, viewer->caret.rect.w, viewer->caret.rect.h };
+		SDL_Rect caret = { place.x + viewer->caret.rect.x, place.y + viewer->caret.rect.y, viewer->caret.rect.w,
+				   viewer->caret.rect.h };
 		SDL_SetTextInputRect(&caret);
 	}
 	if (dirty & (GR_DIRTY_STATE | GR_DIRTY_SIZE) || (dirty & GR_DIRTY_PICTURE && *window->composing))

@@ -9,7 +9,8 @@
 struct gr_window;
 
 /* Opens the window. viewer is borrowed. NULL with err set. */
-struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_viewer_options *options, struct gr_error *err);
+struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_viewer_options *options,
+				   struct gr_error *err);
 void gr_window_destroy(struct gr_window *window); /* NULL allowed */
 
 /* The descriptor that becomes readable with the display's events; -1 when there is none and time must do. */

@@ -107,7 +107,10 @@ static int on_text(void *context, uint32_t sequence, unsigned status)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint8_t handshake[] = "RFB 003.008\n\1\1\0\0\0\0\0\200\0\140\x20\x18\x00\x01\x00\xff\x00\xff\x00\xff\x10\x08\x00\0\0\0\0\0\0\6Garasu";
+	static const uint8_t handshake[] =
+		"RFB "
+		"003."
+		"008\n\1\1\0\0\0\0\0\200\0\140\x20\x18\x00\x01\x00\xff\x00\xff\x00\xff\x10\x08\x00\0\0\0\0\0\0\6Garasu";
 	if (size < 1)
 		return 0;
 	unsigned choice = data[0];
@@ -120,7 +123,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { stream, head + size - 1, 0, choice & 0x40 ? 1 + (choice & 7) : 65536 };
 	struct gr_rfb_memory memory = { pixels, STRIDE, MAX, MAX, cursor };
 	struct gr_rfb_events events = { on_size, on_refused, on_update, on_cursor, on_notice, on_caret, on_text };
-	struct gr_rfb_settings settings = { choice & 0x20 ? 5 : 0, choice & 0x10 ? 200 : 0, choice & 0x10 ? 100 : 0, send_bytes };
+	struct gr_rfb_settings settings = { choice & 0x20 ? 5 : 0, choice & 0x10 ? 200 : 0, choice & 0x10 ? 100 : 0,
+					    send_bytes };
 	struct gr_reader reader;
 	if (!gr_reader_init(&reader, refill, &input)) {
 		struct gr_rfb *rfb = gr_rfb_create(&reader, &memory, &events, &settings, NULL);

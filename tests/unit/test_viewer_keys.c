@@ -3,14 +3,15 @@
 #include "viewer/messages.h"
 #include "viewer/options.h"
 
+#include <getopt.h>
+#include <SDL_scancode.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
-#include <getopt.h>
-#include <SDL_scancode.h>
+
+#include <cmocka.h> /* needs some of those above */
 
 static void key_names_and_combinations_are_understood(void **state)
 {
@@ -78,7 +79,8 @@ static void one_character_is_told_from_none_and_two(void **state)
 
 static int parse(struct gr_viewer_options *options, const char *target, const char *option, const char *value)
 {
-	char *arguments[8] = { (char *)(uintptr_t) "garasu-viewer", (char *)(uintptr_t) "--ca", (char *)(uintptr_t) "ca.pem" };
+	char *arguments[8] = { (char *)(uintptr_t) "garasu-viewer", (char *)(uintptr_t) "--ca",
+			       (char *)(uintptr_t) "ca.pem" };
 	int n = 3;
 	if (option)
 		arguments[n++] = (char *)(uintptr_t)option;

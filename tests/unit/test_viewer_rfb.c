@@ -7,9 +7,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 #include <turbojpeg.h>
 #include <zlib.h>
+
+#include <cmocka.h> /* needs some of those above */
 
 enum { MAX = 300, STRIDE = MAX + 7 };
 
@@ -296,8 +297,8 @@ static void rectangles_outside_are_refused(void **state)
 	(void)state;
 	static const struct {
 		unsigned x, y, w, h;
-	} bad[] = { { 0, 0, 21, 1 }, { 20, 0, 1, 1 }, { 1, 0, 20, 1 }, { 0, 5, 1, 6 }, { 65535, 0, 2, 1 }, { 0, 65535, 1, 65535 },
-		    { 0, 0, 0, 1 }, { 0, 0, 1, 0 } };
+	} bad[] = { { 0, 0, 21, 1 },    { 20, 0, 1, 1 },        { 1, 0, 20, 1 }, { 0, 5, 1, 6 },
+		    { 65535, 0, 2, 1 }, { 0, 65535, 1, 65535 }, { 0, 0, 0, 1 },  { 0, 0, 1, 0 } };
 	static const int32_t encodings[] = { 0, 1, 7 };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		for (size_t k = 0; k < 3; k++) {
@@ -326,7 +327,9 @@ static void messages_that_are_not_listed_are_refused(void **state)
 		say32(0xffffffff);
 		expect_refused();
 	}
-	static const int32_t encodings[] = { 2, 4, 5, 6, 8, 9, 15, 16, 17, -307, -312, -313, 50, -240, -260, 0x574d5664 };
+	static const int32_t encodings[] = {
+		2, 4, 5, 6, 8, 9, 15, 16, 17, -307, -312, -313, 50, -240, -260, 0x574d5664
+	};
 	for (size_t i = 0; i < sizeof(encodings) / sizeof(*encodings); i++) {
 		start(20, 10, 0, 0, 0);
 		say_update(1);
@@ -409,7 +412,8 @@ static void tight_copy_filter_of_every_size(void **state)
 			for (unsigned y = 0; y < h; y++)
 				for (unsigned x = 0; x < w; x++) {
 					const uint8_t *p = plain + (y * w + x) * 3;
-					if (pixel(x, y) != (0xff000000u | (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2]))
+					if (pixel(x, y) !=
+					    (0xff000000u | (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2]))
 						fail_msg("pixel %u,%u of %ux%u", x, y, w, h);
 				}
 			expect(GR_ECLOSED); /* nothing was left over */
@@ -441,8 +445,10 @@ static void tight_palettes(void **state)
 		expect(0);
 		for (unsigned y = 0; y < h; y++)
 			for (unsigned x = 0; x < w; x++) {
-				unsigned index = colours == 2 ? plain[y * row + x / 8] >> (7 - x % 8) & 1u : plain[y * row + x];
-				assert_int_equal(pixel(5 + x, 6 + y), 0xff000000u | index << 16 | (255 - index) << 8 | 7);
+				unsigned index = colours == 2 ? (unsigned)plain[y * row + x / 8] >> (7 - x % 8) & 1u
+							      : (unsigned)plain[y * row + x];
+				assert_int_equal(pixel(5 + x, 6 + y),
+						 0xff000000u | index << 16 | (255 - index) << 8 | 7);
 			}
 		stop(NULL);
 	}
@@ -754,8 +760,8 @@ static void more_rectangles_than_reported_still_cover_all(void **state)
 	for (unsigned i = 0; i < 100; i++) {
 		int covered = 0;
 		for (size_t k = 0; k < t.count; k++)
-			covered |= i * 2 >= t.rects[k].x && i * 2 < (unsigned)t.rects[k].x + t.rects[k].w && i >= t.rects[k].y &&
-				   i < (unsigned)t.rects[k].y + t.rects[k].h;
+			covered |= i * 2 >= t.rects[k].x && i * 2 < (unsigned)t.rects[k].x + t.rects[k].w &&
+				   i >= t.rects[k].y && i < (unsigned)t.rects[k].y + t.rects[k].h;
 		assert_true(covered);
 	}
 	stop(NULL);

@@ -1,6 +1,6 @@
 /* The decoder's system call filter: what decoding needs works, everything that could reach out kills. */
-#include "viewer/sandbox.h"
 #include "common/confine.h"
+#include "viewer/sandbox.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -20,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cmocka.h> /* needs some of those above */
+
 typedef void (*deed)(void);
 
 /* The wait status of a process that put itself under the filter and then did it. */
@@ -27,7 +28,9 @@ static int status_of(int (*filter)(struct gr_error *), deed what)
 {
 	pid_t pid = fork();
 	if (pid == 0) {
-		struct gr_confine_settings settings = { .uid = geteuid() == 0 ? 65534 : 0, .descriptors = 16, .file_size = 0 };
+		struct gr_confine_settings settings = { .uid = geteuid() == 0 ? 65534 : 0,
+							.descriptors = 16,
+							.file_size = 0 };
 		if (gr_confine(&settings, NULL) || filter(NULL))
 			_exit(99);
 		what();
