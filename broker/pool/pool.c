@@ -24,6 +24,7 @@ enum {
 	DELETE_MS = 20000,
 	SHUT_DOWN_MS = 45000,
 	SEND_MS = 2000, /* the supervisor reads nothing for so long: give up */
+	RELAY_RETRY_MS = 1000,
 	AGENT_PAUSE_MS = 200, /* between two connections of one container */
 	RETRY_MAX_MS = 30000,
 	FORCE_TRIES = 3, /* deletes by the runtime before its state is removed by hand */
@@ -47,6 +48,7 @@ struct slot {
 	struct gr_loop_watch *job_watch, *init_watch, *agent_watch;
 	struct gr_loop_timer *timer; /* the deadline or the next try of the present state */
 	struct gr_loop_timer *agent_timer; /* when agents may connect again */
+	int output; /* reading end of what it writes; never read here, kept for a log process that has to be started again */
 	pid_t init; /* the container's first process, ours to reap */
 	int pidfd;
 };
@@ -57,6 +59,8 @@ struct gr_pool {
 	char cgroup[32]; /* parent of the containers' groups */
 	struct gr_runtime runtime;
 	struct gr_relay relay;
+	struct gr_loop_watch *relay_watch;
+	struct gr_loop_timer *relay_retry;
 	int limit_swap;
 	unsigned starts_at_once;
 	unsigned failures; /* in a row */
@@ -133,7 +137,8 @@ static void drop_agent(struct slot *slot)
 {
 	gr_loop_remove(slot->agent_watch);
 	slot->agent_watch = NULL;
-	gr_loop_timer_set(slot->agent_timer, -1);
+	if (slot->agent_timer)
+		gr_loop_timer_set(slot->agent_timer, -1);
 }
 
 static void drop_init(struct slot *slot)
@@ -231,6 +236,7 @@ static void begin_delete(struct slot *slot)
 	struct gr_error err;
 	drop_agent(slot);
 	drop_init(slot);
+	gr_io_close(&slot->output);
 	slot->state = DELETING;
 	slot->tries++;
 	gr_loop_timer_set(slot->timer, DELETE_MS);
@@ -392,28 +398,58 @@ static void slot_expired(void *context)
 	}
 }
 
-/* The reading end goes to the log process; *out: the writing end, owned. */
-static int open_output(struct gr_pool *pool, uint32_t number, int *out, struct gr_error *err)
+/* The log process never sends: this is its end. The containers' pipes are still here, so nothing of them breaks. */
+static void relay_ended(void *context, int fd, unsigned events)
+{
+	struct gr_pool *pool = context;
+	(void)fd;
+	(void)events;
+	gr_loop_remove(pool->relay_watch);
+	pool->relay_watch = NULL;
+	gr_relay_stop(&pool->relay);
+	if (pool->shutting_down)
+		return;
+	gr_log_warning("the process for the containers' log lines is gone; starting it again");
+	gr_loop_timer_set(pool->relay_retry, RELAY_RETRY_MS);
+}
+
+static int start_relay(struct gr_pool *pool, struct gr_error *err)
 {
 	const struct gr_config *config = pool->settings.config;
+	int status = gr_relay_start(&pool->relay, config->broker.uid_base + GR_UID_CONTAINER_LOG, pool->containers,
+				    config->broker.log_level, err);
+	if (status)
+		return status;
+	pool->relay_watch = gr_loop_add(pool->settings.loop, pool->relay.control, GR_LOOP_READ, relay_ended, pool);
+	for (unsigned i = 0; i < config->pool.maximum; i++)
+		if (pool->slots[i].output >= 0)
+			gr_relay_add(&pool->relay, pool->slots[i].number, pool->slots[i].output);
+	return pool->relay_watch ? 0 : gr_error_set(err, GR_ENOMEM, "event loop");
+}
+
+static void start_relay_again(void *context)
+{
+	struct gr_pool *pool = context;
+	struct gr_error err;
+	reap_strangers(pool);
+	if (pool->shutting_down || !start_relay(pool, &err))
+		return;
+	gr_log_error("%s", err.text);
+	gr_loop_timer_set(pool->relay_retry, RETRY_MAX_MS);
+}
+
+/* The reading end goes to the log process, and stays; *out: the writing end, owned. */
+static int open_output(struct slot *slot, int *out, struct gr_error *err)
+{
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return gr_error_errno(err, "pipe");
-	int status = gr_relay_add(&pool->relay, number, ends[0]);
-	if (status) {
-		gr_log_warning("the process for the containers' log lines is gone; starting it again");
-		gr_relay_stop(&pool->relay);
-		status = gr_relay_start(&pool->relay, config->broker.uid_base + GR_UID_CONTAINER_LOG, pool->containers,
-					config->broker.log_level, err);
-		if (!status && (status = gr_relay_add(&pool->relay, number, ends[0])))
-			gr_error_set(err, status, "the process for the containers' log lines takes none");
-	}
-	close(ends[0]);
+	slot->output = ends[0];
+	*out = ends[1];
+	int status = gr_relay_add(&slot->pool->relay, slot->number, ends[0]);
 	if (status)
-		close(ends[1]);
-	else
-		*out = ends[1];
-	return status;
+		gr_log_warning("container %u: its output is not logged for now: %s", slot->number, gr_status_text(status));
+	return 0;
 }
 
 static int start(struct slot *slot, struct gr_error *err)
@@ -423,7 +459,7 @@ static int start(struct slot *slot, struct gr_error *err)
 	int output;
 	int status = gr_folder_make(folder, pool->settings.config, pool->settings.share_directory, pool->limit_swap, err);
 	if (!status)
-		status = open_output(pool, slot->number, &output, err);
+		status = open_output(slot, &output, err);
 	if (status)
 		return status;
 	status = gr_runtime_run(&pool->runtime, folder->id, folder->bundle, folder->pid_file, output, folder->log, &slot->job, err);
@@ -546,11 +582,14 @@ static int make_slots(struct gr_pool *pool, struct gr_error *err)
 	pool->slots = calloc(config->pool.maximum, sizeof(*pool->slots));
 	if (!pool->slots)
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
-	for (unsigned i = 0; i < config->pool.maximum; i++) {
+	for (unsigned i = 0; i < config->pool.maximum; i++) { /* all of them before the first failure: gr_pool_destroy closes */
 		struct slot *slot = &pool->slots[i];
 		slot->pool = pool;
 		slot->number = i + 1;
-		slot->pidfd = slot->job.pidfd = -1;
+		slot->pidfd = slot->job.pidfd = slot->output = slot->folder.agent = slot->folder.egress = -1;
+	}
+	for (unsigned i = 0; i < config->pool.maximum; i++) {
+		struct slot *slot = &pool->slots[i];
 		slot->timer = gr_loop_timer_add(pool->settings.loop, slot_expired, slot);
 		slot->agent_timer = gr_loop_timer_add(pool->settings.loop, agents_again, slot);
 		if (!slot->timer || !slot->agent_timer)
@@ -582,7 +621,8 @@ int gr_pool_create(const struct gr_pool_settings *settings, struct gr_pool **out
 	snprintf(pool->runtime.program, sizeof(pool->runtime.program), "%s", config->pool.runtime);
 	pool->retry = gr_loop_timer_add(settings->loop, try_again, pool);
 	pool->give_up = gr_loop_timer_add(settings->loop, give_up, pool);
-	int status = pool->retry && pool->give_up ? make_slots(pool, err) : gr_error_set(err, GR_ENOMEM, "out of memory");
+	pool->relay_retry = gr_loop_timer_add(settings->loop, start_relay_again, pool);
+	int status = pool->retry && pool->give_up && pool->relay_retry ? make_slots(pool, err) : gr_error_set(err, GR_ENOMEM, "out of memory");
 	if (!status)
 		status = make_directory(config->broker.run_directory, 0755, err);
 	if (!status)
@@ -592,8 +632,7 @@ int gr_pool_create(const struct gr_pool_settings *settings, struct gr_pool **out
 	if (!status)
 		status = make_directory(pool->runtime.root, 0700, err);
 	if (!status)
-		status = gr_relay_start(&pool->relay, config->broker.uid_base + GR_UID_CONTAINER_LOG, pool->containers,
-					config->broker.log_level, err);
+		status = start_relay(pool, err);
 	if (status) {
 		gr_pool_destroy(pool);
 		return status;
@@ -611,12 +650,15 @@ void gr_pool_destroy(struct gr_pool *pool)
 		drop_job(slot);
 		drop_agent(slot);
 		drop_init(slot);
+		gr_io_close(&slot->output);
 		gr_io_close(&slot->folder.agent);
 		gr_io_close(&slot->folder.egress);
 		gr_loop_timer_remove(slot->timer);
 		gr_loop_timer_remove(slot->agent_timer);
 	}
+	gr_loop_remove(pool->relay_watch);
 	gr_relay_stop(&pool->relay);
+	gr_loop_timer_remove(pool->relay_retry);
 	gr_loop_timer_remove(pool->retry);
 	gr_loop_timer_remove(pool->give_up);
 	gr_cgroup_remove(pool->settings.layout, pool->cgroup);

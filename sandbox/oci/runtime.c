@@ -150,7 +150,7 @@ int gr_runtime_finish(struct gr_runtime_job *job, struct gr_error *err)
 
 void gr_runtime_abort(struct gr_runtime_job *job)
 {
-	if (!job || job->pidfd < 0)
+	if (!job || job->pidfd < 0 || job->pid <= 0)
 		return;
 	kill(job->pid, SIGKILL); /* not reaped yet, so the number is still its own */
 	waitpid(job->pid, NULL, 0);

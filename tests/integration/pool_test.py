@@ -346,6 +346,22 @@ class StandIn(PoolTest):
 		self.assertNotIn("\x1b", pool.logged())
 		self.assertIn("are not shown: too many", pool.logged())
 
+	def test_a_log_process_that_dies_is_replaced_and_no_container_notices(self):
+		pool = self.pool("noisy")
+		container = pool.wait("AGENT").container
+		init = pool.init(container)
+		relay = [p for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		os.kill(int(relay[0]), signal.SIGKILL)
+		time.sleep(2)
+		lines = pool.logged().count("noise")
+		time.sleep(3)
+		self.assertGreater(pool.logged().count("noise"), lines)
+		self.assertEqual(pool.init(container), init)
+		self.assertTrue(os.path.exists("/proc/%d/exe" % init))
+		living = [p for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		self.assertEqual(len(living), 1)
+		self.assertNotEqual(living, relay)
+
 	def test_an_idle_pool_never_wakes_up(self):
 		pool = self.pool()
 		pool.wait("AGENT")
