@@ -91,7 +91,7 @@ SDL_Rect gr_draw_place(const struct gr_viewer *viewer, int window_width, int win
 {
 	SDL_Rect area = gr_draw_area(window_width, window_height),
 		 place = { area.x, area.y, viewer->width, viewer->height };
-	if (place.w <= area.w && place.h <= area.h)
+	if (!viewer->width || !viewer->height || (place.w <= area.w && place.h <= area.h))
 		return place;
 	if ((int64_t)place.w * area.h > (int64_t)place.h * area.w) {
 		place.h = (int)((int64_t)place.h * area.w / place.w);

@@ -504,7 +504,7 @@ static int handshake(struct gr_rfb *rfb, struct gr_error *err)
 	const uint8_t *version = gr_reader_take(reader, 12);
 	if (!version)
 		return gr_reader_status(reader);
-	if (memcmp(version, "RFB 003.008\n", 12))
+	if (memcmp(version, "RFB 003.008\n", 12) != 0)
 		return refuse(rfb, "not RFB 3.8");
 	int status = send_bytes(rfb, "RFB 003.008\n", 12);
 	if (status)
@@ -534,7 +534,7 @@ static int handshake(struct gr_rfb *rfb, struct gr_error *err)
 	if (!format)
 		return gr_reader_status(reader);
 	static const uint8_t the_format[13] = { 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0 };
-	if (memcmp(format, the_format, sizeof(the_format)))
+	if (memcmp(format, the_format, sizeof(the_format)) != 0)
 		return refuse(rfb, "another pixel format than 32 bits, little-endian, BGRX");
 	uint32_t name = gr_reader_u32(reader);
 	if (!gr_reader_status(reader) && name > NAME_MAX_BYTES)

@@ -239,7 +239,7 @@ static int check_server(struct gr_tls *tls, enum gr_failure *failure, struct gr_
 	const unsigned char *protocol;
 	unsigned length;
 	SSL_get0_alpn_selected(tls->ssl, &protocol, &length);
-	if (length != sizeof(alpn) - 2 || memcmp(protocol, alpn + 1, length)) {
+	if (length != sizeof(alpn) - 2 || memcmp(protocol, alpn + 1, length) != 0) {
 		*failure = GR_FAIL_NOT_BROKER;
 		return gr_error_set(err, GR_EPROTO, "the server did not choose the protocol garasu/1");
 	}

@@ -196,7 +196,7 @@ static int open_session(struct transport *transport)
 		if (status)
 			return status;
 		static const uint8_t zero[8];
-		if (memcmp(record, "GRSU\1", 5) || memcmp(record + 8, zero, 8))
+		if (memcmp(record, "GRSU\1", 5) != 0 || memcmp(record + 8, zero, 8) != 0)
 			return fail(transport, GR_FAIL_NOT_BROKER, GR_EPROTO,
 				    "the server's first record is not Garasu's");
 		unsigned reason = (unsigned)record[6] << 8 | record[7];

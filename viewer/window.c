@@ -334,7 +334,7 @@ static void send_motion(struct gr_window *window)
 	if (!window->motion_waits)
 		return;
 	window->motion_waits = 0;
-	uint16_t x, y;
+	uint16_t x = 0, y = 0;
 	int inside = to_picture(window, window->motion_x, window->motion_y, &x, &y);
 	if (inside != window->over_picture) {
 		window->over_picture = inside;
@@ -358,7 +358,7 @@ static void on_button(struct gr_window *window, const SDL_MouseButtonEvent *even
 		[SDL_BUTTON_LEFT] = 1, [SDL_BUTTON_MIDDLE] = 2, [SDL_BUTTON_RIGHT] = 4, [SDL_BUTTON_X1] = 0x80
 	};
 	struct gr_viewer *viewer = window->viewer;
-	uint16_t x, y;
+	uint16_t x = 0, y = 0;
 	if (event->button >= sizeof(masks) / sizeof(*masks) || !masks[event->button])
 		return;
 	int inside = to_picture(window, event->x, event->y, &x, &y);
@@ -375,7 +375,7 @@ static void on_wheel(struct gr_window *window, const SDL_MouseWheelEvent *event)
 {
 	struct gr_viewer *viewer = window->viewer;
 	int wx, wy;
-	uint16_t x, y;
+	uint16_t x = 0, y = 0;
 	SDL_GetMouseState(&wx, &wy);
 	if (!to_picture(window, wx, wy, &x, &y))
 		return;

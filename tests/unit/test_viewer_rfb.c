@@ -411,7 +411,7 @@ static void tight_copy_filter_of_every_size(void **state)
 			expect(0);
 			for (unsigned y = 0; y < h; y++)
 				for (unsigned x = 0; x < w; x++) {
-					const uint8_t *p = plain + (y * w + x) * 3;
+					const uint8_t *p = plain + ((size_t)y * w + x) * 3;
 					if (pixel(x, y) !=
 					    (0xff000000u | (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2]))
 						fail_msg("pixel %u,%u of %ux%u", x, y, w, h);
