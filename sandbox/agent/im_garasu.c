@@ -256,6 +256,36 @@ static gboolean filter_keypress(GtkIMContext *context, GdkEventKey *event)
 	return TRUE; /* ours, even when its text is gone: no page sees these keys */
 }
 
+/*
+ * A password field's keys go to a context of GTK's simple class, never to an input method. That the key of a text arrives
+ * there tells at once what otherwise only a deadline would: the text cannot be delivered.
+ */
+static gboolean (*simple_filter_keypress)(GtkIMContext *context, GdkEventKey *event);
+
+static gboolean watch_simple_keypress(GtkIMContext *context, GdkEventKey *event)
+{
+	int slot = slot_of(event->hardware_keycode);
+	if (slot < 0)
+		return simple_filter_keypress(context, event);
+	if (event->type == GDK_KEY_PRESS) {
+		read_agent();
+		if (module.has_text && module.text.sequence % 4 == (guint)slot) {
+			module.has_text = FALSE;
+			report_outcome(GR_IM_FORGOTTEN, module.text.sequence);
+		}
+	}
+	return TRUE;
+}
+
+static void watch_simple_class(void)
+{
+	GtkIMContextClass *simple = g_type_class_ref(GTK_TYPE_IM_CONTEXT_SIMPLE); /* kept for ever: we changed it */
+	if (simple->filter_keypress == watch_simple_keypress)
+		return;
+	simple_filter_keypress = simple->filter_keypress;
+	simple->filter_keypress = watch_simple_keypress;
+}
+
 static void focus_in(GtkIMContext *context)
 {
 	struct gr_im *im = (struct gr_im *)context;
@@ -373,6 +403,7 @@ void im_module_init(GTypeModule *type_module)
 	};
 	context_type = g_type_module_register_type(type_module, GTK_TYPE_IM_CONTEXT, "GrImContext", &info, 0);
 	g_type_module_use(type_module); /* our event source points into it: never unloaded */
+	watch_simple_class();
 }
 
 void im_module_exit(void)

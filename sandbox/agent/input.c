@@ -9,7 +9,10 @@
 enum {
 	QUEUE_MAX = 256, /* records */
 	HELD_MAX = 64, /* keys down at once */
-	AFTER_CLICK_MS = 12, /* Chromium drops text that comes 0 ms behind the click that moves the focus; 10 is enough */
+	/* Chromium drops text that comes while a click moves the focus. It tells the module of the move, several times: */
+	AFTER_CLICK_MS = 60, /* a click that it tells nothing of moves nothing */
+	AFTER_MOVE_MS = 15, /* so long after the last word of it the move is over */
+	AFTER_CLICK_MAX_MS = 200,
 	BUTTONS = 9,
 	FIRST_WHEEL_BIT = 3,
 	LAST_WHEEL_BIT = 6,
@@ -225,6 +228,16 @@ static void text_result(struct gr_input *in, const struct item *item, uint32_t s
 		in->owner.result(in->owner.context, item->text.sequence, status);
 }
 
+/* When a text may go out: not while a click may still be moving the focus. */
+static uint64_t text_due(const struct gr_input *in)
+{
+	uint64_t heard = gr_text_heard(in->text);
+	if (heard < in->clicked)
+		return in->clicked + AFTER_CLICK_MS;
+	uint64_t quiet = heard + AFTER_MOVE_MS, most = in->clicked + AFTER_CLICK_MAX_MS;
+	return quiet < most ? quiet : most;
+}
+
 /* Does what waits until a text is under way or has to wait. */
 static void run(struct gr_input *in)
 {
@@ -234,9 +247,9 @@ static void run(struct gr_input *in)
 	while (in->count > 0 && !gr_text_is_busy(in->text)) {
 		struct item *item = &in->queue[in->first];
 		if (item->type == GR_RECORD_TEXT) {
-			uint64_t since = gr_io_now_ms() - in->clicked;
-			if (since < AFTER_CLICK_MS) {
-				gr_loop_timer_set(in->click_timer, (int64_t)(AFTER_CLICK_MS - since));
+			uint64_t now = gr_io_now_ms(), due = text_due(in);
+			if (now < due) {
+				gr_loop_timer_set(in->click_timer, (int64_t)(due - now));
 				break;
 			}
 			in->own_text = item->own;

@@ -79,6 +79,8 @@ struct gr_stack {
 	struct gr_loop_watch *ready_watch;
 	struct gr_loop_timer *timer; /* the X server's deadline, later the end's */
 	bool stopping, ended, show_output;
+	char number[16]; /* of the display, as far as read */
+	size_t digits;
 	char geometry[40], display_fd[16], bus_address[160], profile[160];
 };
 
@@ -304,16 +306,21 @@ void gr_stack_stop(struct gr_stack *stack)
 static void screen_ready(void *context, int fd, unsigned events)
 {
 	struct gr_stack *stack = context;
-	char number[16] = "", display[20];
+	char display[20];
 	(void)events;
-	ssize_t n = read(fd, number, sizeof(number) - 1);
+	/* Digits and line feed come in two writes; closing between them would end the server with EPIPE. */
+	ssize_t n = read(fd, stack->number + stack->digits, sizeof(stack->number) - 1 - stack->digits);
+	if (n > 0)
+		stack->digits += (size_t)n;
+	if (n > 0 && !strchr(stack->number, '\n') && stack->digits < sizeof(stack->number) - 1)
+		return;
 	gr_loop_remove(stack->ready_watch);
 	stack->ready_watch = NULL;
 	gr_io_close(&stack->ready);
 	if (n <= 0)
 		return; /* it ended: SIGCHLD tells how */
 	gr_loop_timer_set(stack->timer, -1);
-	snprintf(display, sizeof(display), ":%d", atoi(number));
+	snprintf(display, sizeof(display), ":%d", atoi(stack->number));
 	setenv("DISPLAY", display, 1);
 	stack->owner.screen(stack->owner.context);
 }
@@ -346,6 +353,9 @@ int gr_stack_start_screen(struct gr_stack *stack, uint16_t max_w, uint16_t max_h
 
 int gr_stack_start_desktop(struct gr_stack *stack, struct gr_error *err)
 {
+	struct gr_error no_bus;
+	if (start(stack, BUS, &no_bus) < 0) /* before the browser, which asks for it once */
+		gr_log_warning("%s", no_bus.text);
 	int code = start(stack, KEYBOARD, err);
 	return code < 0 ? code : start(stack, MANAGER, err);
 }
@@ -358,7 +368,7 @@ int gr_stack_start_browser(struct gr_stack *stack, struct gr_error *err)
 void gr_stack_start_conversion(struct gr_stack *stack)
 {
 	struct gr_error err;
-	if (start(stack, BUS, &err) < 0 || start(stack, CONVERSION, &err) < 0)
+	if (start(stack, CONVERSION, &err) < 0)
 		gr_log_warning("%s", err.text);
 }
 

@@ -27,7 +27,7 @@ void gr_stack_destroy(struct gr_stack *stack); /* NULL allowed; kills what is le
 
 /* Starts the relay and the X server with a screen of this size; owner.screen comes within 10 s, or owner.failed. */
 int gr_stack_start_screen(struct gr_stack *stack, uint16_t max_w, uint16_t max_h, struct gr_error *err);
-/* Starts the window manager and sets the keyboard; call when connected to the X server. */
+/* Starts the window manager and the session bus and sets the keyboard; call when connected to the X server. */
 int gr_stack_start_desktop(struct gr_stack *stack, struct gr_error *err);
 /* Starts the browser; call when the window manager has announced itself. */
 int gr_stack_start_browser(struct gr_stack *stack, struct gr_error *err);

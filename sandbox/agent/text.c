@@ -36,6 +36,7 @@ struct gr_text {
 	struct gr_loop_timer *timer;
 	struct peer peers[PEERS_MAX];
 	uint64_t uses;
+	uint64_t heard; /* ms, of focus or caret */
 
 	uint32_t sequence; /* of the last text */
 	struct peer *asked; /* whose answer is waited for; NULL: idle */
@@ -71,6 +72,8 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 {
 	struct gr_text *text = peer->text;
 	peer->used = ++text->uses;
+	if (untrusted_report->type == GR_IM_FOCUS || untrusted_report->type == GR_IM_CARET)
+		text->heard = gr_io_now_ms();
 	switch (untrusted_report->type) {
 	case GR_IM_COMMITTED:
 	case GR_IM_FORGOTTEN:
@@ -82,6 +85,9 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 		if (!peer->focused) {
 			struct gr_record_caret none = { .type = GR_RECORD_CARET };
 			text->owner.caret(text->owner.context, &none);
+			/* The focus has gone while a text was under way: its key probably passes the module by. */
+			if (text->asked == peer && !text->cancelled)
+				gr_loop_timer_set(text->timer, REPLY_UNFOCUSED_MS);
 		}
 		break;
 	case GR_IM_CARET: {
@@ -251,4 +257,9 @@ int gr_text_send(struct gr_text *text, const uint8_t *bytes, uint32_t length)
 int gr_text_is_busy(const struct gr_text *text)
 {
 	return text->asked != NULL;
+}
+
+uint64_t gr_text_heard(const struct gr_text *text)
+{
+	return text->heard;
 }

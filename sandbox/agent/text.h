@@ -32,4 +32,7 @@ int gr_text_send(struct gr_text *text, const uint8_t *bytes, uint32_t length);
 /* Whether a text waits for its outcome. */
 int gr_text_is_busy(const struct gr_text *text);
 
+/* When (gr_io_now_ms) the module last said that the focus or the caret changed; 0: never. */
+uint64_t gr_text_heard(const struct gr_text *text);
+
 #endif
