@@ -57,7 +57,7 @@ enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
 static struct gr_error *load_error;
 static const char *load_file;
 
-static void keep_first_error(cfg_t *cfg, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0))) keep_first_error(cfg_t *cfg, const char *format, va_list args)
 {
 	if (!load_error || load_error->code)
 		return;

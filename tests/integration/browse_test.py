@@ -54,7 +54,7 @@ class Browse(unittest.TestCase):
 
     def assert_same_picture(self, viewer, person, extension="png"):
         """The viewer's picture equals the container's screen; tried again while the page still moves (a caret blinks)."""
-        seen, real = self.folder / f"seen.{extension}", self.folder / "real.png"
+        seen, real = self.folder / f"seen.{extension}", self.folder / "real.ppm"
 
         def equal():
             viewer("wait-idle 300")
@@ -66,7 +66,7 @@ class Browse(unittest.TestCase):
             wait_for("equal pictures", equal, 30)
         except AssertionError:
             raise AssertionError(f"{self.difference} pixels differ")
-        self.assertGreater(len(real.read_bytes()), 20000, "the screen is nearly empty")
+        self.assertGreater(len(set(real.read_bytes()[20::3])), 100, "the screen is nearly empty")
 
     def browse(self, viewer, person, resize):
         """The same tour for each viewer: see, type, click, scroll, resize."""
@@ -150,9 +150,13 @@ class Browse(unittest.TestCase):
 
     def test_3_libvncclient_browses_by_vencrypt(self):
         self.broker.ctl("kill", "hanako", check=False)
+        # libvncclient asks GnuTLS for SRP too, for which GnuTLS gives up TLS 1.3: without SRP it speaks it.
+        priorities = self.folder / "gnutls.conf"
+        priorities.write_text("[overrides]\n" + "".join(f"tls-disabled-kx = {kx}\n" for kx in ("SRP", "SRP-DSS", "SRP-RSA")))
         ca = self.broker.ca
         viewer = garasu.Peer([garasu.BUILD / "tests/libvncclient_peer", "localhost", self.broker.vencrypt_port, ca / "ca.pem",
-                              ca / "persons/hanako.pem", ca / "persons/hanako.key"])
+                              ca / "persons/hanako.pem", ca / "persons/hanako.key"],
+                             {"GNUTLS_SYSTEM_PRIORITY_FILE": str(priorities), "ASAN_OPTIONS": "detect_leaks=0"})
         self.addCleanup(viewer.close)
         self.assertEqual(viewer.process.stdout.readline().strip(), "ok connected", viewer.error_text())
         self.browse(viewer, "hanako", "wait-size")
@@ -196,10 +200,10 @@ sslVersionMin = TLSv1.3
         places = self.loaded("/")
 
         def same():
-            garasu.container_screen(self.broker, "taro", self.folder / "real.png")
+            garasu.container_screen(self.broker, "taro", self.folder / "real.ppm")
             dump = subprocess.run(["xwd", "-silent", "-root"], env=environment, capture_output=True, check=True).stdout
             subprocess.run(["convert", "xwd:-", f"png24:{self.folder}/tiger.png"], input=dump, check=True)
-            self.difference = garasu.differing_pixels(self.folder / "tiger.png", self.folder / "real.png")
+            self.difference = garasu.differing_pixels(self.folder / "tiger.png", self.folder / "real.ppm")
             return self.difference == 0
         wait_for("TigerVNC's viewer to show the container's screen", same)
 

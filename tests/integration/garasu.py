@@ -20,7 +20,7 @@ import time
 sys.dont_write_bytecode = True
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GARASU_BUILD", SOURCE / "build/test"))
-IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/images")
+IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/test-images")
 DEADLINE = 90  # seconds: generous, for a loaded machine under sanitizers
 UID_FIRST, UIDS = 1048576, 65536 * 256
 
@@ -228,10 +228,9 @@ def of_container(broker, person, program):
 
 
 def container_screen(broker, person, file):
-    """Writes what the container's X server shows, read by another way than the product's, as a PNG."""
+    """Writes what the container's X server shows, read by another way than the product's, as a PPM."""
     display = f"/proc/{of_container(broker, person, 'Xvfb')}/root/tmp/.X11-unix/X0"
-    dump = subprocess.run(["xwd", "-silent", "-root"], env={**os.environ, "DISPLAY": display}, capture_output=True, check=True)
-    subprocess.run(["convert", "xwd:-", f"png24:{file}"], input=dump.stdout, check=True)
+    subprocess.run([BUILD / "tests/screen_of", display, file], check=True)
 
 
 def differing_pixels(a, b):

@@ -52,7 +52,8 @@ static int handle(rfbClient *client, long ms, long idle_ms)
 {
 	long end = now_ms() + ms, last = now_ms();
 	while (now_ms() < end) {
-		int n = WaitForMessage(client, 10000);
+		/* What libvncclient has read ahead does not show on the socket. */
+		int n = client->buffered > 0 ? 1 : WaitForMessage(client, 10000);
 		if (n < 0 || (n > 0 && !HandleRFBServerMessage(client)))
 			return -1;
 		if (changed)
