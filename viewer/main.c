@@ -79,7 +79,12 @@ static void become_child(pid_t parent, int keep_a, int keep_b, int keep_stderr)
 
 #ifdef __SANITIZE_ADDRESS__
 #define KEEP_STDERR 1 /* for its reports */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:libX11\nleak:libdbus\nleak:libfontconfig\nleak:libSDL2\n"; /* their own, kept for the process's life */

@@ -115,6 +115,8 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 	/* Presenting goes straight to the X server's shared memory: no renderer, no wait for a vertical blank. */
 	SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
 	SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
+	/* Without a display SDL would go on with one that nobody sees. The environment's SDL_VIDEODRIVER goes first. */
+	SDL_SetHint(SDL_HINT_VIDEODRIVER, "x11,wayland");
 	SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
 	SDL_SetHint(SDL_HINT_MOUSE_FOCUS_CLICKTHROUGH, "1");
 	SDL_SetHint(SDL_HINT_APP_NAME, "garasu-viewer");
