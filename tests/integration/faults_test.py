@@ -144,12 +144,19 @@ class Faults(unittest.TestCase):
 
     def test_session_process_that_dies_costs_a_reconnect_not_the_browser(self):
         viewer = self.connected()
+        viewer("wait-idle 300")
+        viewer("key Alt_L+Home")
+        wait_for("the page", lambda: self.site.events)
+        viewer("wait-idle 300")
         viewer("key Control_L+l")
+        viewer("wait-change")
+        viewer("wait-idle 300")
         viewer(f"type {self.site.url}history")
         viewer("key Return")
         wait_for("the page", lambda: any(e["type"] == "load" and e["path"] == "/history" for e in self.site.events))
         loads = len([e for e in self.site.events if e["type"] == "load"])
-        pid = next(p for p, c in self.broker.own_processes().items() if "garasu-session" in c)
+        slot = next(s["container"] for s in self.broker.sessions() if s["person"] == "hanako") - 1
+        pid = next(p for p, c in self.broker.own_processes().items() if "garasu-session" in c and c.split()[-1] == str(slot))
         os.kill(pid, signal.SIGKILL)
         self.assertIn(viewer.wait(), (6, 9))
         again = self.connected()
@@ -159,9 +166,7 @@ class Faults(unittest.TestCase):
 
     def test_viewer_that_vanishes_in_mid_frame(self):
         viewer = self.connected()
-        viewer("key Control_L+l")
-        viewer(f"type {self.site.url}long")
-        viewer("key Return")
+        viewer("key Alt_L+Home")
         before = len(self.recorded("session.detach"))
         os.kill(viewer.process.pid, signal.SIGKILL)
         wait_for("the detach in the record", lambda: len(self.recorded("session.detach")) > before)
@@ -209,18 +214,17 @@ class FullDisk(unittest.TestCase):
     def test_audit_that_cannot_write_refuses_new_sessions_and_loses_nothing(self):
         site = garasu.site()
         folder = tempfile.mkdtemp(prefix="garasu-test-disk-")
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "garasu-test", folder], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "garasu-test", folder], check=True)
         broker = garasu.Broker(site.url, allow=[f"127.0.0.1:{site.server_port}"], audit=f"{folder}/audit")
         try:
             broker.start()
             viewer = broker.viewer("hanako")
             viewer("wait-first-frame")
             filler = pathlib.Path(folder, "filler")
-            with open(filler, "wb") as file:
+            with open(filler, "wb", buffering=0) as file:
                 try:
                     while True:
-                        file.write(b"x" * 512)
-                        file.flush()
+                        file.write(b"x" * 4096)
                 except OSError:
                     pass
             # The last page of the record may still have room: a few refusals fill it.
