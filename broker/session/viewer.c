@@ -88,6 +88,18 @@ static void flush(struct gr_viewer *v)
 		settle(v);
 }
 
+/*
+ * flush, and what waited for the output to be taken goes on. Wherever the output may become empty outside of the pump itself:
+ * a socket can take the rest before the loop says that it is writable again.
+ */
+static void drain(struct gr_viewer *v)
+{
+	int waited = gr_outflow_left(v->out) > 0;
+	flush(v);
+	if (waited && v->phase == PHASE_NORMAL && !gr_outflow_left(v->out))
+		v->events->pump(v->context);
+}
+
 static void put16(uint8_t *p, uint32_t value)
 {
 	p[0] = (uint8_t)(value >> 8);
@@ -123,7 +135,7 @@ void gr_viewer_text_result(struct gr_viewer *v, uint32_t sequence, uint32_t stat
 	put16(r + 4, sequence >> 16);
 	put16(r + 6, sequence & 0xffff);
 	record(v, r, sizeof(r));
-	flush(v);
+	drain(v);
 }
 
 int gr_viewer_pump(struct gr_viewer *v)
@@ -257,11 +269,8 @@ static void work(struct gr_viewer *v)
 static void ready(void *context, int fd, unsigned events)
 {
 	struct gr_viewer *v = context;
-	int wrote = 0;
-	if (events & GR_LOOP_WRITE) {
-		wrote = gr_outflow_left(v->out) > 0;
-		flush(v);
-	}
+	if (events & GR_LOOP_WRITE)
+		drain(v);
 	if (v->phase > PHASE_NORMAL)
 		return;
 	if (v->input_size && !v->paused)
@@ -278,9 +287,7 @@ static void ready(void *context, int fd, unsigned events)
 	}
 	if (v->phase > PHASE_NORMAL)
 		return;
-	flush(v);
-	if (wrote && v->phase == PHASE_NORMAL && !gr_outflow_left(v->out))
-		v->events->pump(v->context);
+	drain(v);
 }
 
 static void expired(void *context)
