@@ -16,8 +16,8 @@ enum {
 
 static xcb_atom_t atom(xcb_connection_t *x, const char *name)
 {
-	xcb_intern_atom_reply_t *reply =
-		xcb_intern_atom_reply(x, xcb_intern_atom(x, 0, (uint16_t)strlen(name), name), NULL);
+	xcb_intern_atom_reply_t *reply = xcb_intern_atom_reply(x, xcb_intern_atom(x, 0, (uint16_t)strlen(name), name),
+							       NULL);
 	xcb_atom_t value = reply ? reply->atom : XCB_ATOM_NONE;
 	free(reply);
 	return value;
@@ -31,7 +31,8 @@ static int init_extensions(struct gr_display *d, struct gr_error *err)
 	const xcb_query_extension_reply_t *fixes = xcb_get_extension_data(x, &xcb_xfixes_id);
 	const xcb_query_extension_reply_t *shm = xcb_get_extension_data(x, &xcb_shm_id);
 	const xcb_query_extension_reply_t *test = xcb_get_extension_data(x, &xcb_test_id);
-	if (!damage || !damage->present || !fixes || !fixes->present || !shm || !shm->present || !test || !test->present)
+	if (!damage || !damage->present || !fixes || !fixes->present || !shm || !shm->present || !test ||
+	    !test->present)
 		return gr_error_set(err, GR_EIO, "the X server lacks DAMAGE, XFIXES, MIT-SHM or XTEST");
 	d->damage_event = damage->first_event;
 	d->fixes_event = fixes->first_event;
@@ -133,8 +134,9 @@ int gr_display_fd(const struct gr_display *d)
 
 int gr_display_dispatch(struct gr_display *d)
 {
+	int count = 0;
 	xcb_flush(d->x);
-	for (xcb_generic_event_t *event; (event = xcb_poll_for_event(d->x)); free(event)) {
+	for (xcb_generic_event_t *event; (event = xcb_poll_for_event(d->x)); free(event), count++) {
 		uint8_t type = event->response_type & 0x7f;
 		if (type == d->damage_event + XCB_DAMAGE_NOTIFY) {
 			d->news.damaged = true;
@@ -150,7 +152,7 @@ int gr_display_dispatch(struct gr_display *d)
 				d->news.manager = true;
 		}
 	}
-	return xcb_connection_has_error(d->x) ? GR_ECLOSED : 0;
+	return xcb_connection_has_error(d->x) ? GR_ECLOSED : count;
 }
 
 int gr_display_resize(struct gr_display *d, uint16_t w, uint16_t h)

@@ -4,7 +4,7 @@
  * millisecond; one that hangs hangs the container, which the broker ends.
  *
  * Single-threaded. After any call the X connection may have read events that its descriptor no longer announces:
- * call gr_display_dispatch before going back to waiting.
+ * call gr_display_dispatch, until it finds nothing, before going back to waiting.
  */
 #ifndef GARASU_AGENT_DISPLAY_H
 #define GARASU_AGENT_DISPLAY_H
@@ -54,7 +54,7 @@ void gr_display_finish(struct gr_display *display);
 
 int gr_display_fd(const struct gr_display *display);
 
-/* Takes the events that are there into news, and sends what is buffered. GR_ECLOSED when the server is gone. */
+/* Sends what is buffered and takes the events that are there into news. Returns their number, or GR_ECLOSED: the server is gone. */
 int gr_display_dispatch(struct gr_display *display);
 
 /*

@@ -3,7 +3,7 @@
  * (im_message.h) when the key that belongs to it arrives, and tells the agent where the caret is.
  *
  * Everything else goes to fcitx, once a key has asked for kana-kanji conversion: before that keys never wait for another
- * process, and keep their order with committed text.
+ * process, and keep their order with committed text. Only the connection is made before, for that takes fcitx a while.
  */
 #include "sandbox/agent/im_message.h"
 
@@ -23,7 +23,7 @@
 
 struct gr_im {
 	GtkIMContext parent;
-	GtkIMContext *conversion; /* fcitx's context; NULL before it is needed */
+	GtkIMContext *conversion; /* fcitx's context; NULL before the first focus */
 	GdkWindow *window; /* owned reference; NULL: none */
 	GdkRectangle caret; /* in the window's coordinates */
 	gboolean focused;
@@ -92,7 +92,8 @@ static void read_agent(void)
 		if (request.type == GR_IM_TEXT) {
 			module.text = request;
 			module.has_text = TRUE;
-		} else if (request.type == GR_IM_CANCEL && module.has_text && module.text.sequence == request.sequence) {
+		} else if (request.type == GR_IM_CANCEL && module.has_text &&
+			   module.text.sequence == request.sequence) {
 			module.has_text = FALSE;
 			report_outcome(GR_IM_FORGOTTEN, request.sequence);
 		}
@@ -115,7 +116,8 @@ static void connect_agent(void)
 		return;
 	const char *path = g_getenv(GR_IM_SOCKET_VARIABLE);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (g_strlcpy(address.sun_path, path ? path : GR_IM_SOCKET, sizeof(address.sun_path)) >= sizeof(address.sun_path))
+	if (g_strlcpy(address.sun_path, path ? path : GR_IM_SOCKET, sizeof(address.sun_path)) >=
+	    sizeof(address.sun_path))
 		return;
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -188,7 +190,7 @@ static gboolean on_delete_surrounding(GtkIMContext *from, gint offset, gint n, g
 
 static GtkIMContext *conversion_of(struct gr_im *im)
 {
-	if (im->conversion || !module.converts)
+	if (im->conversion)
 		return im->conversion;
 	im->conversion = gtk_im_multicontext_new();
 	gtk_im_multicontext_set_context_id(GTK_IM_MULTICONTEXT(im->conversion), CONVERSION_ID);
@@ -199,10 +201,6 @@ static GtkIMContext *conversion_of(struct gr_im *im)
 	g_signal_connect(im->conversion, "retrieve-surrounding", G_CALLBACK(on_retrieve_surrounding), im);
 	g_signal_connect(im->conversion, "delete-surrounding", G_CALLBACK(on_delete_surrounding), im);
 	gtk_im_context_set_client_window(im->conversion, im->window);
-	if (im->focused) {
-		gtk_im_context_focus_in(im->conversion);
-		gtk_im_context_set_cursor_location(im->conversion, &im->caret);
-	}
 	return im->conversion;
 }
 
@@ -223,10 +221,8 @@ static gboolean asks_for_conversion(const GdkEventKey *event)
 	case GDK_KEY_Zenkaku_Hankaku:
 	case GDK_KEY_Kanji:
 	case GDK_KEY_Henkan_Mode:
-	case GDK_KEY_Hiragana_Katakana:
-		return TRUE;
-	default:
-		return FALSE;
+	case GDK_KEY_Hiragana_Katakana: return TRUE;
+	default: return FALSE;
 	}
 }
 
@@ -235,10 +231,13 @@ static gboolean filter_keypress(GtkIMContext *context, GdkEventKey *event)
 	struct gr_im *im = (struct gr_im *)context;
 	int slot = slot_of(event->hardware_keycode);
 	if (slot < 0) {
-		if (event->type == GDK_KEY_PRESS && asks_for_conversion(event))
+		if (!module.converts) {
+			if (event->type != GDK_KEY_PRESS || !asks_for_conversion(event))
+				return FALSE;
 			module.converts = TRUE;
-		GtkIMContext *conversion = conversion_of(im);
-		return conversion ? gtk_im_context_filter_keypress(conversion, event) : FALSE;
+			gtk_im_context_set_cursor_location(conversion_of(im), &im->caret);
+		}
+		return gtk_im_context_filter_keypress(conversion_of(im), event);
 	}
 	if (event->type == GDK_KEY_PRESS) {
 		connect_agent();
@@ -292,8 +291,7 @@ static void focus_in(GtkIMContext *context)
 	im->focused = TRUE;
 	module.focused = im;
 	report_focus(TRUE);
-	if (conversion_of(im))
-		gtk_im_context_focus_in(im->conversion);
+	gtk_im_context_focus_in(conversion_of(im));
 }
 
 static void forget_focus(struct gr_im *im)
@@ -326,7 +324,7 @@ static void set_cursor_location(GtkIMContext *context, GdkRectangle *area)
 	struct gr_im *im = (struct gr_im *)context;
 	im->caret = *area;
 	report_caret(im);
-	if (im->conversion)
+	if (im->conversion && module.converts)
 		gtk_im_context_set_cursor_location(im->conversion, area);
 }
 

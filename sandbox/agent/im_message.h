@@ -17,7 +17,10 @@
 #define GR_IM_SOCKET_VARIABLE "GARASU_IM_SOCKET" /* environment: another path, for tests */
 
 /* Hardware keycodes that no keyboard under Xvfb has; text n belongs to [n % 4], so no key can take another's text. */
-#define GR_IM_KEYCODES { 183, 184, 197, 202 }
+#define GR_IM_KEYCODES                                                                                                 \
+	{                                                                                                              \
+		183, 184, 197, 202                                                                                     \
+	}
 
 enum gr_im_request_type { GR_IM_TEXT = 1, GR_IM_CANCEL };
 

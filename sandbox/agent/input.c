@@ -203,7 +203,7 @@ static void do_pointer(struct gr_input *in, const struct gr_record_pointer *poin
 		in->y = y;
 	}
 	uint32_t changed = in->buttons ^ pointer->buttons;
-	for (uint8_t bit = 0; bit < BUTTONS; bit++) {
+	for (unsigned bit = 0; bit < BUTTONS; bit++) {
 		if (!(changed & (1u << bit)))
 			continue;
 		int down = (pointer->buttons >> bit) & 1;
@@ -270,7 +270,9 @@ static void run(struct gr_input *in)
 
 static void click_over(void *context)
 {
-	run(context);
+	struct gr_input *in = context;
+	run(in);
+	in->owner.worked(in->owner.context);
 }
 
 static void text_press(void *context, uint8_t keycode)
@@ -285,6 +287,7 @@ static void text_done(void *context, uint32_t status)
 	if (!in->own_text)
 		in->owner.result(in->owner.context, in->text_sequence, status);
 	run(in);
+	in->owner.worked(in->owner.context);
 }
 
 static void text_caret(void *context, const struct gr_record_caret *untrusted_caret)
@@ -427,7 +430,10 @@ static int is_text(const uint8_t *p, uint32_t n)
 				return 0;
 			continue;
 		}
-		uint32_t more = lead >= 0xc2 && lead <= 0xdf ? 1 : (lead & 0xf0) == 0xe0 ? 2 : lead >= 0xf0 && lead <= 0xf4 ? 3 : 0;
+		uint32_t more = lead >= 0xc2 && lead <= 0xdf   ? 1
+				: (lead & 0xf0) == 0xe0        ? 2
+				: lead >= 0xf0 && lead <= 0xf4 ? 3
+							       : 0;
 		if (!more || more > n - i)
 			return 0;
 		uint32_t character = lead & (0x3fu >> more);
@@ -486,7 +492,7 @@ void gr_input_release(struct gr_input *in)
 	gr_loop_timer_set(in->click_timer, -1);
 	while (in->helds > 0)
 		fake_key(in, in->held[--in->helds].keycode, 0);
-	for (uint8_t bit = 0; bit < BUTTONS; bit++)
+	for (unsigned bit = 0; bit < BUTTONS; bit++)
 		if ((in->buttons >> bit) & 1 && !(bit >= FIRST_WHEEL_BIT && bit <= LAST_WHEEL_BIT))
 			fake(in, XCB_BUTTON_RELEASE, (uint8_t)(bit + 1));
 	in->buttons = 0;

@@ -13,8 +13,10 @@ struct gr_input;
 
 struct gr_input_owner {
 	void *context;
-	void (*result)(void *context, uint32_t sequence, uint32_t status); /* of a TEXT record; may come from within calls */
+	void (*result)(void *context, uint32_t sequence,
+		       uint32_t status); /* of a TEXT record; may come from within calls */
 	void (*caret)(void *context, const struct gr_record_caret *caret); /* clipped to the screen */
+	void (*worked)(void *context); /* X requests were made outside of any call of the owner's */
 };
 
 /* Borrows loop and display, which outlive it. Listens for the input-method module at im_path. NULL with *err set. */

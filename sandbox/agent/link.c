@@ -62,8 +62,8 @@ static int take_hello(struct gr_link *link, const struct gr_record_hello *hello,
 {
 	if (link->memory || fd < 0)
 		return GR_EPROTO;
-	if (hello->version != GR_RECORD_VERSION || hello->max_width < GR_SCREEN_MIN || hello->max_height < GR_SCREEN_MIN ||
-	    hello->max_width > GR_SCREEN_MAX || hello->max_height > GR_SCREEN_MAX)
+	if (hello->version != GR_RECORD_VERSION || hello->max_width < GR_SCREEN_MIN ||
+	    hello->max_height < GR_SCREEN_MIN || hello->max_width > GR_SCREEN_MAX || hello->max_height > GR_SCREEN_MAX)
 		return GR_EPROTO;
 	/* A file that can shrink would turn a write into SIGBUS. */
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW;
@@ -104,10 +104,8 @@ static int take(struct gr_link *link, const union gr_record *record, size_t size
 		return link->owner.record(link->owner.context, record);
 	case GR_RECORD_KEY:
 	case GR_RECORD_POINTER:
-	case GR_RECORD_TEXT:
-		return link->owner.record(link->owner.context, record);
-	default:
-		return GR_EPROTO;
+	case GR_RECORD_TEXT: return link->owner.record(link->owner.context, record);
+	default: return GR_EPROTO;
 	}
 }
 

@@ -21,6 +21,11 @@
 
 enum { READY_MS = 30000 /* from start to a painted browser */ };
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1 /* clang's way of saying it */
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 /* As the first process it would have to be traced by nobody else to look for leaks, and must not be. */
 const char *__asan_default_options(void);
@@ -58,7 +63,8 @@ static void fail(struct agent *agent, const char *reason)
 	agent->status = 1;
 	gr_log_error("%s", reason);
 	if (agent->link) {
-		union gr_record record = { .state = { GR_RECORD_STATE, GR_AGENT_FAILED, agent->display.w, agent->display.h } };
+		union gr_record record = { .state = { GR_RECORD_STATE, GR_AGENT_FAILED, agent->display.w,
+						      agent->display.h } };
 		gr_link_send(agent->link, &record);
 	}
 	gr_stack_stop(agent->stack);
@@ -131,31 +137,29 @@ static void serve(struct agent *agent)
 	gr_link_send(agent->link, &record);
 }
 
-/* Called at the end of every callback: X requests may have brought events with them, which no descriptor announces. */
+/*
+ * Called at the end of every callback that made X requests. Waiting for an answer may read events too, which no descriptor
+ * announces any more: only when there are none left after the last request may we go back to sleep.
+ */
 static void pump(struct agent *agent)
 {
 	if (!agent->display.x || agent->pumping)
 		return;
 	agent->pumping = true;
-	for (;;) {
-		if (gr_display_dispatch(&agent->display) < 0) {
-			gr_loop_remove(agent->display_watch);
-			agent->display_watch = NULL;
-			break; /* the X server's end is noticed by its parent, us */
-		}
+	int events;
+	gr_display_dispatch(&agent->display);
+	do {
 		if (agent->display.news.keymap)
 			gr_input_reload(agent->input);
 		await_browser(agent);
-		if (!agent->painted)
-			break;
-		bool was = agent->display.news.damaged;
-		serve(agent);
-		if (!was || agent->display.news.damaged || agent->display.news.cursor)
-			break;
-		/* Something was captured: look once more, since waiting for the answers may have read further events. */
+		if (agent->painted)
+			serve(agent);
+		events = gr_display_dispatch(&agent->display);
+	} while (events > 0);
+	if (events < 0) {
+		gr_loop_remove(agent->display_watch);
+		agent->display_watch = NULL; /* the X server's end is noticed by its parent, us */
 	}
-	if (agent->display.x)
-		gr_display_dispatch(&agent->display);
 	gr_link_resume(agent->link);
 	agent->pumping = false;
 }
@@ -194,7 +198,8 @@ static int link_record(void *context, const union gr_record *untrusted_record)
 		return gr_input_take(agent->input, untrusted_record);
 	int code = gr_display_resize(&agent->display, untrusted_record->resize.width, untrusted_record->resize.height);
 	if (code < 0)
-		gr_log_warning("the screen stays at %ux%u: %s", agent->display.w, agent->display.h, gr_status_text(code));
+		gr_log_warning("the screen stays at %ux%u: %s", agent->display.w, agent->display.h,
+			       gr_status_text(code));
 	else
 		agent->whole = true;
 	union gr_record record = { .resized = { GR_RECORD_RESIZED, agent->display.w, agent->display.h } };
@@ -217,6 +222,7 @@ static void link_lost(void *context)
 {
 	struct agent *agent = context;
 	gr_input_release(agent->input);
+	pump(agent);
 }
 
 /* Input */
@@ -238,6 +244,11 @@ static void caret_moved(void *context, const struct gr_record_caret *caret)
 	pump(agent);
 }
 
+static void input_worked(void *context)
+{
+	pump(context);
+}
+
 /* Stack */
 
 static void screen_started(void *context)
@@ -245,14 +256,15 @@ static void screen_started(void *context)
 	struct agent *agent = context;
 	struct gr_error err;
 	const char *im_path = getenv(GR_IM_SOCKET_VARIABLE);
-	const struct gr_input_owner owner = { agent, text_result, caret_moved };
+	const struct gr_input_owner owner = { agent, text_result, caret_moved, input_worked };
 	int code = gr_display_init(&agent->display, &err);
 	if (!code && (code = gr_display_resize(&agent->display, agent->w, agent->h)) < 0)
 		gr_error_set(&err, code, "the X server refuses a screen of %ux%u", agent->w, agent->h);
 	if (!code) {
-		agent->input = gr_input_create(agent->loop, &agent->display, im_path ? im_path : GR_IM_SOCKET, &owner, &err);
-		agent->display_watch = gr_loop_add(agent->loop, gr_display_fd(&agent->display), GR_LOOP_READ, display_ready,
-						   agent);
+		agent->input = gr_input_create(agent->loop, &agent->display, im_path ? im_path : GR_IM_SOCKET, &owner,
+					       &err);
+		agent->display_watch = gr_loop_add(agent->loop, gr_display_fd(&agent->display), GR_LOOP_READ,
+						   display_ready, agent);
 		if (!agent->input)
 			code = err.code;
 		else if (!agent->display_watch)
@@ -290,8 +302,8 @@ static void never_painted(void *context)
 {
 	struct agent *agent = context;
 	char reason[128];
-	snprintf(reason, sizeof(reason), "the browser has %s within %d s", agent->mapped ? "painted nothing" : "shown no window",
-		 READY_MS / 1000);
+	snprintf(reason, sizeof(reason), "the browser has %s within %d s",
+		 agent->mapped ? "painted nothing" : "shown no window", READY_MS / 1000);
 	fail(agent, reason);
 }
 
@@ -308,8 +320,8 @@ static int parse_size(const char *text, uint16_t *w_out, uint16_t *h_out)
 {
 	unsigned w, h;
 	char rest;
-	if (sscanf(text, "%5ux%5u%c", &w, &h, &rest) != 2 || w < GR_SCREEN_MIN || h < GR_SCREEN_MIN || w > GR_SCREEN_MAX ||
-	    h > GR_SCREEN_MAX)
+	if (sscanf(text, "%5ux%5u%c", &w, &h, &rest) != 2 || w < GR_SCREEN_MIN || h < GR_SCREEN_MIN ||
+	    w > GR_SCREEN_MAX || h > GR_SCREEN_MAX)
 		return GR_EINVAL;
 	*w_out = (uint16_t)w;
 	*h_out = (uint16_t)h;
@@ -341,8 +353,11 @@ static int parse_options(struct agent *agent, int argc, char **argv)
 static int run(struct agent *agent)
 {
 	struct gr_error err;
-	const struct gr_stack_owner stack_owner = { agent, screen_started, browser_restarted, stack_failed, stack_ended };
-	const struct gr_link_owner link_owner = { agent, link_hello, link_record, link_is_full, link_served, link_lost };
+	const struct gr_stack_owner stack_owner = { agent, screen_started, browser_restarted, stack_failed,
+						    stack_ended };
+	const struct gr_link_owner link_owner = {
+		agent, link_hello, link_record, link_is_full, link_served, link_lost
+	};
 	sigset_t signals;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);

@@ -122,7 +122,8 @@ static void relay_ready(void *context, int fd, unsigned events)
 		const struct flow *in = &relay->flows[i], *out = &relay->flows[1 - i];
 		bool wants_read = in->start == in->end && !in->ended;
 		bool wants_write = out->start < out->end;
-		gr_loop_change(relay->watches[i], (wants_read ? GR_LOOP_READ : 0u) | (wants_write ? GR_LOOP_WRITE : 0u));
+		gr_loop_change(relay->watches[i],
+			       (wants_read ? GR_LOOP_READ : 0u) | (wants_write ? GR_LOOP_WRITE : 0u));
 	}
 }
 
@@ -133,7 +134,8 @@ static void connect_relay(void *context)
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&relay->port->egress, sizeof(relay->port->egress)) == 0) {
 		relay->fds[1] = fd;
 		for (int i = 0; i < 2; i++)
-			relay->watches[i] = gr_loop_add(relay->port->loop, relay->fds[i], GR_LOOP_READ, relay_ready, relay);
+			relay->watches[i] = gr_loop_add(relay->port->loop, relay->fds[i], GR_LOOP_READ, relay_ready,
+							relay);
 		if (!relay->watches[0] || !relay->watches[1])
 			close_relay(relay);
 		return;
@@ -228,8 +230,10 @@ int gr_port_run(int listener, const char *path)
 		port.listener = gr_loop_add(port.loop, listener, GR_LOOP_READ, listener_ready, &port);
 		if (port.listener)
 			code = gr_loop_run(port.loop) < 0;
-		while (port.relays)
-			close_relay(port.relays);
+		for (struct relay *relay = port.relays, *next; relay; relay = next) {
+			next = relay->next;
+			close_relay(relay);
+		}
 	}
 	gr_loop_destroy(port.loop);
 	close(listener);

@@ -55,9 +55,9 @@ static const struct {
 			"--ozone-platform=x11", "--no-first-run", "--no-default-browser-check",
 			"--password-store=basic", "--disable-gpu", "--proxy-server=http://127.0.0.1:3128",
 			"--proxy-bypass-list=<-loopback>", "--disable-quic",
-			"--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-			"--disable-background-networking", "--disable-breakpad", "--noerrdialogs",
-			"--hide-crash-restore-bubble", "--disable-smooth-scrolling", "--start-maximized", "about:blank" } },
+			"--force-webrtc-ip-handling-policy=disable_non_proxied_udp", "--disable-background-networking",
+			"--disable-breakpad", "--noerrdialogs", "--hide-crash-restore-bubble",
+			"--disable-smooth-scrolling", "--start-maximized", "about:blank" } },
 };
 
 struct service {
@@ -164,11 +164,10 @@ static int start(struct gr_stack *stack, enum service_id id, struct gr_error *er
 	const char *argv[24];
 	memcpy(argv, programs[id].argv, sizeof(argv));
 	switch (id) {
-	case RELAY:
-		return start_relay(service, err);
+	case RELAY: return start_relay(service, err);
 	case BUS: {
-		const char *const bus[] = { "/usr/bin/dbus-daemon", "--session", "--nofork", "--nopidfile", stack->bus_address,
-					    NULL };
+		const char *const bus[] = { "/usr/bin/dbus-daemon", "--session",        "--nofork",
+					    "--nopidfile",          stack->bus_address, NULL };
 		return start_program(service, bus, -1, err);
 	}
 	case BROWSER: {
@@ -178,8 +177,7 @@ static int start(struct gr_stack *stack, enum service_id id, struct gr_error *er
 		remove_browser_locks(stack->profile);
 		return start_program(service, argv, -1, err);
 	}
-	default:
-		return start_program(service, argv, -1, err);
+	default: return start_program(service, argv, -1, err);
 	}
 }
 
@@ -235,7 +233,7 @@ static void service_ended(struct service *service, int status)
 	}
 	uint64_t now = gr_io_now_ms();
 	service->ends[service->ended++ % ENDS_MAX] = now;
-	int recent = 0;
+	unsigned recent = 0;
 	for (size_t i = 0; i < ENDS_MAX && i < service->ended; i++)
 		recent += now - service->ends[i] < ENDS_MS;
 	if (recent == ENDS_MAX) {
@@ -247,7 +245,7 @@ static void service_ended(struct service *service, int status)
 		return;
 	}
 	gr_log_warning("%s: it is started again", how);
-	gr_loop_timer_set(service->restart, BACK_OFF_MS << (recent - 1));
+	gr_loop_timer_set(service->restart, BACK_OFF_MS << (recent ? recent - 1 : 0));
 }
 
 static void check_ended(struct gr_stack *stack)
@@ -336,9 +334,26 @@ int gr_stack_start_screen(struct gr_stack *stack, uint16_t max_w, uint16_t max_h
 	snprintf(stack->geometry, sizeof(stack->geometry), "%ux%ux24", max_w, max_h);
 	snprintf(stack->display_fd, sizeof(stack->display_fd), "%d", ends[1]);
 	/* Auto-repeat is the viewer's: a server that repeats too would type while a release is on its way. */
-	const char *const argv[] = { "/usr/bin/Xvfb", "-displayfd", stack->display_fd, "-screen", "0", stack->geometry,
-				     "-nolisten", "tcp", "-nolisten", "local", "-extension", "GLX", "-noreset", "-dpi", "96",
-				     "-s", "0", "-ardelay", "86400000", NULL };
+	const char *const argv[] = { "/usr/bin/Xvfb",
+				     "-displayfd",
+				     stack->display_fd,
+				     "-screen",
+				     "0",
+				     stack->geometry,
+				     "-nolisten",
+				     "tcp",
+				     "-nolisten",
+				     "local",
+				     "-extension",
+				     "GLX",
+				     "-noreset",
+				     "-dpi",
+				     "96",
+				     "-s",
+				     "0",
+				     "-ardelay",
+				     "86400000",
+				     NULL };
 	code = start_program(&stack->services[SCREEN], argv, ends[1], err);
 	close(ends[1]);
 	stack->ready = ends[0];
@@ -375,10 +390,18 @@ void gr_stack_start_conversion(struct gr_stack *stack)
 static void prepare_environment(struct gr_stack *stack)
 {
 	static const char *const variables[][2] = {
-		{ "HOME", "/home/browser" }, { "USER", "browser" }, { "LOGNAME", "browser" }, { "PATH", "/usr/bin" },
-		{ "LANG", "ja_JP.UTF-8" }, { "TZ", "Asia/Tokyo" }, { "XDG_RUNTIME_DIR", "/tmp/run" },
-		{ "GSETTINGS_BACKEND", "memory" }, { "GTK_A11Y", "none" }, { "NO_AT_BRIDGE", "1" },
-		{ "GTK_USE_PORTAL", "0" }, { "GTK_IM_MODULE", "garasu" },
+		{ "HOME", "/home/browser" },
+		{ "USER", "browser" },
+		{ "LOGNAME", "browser" },
+		{ "PATH", "/usr/bin" },
+		{ "LANG", "ja_JP.UTF-8" },
+		{ "TZ", "Asia/Tokyo" },
+		{ "XDG_RUNTIME_DIR", "/tmp/run" },
+		{ "GSETTINGS_BACKEND", "memory" },
+		{ "GTK_A11Y", "none" },
+		{ "NO_AT_BRIDGE", "1" },
+		{ "GTK_USE_PORTAL", "0" },
+		{ "GTK_IM_MODULE", "garasu" },
 		{ "GTK_IM_MODULE_FILE", "/usr/lib/garasu/immodules.cache" },
 	};
 	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)

@@ -78,7 +78,8 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 	case GR_IM_COMMITTED:
 	case GR_IM_FORGOTTEN:
 		if (text->asked == peer && untrusted_report->sequence == text->sequence)
-			finish_text(text, untrusted_report->type == GR_IM_COMMITTED ? GR_TEXT_GIVEN : GR_TEXT_NOT_DELIVERED);
+			finish_text(text,
+				    untrusted_report->type == GR_IM_COMMITTED ? GR_TEXT_GIVEN : GR_TEXT_NOT_DELIVERED);
 		break;
 	case GR_IM_FOCUS:
 		peer->focused = untrusted_report->focused == 1;
@@ -100,8 +101,7 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 		text->owner.caret(text->owner.context, &caret);
 		break;
 	}
-	default:
-		close_peer(peer);
+	default: close_peer(peer);
 	}
 }
 
@@ -228,7 +228,8 @@ static struct peer *choose(struct gr_text *text)
 		struct peer *peer = &text->peers[i];
 		if (peer->fd < 0)
 			continue;
-		if (!best || peer->focused > best->focused || (peer->focused == best->focused && peer->used > best->used))
+		if (!best || peer->focused > best->focused ||
+		    (peer->focused == best->focused && peer->used > best->used))
 			best = peer;
 	}
 	return best;

@@ -14,8 +14,10 @@ struct gr_text;
 struct gr_text_owner {
 	void *context;
 	void (*press)(void *context, uint8_t keycode); /* press and release this hardware key, now */
-	void (*done)(void *context, uint32_t status); /* the outcome (gr_text_status) of the text; never from within gr_text_send */
-	void (*caret)(void *context, const struct gr_record_caret *untrusted_caret); /* in pixels of the screen, not clipped */
+	void (*done)(void *context,
+		     uint32_t status); /* the outcome (gr_text_status) of the text; never from within gr_text_send */
+	void (*caret)(void *context,
+		      const struct gr_record_caret *untrusted_caret); /* in pixels of the screen, not clipped */
 };
 
 /* Listens at path (replaced if there). *owner is copied. Returns an owned object, or NULL with *err set (GR_EIO, GR_ENOMEM). */

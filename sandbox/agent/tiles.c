@@ -52,7 +52,7 @@ void gr_tiles_update(struct gr_tiles *tiles, uint8_t *target, size_t target_stri
 		uint8_t *to = target + (rect->y + y) * target_stride;
 		const uint8_t *from = source + y * source_stride;
 		/* Most rows of a damaged rectangle are equal from end to end: one comparison finds that fastest. */
-		if (memcmp(to + 4u * rect->x, from, 4u * rect->w) == 0)
+		if (memcmp(to + (size_t)4 * rect->x, from, (size_t)4 * rect->w) == 0)
 			continue;
 		bool *marked = tiles->marked + (rect->y + y) / GR_TILE_H * tiles->cols;
 		size_t end = (size_t)rect->x + rect->w;
@@ -146,11 +146,11 @@ uint32_t gr_tiles_rects(const struct gr_tiles *tiles, uint16_t w, uint16_t h, st
 
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		size_t x = out[i].x * GR_TILE_W, y = out[i].y * GR_TILE_H;
+		size_t x = (size_t)out[i].x * GR_TILE_W, y = (size_t)out[i].y * GR_TILE_H;
 		if (x >= w || y >= h)
 			continue;
-		out[kept++] = (struct gr_rect){ (uint16_t)x, (uint16_t)y, least(out[i].w * GR_TILE_W, w - x),
-						least(out[i].h * GR_TILE_H, h - y) };
+		out[kept++] = (struct gr_rect){ (uint16_t)x, (uint16_t)y, least((size_t)out[i].w * GR_TILE_W, w - x),
+						least((size_t)out[i].h * GR_TILE_H, h - y) };
 	}
 	return kept;
 }

@@ -59,6 +59,9 @@ function start(){const p={};for(const id of ['area','secret','after','editable',
   p[id]={x:Math.round(r.x+20),y:Math.round(r.y+r.height/2)}}
  record({type:'load',path:location.pathname,w:innerWidth,h:innerHeight,top:screenY+outerHeight-innerHeight,left:screenX,places:p})}
 addEventListener('load',start);
+function burst(n){clock.textContent=Math.random();document.body.style.borderTop=n%2?'1px solid red':'1px solid blue';
+ if(n)setTimeout(()=>burst(n-1),Math.random()*25);else record({type:'burst'})}
+addEventListener('keydown',e=>{if(e.key==='F9')burst(20)});
 </script>"""
 
 
