@@ -3,159 +3,240 @@
 #include "common/io.h"
 #include "common/log.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/queue.h>
 
-#define RETRY_MS 2000 /* until a noted event that could not be written is sent again */
+#define RETRY_FIRST_MS 1000
+#define RETRY_LAST_MS 30000
+/* Room that only events which permit something may use, so that a flood of reports cannot keep people out. */
+#define RESERVED 256
 
 struct entry {
-	struct entry *next, *previous;
+	TAILQ_ENTRY(entry) link;
 	struct gr_audit_event event;
-	gr_audit_answered answered; /* NULL: noted, or its asker is gone */
+	int permit; /* otherwise kept */
+	gr_audit_answered answered; /* NULL: nobody waits, or not any more */
 	void *context;
-	int asked, sent;
+	uint64_t number;
+	uint64_t deadline; /* of permit; ms as gr_io_now_ms */
+	int sent;
+	int held; /* could not be written: waits for the retry timer, or for another event's success */
 };
+TAILQ_HEAD(entries, entry);
 
 struct gr_audit_client {
 	struct gr_loop *loop;
+	enum gr_audit_source source;
+	struct gr_loop_timer *deadline; /* armed while an event that permits something is in flight */
+	struct gr_loop_timer *retry; /* armed while events wait that could not be written */
 	struct gr_loop_watch *watch;
-	struct gr_loop_timer *retry;
-	int fd;
-	int holding; /* the record cannot be written: noted events wait for the timer */
-	uint64_t last_token;
-	struct entry *first, *last;
-	unsigned count;
-	uint64_t dropped;
+	struct entries entries; /* in the order in which they came */
+	size_t count;
+	uint64_t last_token, sequence;
+	uint64_t lost; /* events that there was no room to keep */
+	int64_t retry_ms;
+	int sock;
+	int refusing; /* the last answer was that it could not be written */
 };
-
-static void remove_entry(struct gr_audit_client *client, struct entry *entry)
-{
-	*(entry->previous ? &entry->previous->next : &client->first) = entry->next;
-	*(entry->next ? &entry->next->previous : &client->last) = entry->previous;
-	client->count--;
-	free(entry);
-}
-
-static void append_entry(struct gr_audit_client *client, struct entry *entry)
-{
-	entry->previous = client->last;
-	entry->next = NULL;
-	*(client->last ? &client->last->next : &client->first) = entry;
-	client->last = entry;
-	client->count++;
-}
-
-/* The audit process is gone: what was asked is answered, what was noted waits for the next one. */
-static void detach(struct gr_audit_client *client)
-{
-	uint64_t newest = client->last_token;
-	gr_loop_remove(client->watch);
-	client->watch = NULL;
-	gr_io_close(&client->fd);
-	/* A callback may ask, note and cancel: so each turn starts from the front again. */
-	for (struct entry *entry = client->first; entry;) {
-		struct entry *next = entry->next;
-		entry->sent = 0;
-		if (!entry->asked || entry->event.token > newest) {
-			entry = next;
-			continue;
-		}
-		gr_audit_answered answered = entry->answered;
-		void *context = entry->context;
-		remove_entry(client, entry);
-		if (answered) {
-			answered(context, 0);
-			next = client->first;
-		}
-		entry = next;
-	}
-}
 
 static void send_waiting(struct gr_audit_client *client)
 {
-	int full = 0;
-	for (struct entry *entry = client->first; entry && client->fd >= 0 && !full; entry = entry->next) {
-		if (entry->sent || (!entry->asked && client->holding))
+	struct entry *entry;
+	unsigned events = GR_LOOP_READ;
+
+	if (client->sock < 0)
+		return;
+	TAILQ_FOREACH(entry, &client->entries, link) {
+		int rc;
+
+		if (entry->sent || entry->held)
 			continue;
-		int status = gr_io_send(client->fd, &entry->event, sizeof(entry->event), -1);
-		if (status == GR_EAGAIN)
-			full = 1;
-		else
-			entry->sent = 1; /* an error shows as the socket's end too, which is handled there */
+		rc = gr_io_send(client->sock, &entry->event, sizeof(entry->event), -1);
+		if (rc == GR_EAGAIN) {
+			events |= GR_LOOP_WRITE;
+			break;
+		}
+		if (rc < 0)
+			return; /* the end of the socket is seen when reading */
+		entry->sent = 1;
 	}
-	if (client->watch)
-		gr_loop_change(client->watch, GR_LOOP_READ | (full ? (unsigned)GR_LOOP_WRITE : 0u));
+	gr_loop_change(client->watch, events);
 }
 
-static void acknowledged(struct gr_audit_client *client, const struct gr_audit_acknowledgement *acknowledgement)
+/* The oldest event that permits something, and so the one whose deadline comes first; NULL. */
+static struct entry *first_permit(const struct gr_audit_client *client)
 {
-	struct entry *entry = client->first;
-	/* They come in the order of sending: this ends at one of the first. */
-	while (entry && !(entry->event.token == acknowledgement->token && entry->sent))
-		entry = entry->next;
+	struct entry *entry;
+
+	TAILQ_FOREACH(entry, &client->entries, link)
+		if (entry->permit)
+			return entry;
+	return NULL;
+}
+
+static void arm_deadline(struct gr_audit_client *client)
+{
+	const struct entry *first = first_permit(client);
+	uint64_t now = gr_io_now_ms();
+
+	if (!first)
+		gr_loop_timer_set(client->deadline, -1);
+	else
+		gr_loop_timer_set(client->deadline, first->deadline > now ? (int64_t)(first->deadline - now) : 0);
+}
+
+/* Forgets the entry and tells who waits for it. Whoever is told may record, cancel and connect. */
+static void finish_entry(struct gr_audit_client *client, struct entry *entry, int recorded)
+{
+	gr_audit_answered answered = entry->answered;
+	void *context = entry->context;
+	uint64_t number = entry->number;
+
+	TAILQ_REMOVE(&client->entries, entry, link);
+	client->count--;
+	if (entry->permit)
+		arm_deadline(client);
+	free(entry);
+	if (answered)
+		answered(context, number, recorded);
+}
+
+static void deadline_over(void *context)
+{
+	struct gr_audit_client *client = context;
+	struct entry *entry = first_permit(client);
+
+	if (entry && entry->deadline <= gr_io_now_ms()) {
+		gr_log_error("audit: no answer within %d s; what waits for the record is refused", GR_AUDIT_DEADLINE_MS / 1000);
+		finish_entry(client, entry, 0); /* the timer comes for the next one */
+	} else {
+		arm_deadline(client);
+	}
+}
+
+static void release_held(struct gr_audit_client *client)
+{
+	struct entry *entry;
+	int any = 0;
+
+	TAILQ_FOREACH(entry, &client->entries, link) {
+		any |= entry->held;
+		entry->held = 0;
+	}
+	gr_loop_timer_set(client->retry, -1);
+	if (any)
+		send_waiting(client);
+}
+
+static void retry_over(void *context)
+{
+	struct gr_audit_client *client = context;
+
+	if (client->retry_ms < RETRY_LAST_MS)
+		client->retry_ms *= 2;
+	release_held(client);
+}
+
+static int add(struct gr_audit_client *client, const struct gr_audit_event *event, size_t room, struct entry **out)
+{
+	struct entry *entry = client->count < room ? calloc(1, sizeof(*entry)) : NULL;
+
 	if (!entry)
+		return client->count < room ? GR_ENOMEM : GR_EFULL;
+	entry->event = *event;
+	entry->event.token = ++client->last_token;
+	TAILQ_INSERT_TAIL(&client->entries, entry, link);
+	client->count++;
+	*out = entry;
+	return 0;
+}
+
+static void report_lost(struct gr_audit_client *client)
+{
+	struct gr_audit_event event = { .kind = GR_AUDIT_FAULT };
+	struct entry *entry;
+
+	snprintf(event.detail, sizeof(event.detail), "%" PRIu64 " events were lost: there was no room to keep them", client->lost);
+	if (client->source == GR_AUDIT_SOURCE_SUPERVISOR && add(client, &event, GR_AUDIT_QUEUE_MAX, &entry) < 0)
 		return;
-	if (entry->asked) {
-		gr_audit_answered answered = entry->answered;
-		void *context = entry->context;
-		if (acknowledgement->sequence)
-			client->holding = 0;
-		remove_entry(client, entry);
-		if (answered)
-			answered(context, acknowledgement->sequence);
-	} else if (acknowledgement->sequence) {
-		client->holding = 0;
-		remove_entry(client, entry);
-		if (client->dropped) {
-			gr_log_error("%llu audit events were dropped while the audit record could not be written",
-				     (unsigned long long)client->dropped);
-			client->dropped = 0;
-		}
+	gr_log_error("audit: %s", event.detail);
+	client->lost = 0;
+	send_waiting(client);
+}
+
+static void acknowledged(struct gr_audit_client *client, const struct gr_audit_acknowledgement *answer)
+{
+	struct entry *entry;
+
+	TAILQ_FOREACH(entry, &client->entries, link)
+		if (entry->sent && entry->event.token == answer->token)
+			break;
+	if (answer->sequence) {
+		client->sequence = answer->sequence;
+		if (client->refusing)
+			gr_log_info("audit: the record is written again");
+		client->refusing = 0;
+		client->retry_ms = RETRY_FIRST_MS;
+		release_held(client);
+		if (client->lost && client->count < GR_AUDIT_QUEUE_MAX / 2)
+			report_lost(client);
+	} else if (!client->refusing) {
+		client->refusing = 1;
+		gr_log_error("audit: the record cannot be written; nothing new is permitted until it can");
+	}
+	if (!entry)
+		return; /* given up before */
+	if (answer->sequence || entry->permit) {
+		finish_entry(client, entry, answer->sequence != 0);
 	} else {
 		entry->sent = 0;
-		client->holding = 1;
-		gr_loop_timer_set(client->retry, RETRY_MS);
+		entry->held = 1;
+		gr_loop_timer_set(client->retry, client->retry_ms);
 	}
 }
 
-static void client_ready(void *context, int fd, unsigned events)
+static void socket_ready(void *context, int fd, unsigned events)
 {
 	struct gr_audit_client *client = context;
-	(void)events;
-	/* A callback may attach another socket. */
-	while (client->fd == fd) {
-		struct gr_audit_acknowledgement acknowledgement;
-		size_t size;
-		int status = gr_io_receive(fd, &acknowledgement, sizeof(acknowledgement), &size, NULL);
-		if (status == GR_EAGAIN)
-			break;
-		if (status != 0 || size != sizeof(acknowledgement)) {
-			gr_log_warning("the audit process is gone: requests are refused until it is back");
-			detach(client);
-			return;
+
+	if (events & GR_LOOP_READ) {
+		for (;;) {
+			struct gr_audit_acknowledgement answer;
+			size_t size;
+			int rc = gr_io_receive(fd, &answer, sizeof(answer), &size, NULL);
+
+			if (rc == GR_EAGAIN)
+				break;
+			if (rc < 0 || size != sizeof(answer)) {
+				gr_audit_client_disconnect(client);
+				return;
+			}
+			acknowledged(client, &answer);
+			if (client->sock != fd)
+				return;
 		}
-		acknowledged(client, &acknowledgement);
 	}
-	send_waiting(client);
+	if (events & GR_LOOP_WRITE)
+		send_waiting(client);
 }
 
-static void retry_expired(void *context)
-{
-	struct gr_audit_client *client = context;
-	client->holding = 0;
-	send_waiting(client);
-}
-
-struct gr_audit_client *gr_audit_client_create(struct gr_loop *loop)
+struct gr_audit_client *gr_audit_client_create(struct gr_loop *loop, enum gr_audit_source source)
 {
 	struct gr_audit_client *client = calloc(1, sizeof(*client));
+
 	if (!client)
 		return NULL;
 	client->loop = loop;
-	client->fd = -1;
-	client->retry = gr_loop_timer_add(loop, retry_expired, client);
-	if (!client->retry) {
-		free(client);
+	client->source = source;
+	client->sock = -1;
+	client->retry_ms = RETRY_FIRST_MS;
+	TAILQ_INIT(&client->entries);
+	client->deadline = gr_loop_timer_add(loop, deadline_over, client);
+	client->retry = gr_loop_timer_add(loop, retry_over, client);
+	if (!client->deadline || !client->retry) {
+		gr_audit_client_destroy(client);
 		return NULL;
 	}
 	return client;
@@ -163,85 +244,102 @@ struct gr_audit_client *gr_audit_client_create(struct gr_loop *loop)
 
 void gr_audit_client_destroy(struct gr_audit_client *client)
 {
+	struct entry *entry;
+
 	if (!client)
 		return;
-	gr_loop_remove(client->watch);
+	gr_audit_client_disconnect(client);
+	while ((entry = TAILQ_FIRST(&client->entries))) {
+		TAILQ_REMOVE(&client->entries, entry, link);
+		free(entry);
+	}
+	gr_loop_timer_remove(client->deadline);
 	gr_loop_timer_remove(client->retry);
-	gr_io_close(&client->fd);
-	while (client->first)
-		remove_entry(client, client->first);
 	free(client);
 }
 
-void gr_audit_client_attach(struct gr_audit_client *client, int fd)
+void gr_audit_client_disconnect(struct gr_audit_client *client)
 {
-	if (client->fd >= 0)
-		detach(client);
-	client->fd = fd;
-	client->holding = 0;
-	client->watch = gr_loop_add(client->loop, fd, GR_LOOP_READ, client_ready, client);
+	struct entry *entry;
+
+	if (client->sock < 0)
+		return;
+	gr_loop_remove(client->watch);
+	client->watch = NULL;
+	gr_io_close(&client->sock);
+	TAILQ_FOREACH(entry, &client->entries, link) {
+		entry->sent = 0;
+		entry->held = 0;
+	}
+	gr_loop_timer_set(client->retry, -1);
+}
+
+void gr_audit_client_connect(struct gr_audit_client *client, int sock)
+{
+	gr_audit_client_disconnect(client);
+	client->watch = gr_loop_add(client->loop, sock, GR_LOOP_READ, socket_ready, client);
 	if (!client->watch) {
-		gr_log_error("no memory to watch the audit process");
-		detach(client);
+		gr_io_close(&sock);
+		gr_log_error("audit: out of memory");
 		return;
 	}
+	client->sock = sock;
 	send_waiting(client);
 }
 
-static int add(struct gr_audit_client *client, const struct gr_audit_event *event, struct entry **out)
-{
-	if (client->count >= GR_AUDIT_CLIENT_QUEUE_MAX)
-		return GR_EFULL;
-	struct entry *entry = calloc(1, sizeof(*entry));
-	if (!entry)
-		return GR_ENOMEM;
-	entry->event = *event;
-	entry->event.token = ++client->last_token;
-	append_entry(client, entry);
-	*out = entry;
-	return 0;
-}
-
-int gr_audit_client_ask(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered,
-			void *context, uint64_t *token_out)
+int gr_audit_client_permit(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered,
+			   void *context, uint64_t number, uint64_t *token_out)
 {
 	struct entry *entry;
-	if (client->fd < 0)
-		return GR_ECLOSED;
-	int status = add(client, event, &entry);
-	if (status != 0)
-		return status;
+	int rc = add(client, event, GR_AUDIT_QUEUE_MAX, &entry);
+
+	if (rc < 0)
+		return rc;
+	entry->permit = 1;
 	entry->answered = answered;
 	entry->context = context;
-	entry->asked = 1;
-	*token_out = entry->event.token;
+	entry->number = number;
+	entry->deadline = gr_io_now_ms() + GR_AUDIT_DEADLINE_MS;
+	if (token_out)
+		*token_out = entry->event.token;
+	arm_deadline(client);
 	send_waiting(client);
 	return 0;
 }
 
 void gr_audit_client_cancel(struct gr_audit_client *client, uint64_t token)
 {
-	for (struct entry *entry = client->first; entry; entry = entry->next)
-		if (entry->event.token == token) {
-			entry->answered = NULL;
-			return;
-		}
+	struct entry *entry;
+
+	TAILQ_FOREACH(entry, &client->entries, link) {
+		if (entry->event.token != token)
+			continue;
+		entry->answered = NULL;
+		if (!entry->sent)
+			finish_entry(client, entry, 0);
+		return;
+	}
 }
 
-int gr_audit_client_note(struct gr_audit_client *client, const struct gr_audit_event *event)
+void gr_audit_client_keep(struct gr_audit_client *client, const struct gr_audit_event *event)
 {
 	struct entry *entry;
-	int status = add(client, event, &entry);
-	if (status != 0) {
-		if (client->dropped++ == 0)
-			gr_log_error("audit events are dropped: too many wait for the audit process");
-		return status;
+
+	if (add(client, event, GR_AUDIT_QUEUE_MAX - RESERVED, &entry) < 0) {
+		if (client->lost++ == 0)
+			gr_log_error("audit: events are being lost: the record has not been writable for too long");
+		return;
 	}
 	send_waiting(client);
-	return 0;
 }
 
-unsigned gr_audit_client_waiting(const struct gr_audit_client *client)
+size_t gr_audit_client_pending(const struct gr_audit_client *client)
 {
 	return client->count;
+}
+
+int gr_audit_client_available(const struct gr_audit_client *client, uint64_t *sequence_out)
+{
+	*sequence_out = client->sequence;
+	return client->sock >= 0 && !client->refusing;
 }

@@ -39,7 +39,7 @@ struct state {
 static void look_for_end(void *context)
 {
 	struct state *state = context;
-	if (gr_audit_client_waiting(state->audit) == 0 || gr_io_now_ms() >= state->end_by)
+	if (gr_audit_client_pending(state->audit) == 0 || gr_io_now_ms() >= state->end_by)
 		gr_loop_stop(state->loop, state->code);
 	else
 		gr_loop_timer_set(state->ending, LAST_LOOK_MS);
@@ -63,7 +63,7 @@ static int obey(struct state *state, const struct gr_ipc_message *message, int f
 			close(fd);
 			return GR_EPROTO;
 		}
-		gr_audit_client_attach(state->audit, fd);
+		gr_audit_client_connect(state->audit, fd);
 		return 0;
 	case GR_IPC_EGRESS_CONTAINER:
 		gr_egress_forget(&state->egress, message->container); /* the newer one holds */
@@ -114,7 +114,7 @@ static int start(struct state *state, const char *file, struct gr_error *err)
 		return gr_error_errno(err, "cannot make the event loop");
 	if (gr_resolver_create(&state->resolver, state->loop, err) != 0)
 		return err->code;
-	state->audit = gr_audit_client_create(state->loop);
+	state->audit = gr_audit_client_create(state->loop, GR_AUDIT_SOURCE_EGRESS);
 	state->ending = gr_loop_timer_add(state->loop, look_for_end, state);
 	if (!state->audit || !state->ending ||
 	    gr_egress_init(&state->egress, state->loop, state->resolver, state->audit, &state->config) != 0)

@@ -16,7 +16,7 @@
 /* How long nothing may happen in each state, in ms. */
 static const int64_t patience[] = {
 	[GR_PROXY_HEAD] = 120000,
-	[GR_PROXY_AUDIT] = 10000,
+	[GR_PROXY_AUDIT] = -1, /* the audit client has its own deadline */
 	[GR_PROXY_CONNECT] = 2 * GR_UPSTREAM_MS, /* which has its own deadline */
 	[GR_PROXY_HANDSHAKE] = 20000,
 	[GR_PROXY_TUNNEL] = 900000,
@@ -44,7 +44,7 @@ static void note_refused(struct gr_connection *c, const char *why)
 {
 	struct gr_audit_event event = audit_event(c, GR_AUDIT_EGRESS_REFUSED);
 	snprintf(event.detail, sizeof(event.detail), "%s", why);
-	gr_audit_client_note(c->container->egress->audit, &event);
+	gr_audit_client_keep(c->container->egress->audit, &event);
 	c->recorded = 0;
 }
 
@@ -56,7 +56,7 @@ void gr_connection_note_end(struct gr_connection *c, const char *detail)
 	event.up = c->bytes_up;
 	event.down = c->bytes_down;
 	snprintf(event.detail, sizeof(event.detail), "%s", detail);
-	gr_audit_client_note(c->container->egress->audit, &event);
+	gr_audit_client_keep(c->container->egress->audit, &event);
 	c->recorded = 0;
 }
 
@@ -192,11 +192,12 @@ static void begin_connect(struct gr_connection *c)
 		gr_connection_answer(c, GR_ANSWER_BUSY, "no memory");
 }
 
-static void audit_answered(void *context, uint64_t sequence)
+static void audit_answered(void *context, uint64_t number, int recorded)
 {
 	struct gr_connection *c = context;
+	(void)number;
 	c->token = 0;
-	if (!sequence) {
+	if (!recorded) {
 		gr_connection_answer(c, GR_ANSWER_NO_AUDIT, "");
 	} else {
 		c->recorded = 1;
@@ -247,7 +248,7 @@ static void check_request(struct gr_connection *c)
 	}
 	struct gr_audit_event event = audit_event(c, GR_AUDIT_EGRESS_REQUEST);
 	gr_connection_enter(c, GR_PROXY_AUDIT);
-	if (gr_audit_client_ask(egress->audit, &event, audit_answered, c, &c->token) != 0)
+	if (gr_audit_client_permit(egress->audit, &event, audit_answered, c, 0, &c->token) != 0)
 		gr_connection_answer(c, GR_ANSWER_NO_AUDIT, "");
 }
 
@@ -473,10 +474,6 @@ static void timer_expired(void *context)
 	}
 	if (c->state == GR_PROXY_HANDSHAKE || (c->state == GR_PROXY_EXCHANGE && !c->response_begun)) {
 		gr_connection_answer(c, GR_ANSWER_TIMEOUT, "timed out");
-	} else if (c->state == GR_PROXY_AUDIT) {
-		gr_audit_client_cancel(c->container->egress->audit, c->token);
-		c->token = 0;
-		gr_connection_answer(c, GR_ANSWER_NO_AUDIT, "");
 	} else {
 		gr_connection_note_end(c, "timed out");
 		c->ended = 1;

@@ -392,7 +392,7 @@ static void request_session(struct gr_connection *connection)
 	connection->state = GR_CONNECTION_WAITING;
 	gr_loop_timer_set(connection->deadline, (int64_t)supervisor->config.pool.start_seconds * 1000);
 	memcpy(event.detail, connection->certificate, sizeof(event.detail));
-	if (gr_recorder_record(supervisor->recorder, &event, GR_RECORDER_PERMIT, login_recorded, supervisor, connection->number) < 0) {
+	if (gr_audit_client_permit(supervisor->audit, &event, login_recorded, supervisor, connection->number, NULL) < 0) {
 		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "too many events wait for the record");
 		return;
 	}

@@ -53,7 +53,7 @@ static void status(struct gr_supervisor *supervisor, struct gr_ipc_message *mess
 	struct gr_container_counts counts;
 	char since[32], image[48];
 	uint64_t records;
-	int available = gr_recorder_available(supervisor->recorder, &records);
+	int available = gr_audit_client_available(supervisor->audit, &records);
 
 	gr_containers_count(supervisor, &counts);
 	time_text(supervisor->since, since, sizeof(since));

@@ -91,7 +91,7 @@ static void child_ready(struct gr_child *child)
 		int fd = audit_peer(supervisor, GR_AUDIT_SOURCE_SUPERVISOR);
 
 		if (fd >= 0)
-			gr_recorder_connect(supervisor->recorder, fd);
+			gr_audit_client_connect(supervisor->audit, fd);
 		connect_egress(supervisor);
 		if (first && !gr_supervisor_stopping(supervisor))
 			for (unsigned kind = GR_IPC_KIND_AUDIT + 1; kind < GR_SERVICES; kind++)
@@ -128,7 +128,7 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 	uint64_t now = gr_io_now_ms();
 
 	if (child->kind == GR_IPC_KIND_AUDIT)
-		gr_recorder_disconnect(supervisor->recorder);
+		gr_audit_client_disconnect(supervisor->audit);
 	if (child->kind == GR_IPC_KIND_POOL)
 		gr_containers_pool_gone(supervisor);
 	if (gr_supervisor_stopping(supervisor)) {

@@ -376,7 +376,7 @@ int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint
 	event = event_of(session, GR_AUDIT_SESSION_START);
 	snprintf(event.detail, sizeof(event.detail), "epoch=%" PRIu64, epoch);
 	/* The record first; while it is flushed the process starts, which has nothing of the container or the person yet. */
-	if (gr_recorder_record(supervisor->recorder, &event, GR_RECORDER_PERMIT, start_recorded, supervisor, session->id) < 0)
+	if (gr_audit_client_permit(supervisor->audit, &event, start_recorded, supervisor, session->id, NULL) < 0)
 		goto failed;
 	gr_container_reserve(container, session);
 	if (start_process(session) < 0) {
@@ -432,8 +432,7 @@ void gr_session_want(struct gr_session *session, struct gr_connection *connectio
 		gr_connection_refuse_number(session->supervisor, other, GR_REASON_TAKEN_OVER, "the same person came again");
 	event.connection = connection->number;
 	memcpy(event.peer, connection->peer, sizeof(event.peer));
-	if (gr_recorder_record(
-		    session->supervisor->recorder, &event, GR_RECORDER_PERMIT, attach_recorded, session->supervisor, connection->number) < 0) {
+	if (gr_audit_client_permit(session->supervisor->audit, &event, attach_recorded, session->supervisor, connection->number, NULL) < 0) {
 		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "too many events wait for the record");
 		return;
 	}

@@ -23,7 +23,7 @@ int gr_supervisor_stopping(const struct gr_supervisor *supervisor)
 
 void gr_supervisor_record(struct gr_supervisor *supervisor, const struct gr_audit_event *event)
 {
-	gr_recorder_record(supervisor->recorder, event, GR_RECORDER_KEEP, NULL, NULL, 0);
+	gr_audit_client_keep(supervisor->audit, event);
 }
 
 /* ---- the end, step by step ---- */
@@ -36,7 +36,7 @@ static int step_over(const struct gr_supervisor *supervisor)
 	case GR_SUPERVISOR_ENDING_POOL:
 		return !gr_service_alive(supervisor, GR_IPC_KIND_POOL) && !gr_service_alive(supervisor, GR_IPC_KIND_EGRESS);
 	case GR_SUPERVISOR_ENDING_RECORD:
-		return gr_recorder_pending(supervisor->recorder) == 0;
+		return gr_audit_client_pending(supervisor->audit) == 0;
 	case GR_SUPERVISOR_ENDING_SERVICES:
 		for (unsigned kind = 0; kind < GR_SERVICES; kind++)
 			if (gr_service_alive(supervisor, kind))
@@ -80,7 +80,7 @@ static void enter(struct gr_supervisor *supervisor, enum gr_supervisor_phase pha
 	case GR_SUPERVISOR_ENDING_RECORD:
 		snprintf(event.detail, sizeof(event.detail), "%s", supervisor->failed ? "after a failure" : "");
 		if (gr_service_ready(supervisor, GR_IPC_KIND_AUDIT))
-			gr_recorder_record(supervisor->recorder, &event, GR_RECORDER_PERMIT, recorded, supervisor, 0);
+			gr_audit_client_permit(supervisor->audit, &event, recorded, supervisor, 0, NULL);
 		gr_loop_timer_set(supervisor->stop, gr_service_ready(supervisor, GR_IPC_KIND_AUDIT) ? RECORD_END_MS : 0);
 		break;
 	default:
@@ -110,9 +110,9 @@ static void stop_over(void *context)
 {
 	struct gr_supervisor *supervisor = context;
 
-	if (supervisor->phase == GR_SUPERVISOR_ENDING_RECORD && gr_recorder_pending(supervisor->recorder) > 0)
+	if (supervisor->phase == GR_SUPERVISOR_ENDING_RECORD && gr_audit_client_pending(supervisor->audit) > 0)
 		gr_log_error("%zu events of the end are not in the audit record: it could not be written",
-			gr_recorder_pending(supervisor->recorder));
+			gr_audit_client_pending(supervisor->audit));
 	else
 		gr_log_warning("the broker does not wait any longer for what is ending");
 	next_step(supervisor);
@@ -264,9 +264,9 @@ int gr_supervisor_create(const struct gr_config *config, const char *programs, s
 	supervisor->stop = gr_loop_timer_add(supervisor->loop, stop_over, supervisor);
 	supervisor->serve = gr_loop_timer_add(supervisor->loop, serve_over, supervisor);
 	supervisor->ready = gr_loop_timer_add(supervisor->loop, ready_over, supervisor);
-	supervisor->recorder = gr_recorder_create(supervisor->loop);
+	supervisor->audit = gr_audit_client_create(supervisor->loop, GR_AUDIT_SOURCE_SUPERVISOR);
 	supervisor->coordination = gr_coordination_create("local");
-	if (!supervisor->stop || !supervisor->serve || !supervisor->ready || !supervisor->recorder || !supervisor->coordination) {
+	if (!supervisor->stop || !supervisor->serve || !supervisor->ready || !supervisor->audit || !supervisor->coordination) {
 		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
 		goto failed;
 	}
@@ -289,7 +289,7 @@ void gr_supervisor_destroy(struct gr_supervisor *supervisor)
 	gr_containers_finish(supervisor);
 	gr_listener_destroy(supervisor->tls);
 	gr_listener_destroy(supervisor->vencrypt);
-	gr_recorder_destroy(supervisor->recorder);
+	gr_audit_client_destroy(supervisor->audit);
 	gr_coordination_destroy(supervisor->coordination);
 	gr_loop_destroy(supervisor->loop);
 	free(supervisor);

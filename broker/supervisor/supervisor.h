@@ -6,9 +6,9 @@
 #ifndef GARASU_BROKER_SUPERVISOR_SUPERVISOR_H
 #define GARASU_BROKER_SUPERVISOR_SUPERVISOR_H
 
+#include "broker/audit/client.h"
 #include "broker/config/config.h"
 #include "broker/coordination/coordination.h"
-#include "broker/supervisor/recorder.h"
 #include "broker/supervisor/children.h"
 #include "broker/supervisor/connections.h"
 #include "broker/supervisor/containers.h"
@@ -40,7 +40,7 @@ struct gr_supervisor {
 	uint64_t since_ms;
 
 	struct gr_children children;
-	struct gr_recorder *recorder;
+	struct gr_audit_client *audit;
 	struct gr_coordination *coordination;
 	struct gr_listener *tls, *vencrypt;
 

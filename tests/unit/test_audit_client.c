@@ -1,5 +1,5 @@
 /* Events in flight: what waits for the record, what is kept for it. */
-#include "broker/supervisor/recorder.h"
+#include "broker/audit/client.h"
 #include "common/io.h"
 
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static struct gr_loop *loop;
-static struct gr_recorder *recorder;
+static struct gr_audit_client *client;
 static int other = -1; /* the audit process's end */
 static int answers, recorded_answers;
 static uint64_t last_number;
@@ -47,14 +47,14 @@ static void connect_audit(void)
 	gr_io_close(&other);
 	assert_int_equal(gr_io_pair(SOCK_SEQPACKET, pair), 0);
 	other = pair[1];
-	gr_recorder_connect(recorder, pair[0]);
+	gr_audit_client_connect(client, pair[0]);
 }
 
 static int begin(void **state)
 {
 	(void)state;
 	loop = gr_loop_create();
-	recorder = gr_recorder_create(loop);
+	client = gr_audit_client_create(loop, GR_AUDIT_SOURCE_SUPERVISOR);
 	answers = recorded_answers = 0;
 	connect_audit();
 	return 0;
@@ -63,7 +63,7 @@ static int begin(void **state)
 static int end(void **state)
 {
 	(void)state;
-	gr_recorder_destroy(recorder);
+	gr_audit_client_destroy(client);
 	gr_loop_destroy(loop);
 	gr_io_close(&other);
 	return 0;
@@ -78,11 +78,18 @@ static struct gr_audit_event event(uint32_t kind)
 	return out;
 }
 
-static int record(uint32_t kind, enum gr_recorder_purpose purpose, uint64_t number)
+static int permit(uint32_t kind, uint64_t number, uint64_t *token)
 {
 	struct gr_audit_event what = event(kind);
 
-	return gr_recorder_record(recorder, &what, purpose, answered, NULL, number);
+	return gr_audit_client_permit(client, &what, answered, NULL, number, token);
+}
+
+static void keep(uint32_t kind)
+{
+	struct gr_audit_event what = event(kind);
+
+	gr_audit_client_keep(client, &what);
 }
 
 /* The next event at the audit process's end: its kind, 0 for none. */
@@ -111,7 +118,7 @@ static void permission_comes_with_the_acknowledgement_only(void **state)
 	uint64_t token, sequence;
 
 	(void)state;
-	assert_int_equal(record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 5), 0);
+	assert_int_equal(permit(GR_AUDIT_LOGIN, 5, NULL), 0);
 	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
 	turn(20);
 	assert_int_equal(answers, 0);
@@ -120,7 +127,7 @@ static void permission_comes_with_the_acknowledgement_only(void **state)
 	assert_int_equal(answers, 1);
 	assert_int_equal(recorded_answers, 1);
 	assert_int_equal(last_number, 5);
-	assert_true(gr_recorder_available(recorder, &sequence));
+	assert_true(gr_audit_client_available(client, &sequence));
 	assert_int_equal(sequence, 17);
 	acknowledge(token, 17); /* a second one finds nothing */
 	acknowledge(4711, 18);
@@ -133,8 +140,8 @@ static void full_disk_refuses_permission_and_keeps_reports(void **state)
 	uint64_t token, sequence;
 
 	(void)state;
-	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 1);
-	record(GR_AUDIT_SESSION_END, GR_RECORDER_KEEP, 2);
+	permit(GR_AUDIT_LOGIN, 1, NULL);
+	keep(GR_AUDIT_SESSION_END);
 	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
 	acknowledge(token, 0);
 	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
@@ -142,10 +149,10 @@ static void full_disk_refuses_permission_and_keeps_reports(void **state)
 	turn(20);
 	assert_int_equal(answers, 1);
 	assert_int_equal(recorded_answers, 0);
-	assert_false(gr_recorder_available(recorder, &sequence));
-	assert_int_equal(gr_recorder_pending(recorder), 1);
+	assert_false(gr_audit_client_available(client, &sequence));
+	assert_int_equal(gr_audit_client_pending(client), 1);
 	/* Not at every new event, but with the first that can be written. */
-	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 3);
+	permit(GR_AUDIT_LOGIN, 3, NULL);
 	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
 	assert_int_equal(next(&sequence), 0);
 	acknowledge(token, 18);
@@ -153,8 +160,8 @@ static void full_disk_refuses_permission_and_keeps_reports(void **state)
 	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
 	acknowledge(token, 19);
 	turn(20);
-	assert_int_equal(gr_recorder_pending(recorder), 0);
-	assert_int_equal(recorded_answers, 2);
+	assert_int_equal(gr_audit_client_pending(client), 0);
+	assert_int_equal(recorded_answers, 1);
 }
 
 static void kept_report_is_tried_again_by_itself(void **state)
@@ -162,14 +169,14 @@ static void kept_report_is_tried_again_by_itself(void **state)
 	uint64_t token;
 
 	(void)state;
-	record(GR_AUDIT_SESSION_END, GR_RECORDER_KEEP, 2);
+	keep(GR_AUDIT_SESSION_END);
 	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
 	acknowledge(token, 0);
 	turn(1200);
 	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
 	acknowledge(token, 1);
 	turn(20);
-	assert_int_equal(answers, 1);
+	assert_int_equal(gr_audit_client_pending(client), 0);
 }
 
 static void events_wait_for_the_next_audit_process_in_order(void **state)
@@ -177,12 +184,12 @@ static void events_wait_for_the_next_audit_process_in_order(void **state)
 	uint64_t token;
 
 	(void)state;
-	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 1);
-	record(GR_AUDIT_FAULT, GR_RECORDER_KEEP, 2);
+	permit(GR_AUDIT_LOGIN, 1, NULL);
+	keep(GR_AUDIT_FAULT);
 	gr_io_close(&other); /* it dies with both unanswered */
 	turn(20);
 	assert_int_equal(answers, 0);
-	record(GR_AUDIT_SESSION_END, GR_RECORDER_KEEP, 3);
+	keep(GR_AUDIT_SESSION_END);
 	connect_audit();
 	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
 	acknowledge(token, 1);
@@ -191,33 +198,64 @@ static void events_wait_for_the_next_audit_process_in_order(void **state)
 	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
 	acknowledge(token, 3);
 	turn(20);
-	assert_int_equal(recorded_answers, 3);
+	assert_int_equal(recorded_answers, 1);
+	assert_int_equal(gr_audit_client_pending(client), 0);
 }
 
 static void silence_refuses_after_the_deadline(void **state)
 {
 	(void)state;
-	record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 1);
-	turn(GR_RECORDER_DEADLINE_MS - 500);
+	permit(GR_AUDIT_LOGIN, 1, NULL);
+	turn(GR_AUDIT_DEADLINE_MS - 500);
 	assert_int_equal(answers, 0);
 	turn(1000);
 	assert_int_equal(answers, 1);
 	assert_int_equal(recorded_answers, 0);
-	assert_int_equal(gr_recorder_pending(recorder), 0);
+	assert_int_equal(gr_audit_client_pending(client), 0);
 }
 
 static void flood_of_reports_leaves_room_for_logins(void **state)
 {
-	unsigned taken = 0;
+	uint64_t token;
+	size_t kept;
 
 	(void)state;
-	while (record(GR_AUDIT_LOGIN_REFUSED, GR_RECORDER_KEEP, 1) == 0)
-		taken++;
-	assert_true(taken < GR_RECORDER_MAX);
-	assert_int_equal(record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 2), 0);
-	while (record(GR_AUDIT_LOGIN, GR_RECORDER_PERMIT, 2) == 0)
-		taken++;
-	assert_int_equal(gr_recorder_pending(recorder), GR_RECORDER_MAX);
+	for (unsigned i = 0; i < GR_AUDIT_QUEUE_MAX; i++)
+		keep(GR_AUDIT_LOGIN_REFUSED);
+	kept = gr_audit_client_pending(client);
+	assert_true(kept < GR_AUDIT_QUEUE_MAX);
+	for (size_t i = kept; i < GR_AUDIT_QUEUE_MAX; i++)
+		assert_int_equal(permit(GR_AUDIT_LOGIN, 2, NULL), 0);
+	assert_int_equal(permit(GR_AUDIT_LOGIN, 2, NULL), GR_EFULL);
+	/* Once half of it is written the record is told how many are missing. */
+	for (uint32_t kind = GR_AUDIT_LOGIN_REFUSED; kind != GR_AUDIT_FAULT;) {
+		kind = next(&token);
+		if (!kind)
+			turn(1);
+		else
+			acknowledge(token, token);
+	}
+	assert_true(gr_audit_client_pending(client) <= GR_AUDIT_QUEUE_MAX / 2 + 1);
+}
+
+static void who_asked_may_go(void **state)
+{
+	uint64_t sent, waiting, token;
+
+	(void)state;
+	permit(GR_AUDIT_EGRESS_REQUEST, 1, &sent);
+	assert_int_equal(next(&token), GR_AUDIT_EGRESS_REQUEST);
+	gr_audit_client_cancel(client, sent);
+	acknowledge(token, 1);
+	turn(20);
+	gr_io_close(&other);
+	turn(20);
+	permit(GR_AUDIT_EGRESS_REQUEST, 2, &waiting);
+	gr_audit_client_cancel(client, waiting);
+	assert_int_equal(gr_audit_client_pending(client), 0);
+	connect_audit();
+	assert_int_equal(next(&token), 0);
+	assert_int_equal(answers, 0);
 }
 
 int main(void)
@@ -229,6 +267,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(events_wait_for_the_next_audit_process_in_order, begin, end),
 		cmocka_unit_test_setup_teardown(silence_refuses_after_the_deadline, begin, end),
 		cmocka_unit_test_setup_teardown(flood_of_reports_leaves_room_for_logins, begin, end),
+		cmocka_unit_test_setup_teardown(who_asked_may_go, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
