@@ -37,7 +37,7 @@ static const struct setting settings[] = {
 	{ "session", "grace_seconds", NUMBER, FIELD(session, grace_seconds), 0, 86400 },
 	{ "pool", "images", PATH, FIELD(pool, images), 0, 0 },
 	{ "pool", "runtime", PATH, FIELD(pool, runtime), 0, 0 },
-	{ "pool", "warm", NUMBER, FIELD(pool, warm), 0, GR_CONTAINERS_MAX },
+	{ "pool", "warm", NUMBER, FIELD(pool, warm), 1, GR_CONTAINERS_MAX },
 	{ "pool", "maximum", NUMBER, FIELD(pool, maximum), 1, GR_CONTAINERS_MAX },
 	{ "pool", "memory_mib", NUMBER, FIELD(pool, memory_mib), 256, 65536 },
 	{ "pool", "pids", NUMBER, FIELD(pool, pids), 64, 32768 },

@@ -49,7 +49,7 @@ struct gr_config {
 	struct { /* section pool */
 		char images[PATH_MAX]; /* folder that sandbox/image/build filled */
 		char runtime[PATH_MAX]; /* the OCI runtime's program */
-		unsigned warm; /* containers kept ready */
+		unsigned warm; /* containers kept ready: 1..maximum */
 		unsigned maximum; /* containers in all, warm ones included: 1..GR_CONTAINERS_MAX */
 		unsigned memory_mib, pids; /* limits of one container */
 		unsigned cpu_percent; /* of one core: 100 = one core */

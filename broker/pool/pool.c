@@ -456,7 +456,7 @@ static int start(struct slot *slot, struct gr_error *err)
 {
 	struct gr_pool *pool = slot->pool;
 	struct gr_folder *folder = &slot->folder;
-	int output;
+	int output = -1;
 	int status = gr_folder_make(folder, pool->settings.config, pool->settings.share_directory, pool->limit_swap, err);
 	if (!status)
 		status = open_output(slot, &output, err);
@@ -494,8 +494,6 @@ void gr_pool_fill(struct gr_pool *pool)
 {
 	unsigned maximum = pool->settings.config->pool.maximum, warm = pool->settings.config->pool.warm;
 	unsigned spare = 0, starting = 0;
-	if (warm == 0)
-		warm = 1; /* the supervisor hands out what it was told of: without a first one there is never any */
 	for (unsigned i = 0; i < maximum; i++) {
 		const struct slot *slot = &pool->slots[i];
 		int living = (slot->state == STARTING || slot->state == RUNNING) && !slot->doomed;

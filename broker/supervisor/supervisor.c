@@ -185,7 +185,7 @@ static void tell_ready(struct gr_supervisor *supervisor)
 
 	gr_containers_count(supervisor, &counts);
 	if (supervisor->ready_told || supervisor->phase != GR_SUPERVISOR_LISTENING ||
-		(counts.warm + counts.used == 0 && supervisor->config.pool.warm > 0))
+		counts.warm + counts.used == 0)
 		return;
 	supervisor->ready_told = 1;
 	gr_loop_timer_set(supervisor->ready, -1);

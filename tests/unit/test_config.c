@@ -110,6 +110,7 @@ static void a_wrong_line_gives_file_line_and_reason(void **state)
 	refused("session { home_url = \"file:///etc/passwd\" }", 1,
 		"home_url = \"file:///etc/passwd\": must be an http: or https: URL without spaces");
 	refused("egress {\nallow = {\"127.0.0.1:80\",\n\"127.0.0.1\"} }", 3, "allow = \"127.0.0.1\": must be host:port");
+	refused("pool {\n\twarm = 0\n}", 2, "warm = 0: must be 1 to 256"); /* a session takes a container that is ready */
 	refused("egress { upstream = \"a:b:80\" }", 1, "upstream = \"a:b:80\": must be host:port");
 	refused("tls { key = \"server.key\" }", 1, "key = \"server.key\": must be an absolute path");
 	refused("broker { log_level = \"loud\" }", 1, "log_level = \"loud\": must be error, warning, info or debug");
