@@ -89,7 +89,7 @@ int gr_audit_hash(struct gr_audit_hasher *hasher, const void *bytes, size_t n, c
 	    EVP_DigestUpdate(hasher->context, bytes, n) != 1 || EVP_DigestFinal_ex(hasher->context, hash, &size) != 1 ||
 	    size != 32)
 		return GR_EIO;
-	for (unsigned i = 0; i < size; i++) {
+	for (size_t i = 0; i < size; i++) {
 		out[2 * i] = digits[hash[i] >> 4];
 		out[2 * i + 1] = digits[hash[i] & 15];
 	}

@@ -5,7 +5,7 @@
 #include "broker/egress/request.h"
 #include "broker/egress/resolve.h"
 
-#define GR_UPSTREAM_MS 15000 /* name and connection together */
+#define GR_UPSTREAM_MS INT64_C(15000) /* name and connection together */
 #define GR_UPSTREAM_ATTEMPT_MS 5000 /* one address */
 
 struct gr_upstream;

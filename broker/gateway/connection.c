@@ -18,7 +18,7 @@
 
 /* Milliseconds. */
 #define HANDSHAKE_MS 10000 /* from the first byte until the person is known, all together: a slow client gains nothing */
-#define SESSION_MS ((GR_OPEN_WAIT_MAX + 1) * 1000) /* the supervisor's answer; it has shorter ones of its own */
+#define SESSION_MS ((GR_OPEN_WAIT_MAX + (int64_t)1) * 1000) /* the supervisor's answer; it has shorter ones of its own */
 #define FIRST_WAIT_MS 200
 #define WAIT_MS 1000
 #define ATTACH_MS 5000 /* the session process's side of the RFB handshake */

@@ -7,7 +7,8 @@
 void gr_open_record(uint8_t out[GR_OPEN_BYTES], enum gr_open_kind kind, uint32_t reason)
 {
 	memset(out, 0, GR_OPEN_BYTES);
-	memcpy(out, "GRSU", 4);
+	for (int i = 0; i < 4; i++)
+		out[i] = (uint8_t)"GRSU"[i];
 	out[4] = 1;
 	out[5] = (uint8_t)kind;
 	out[6] = (uint8_t)(reason >> 8);

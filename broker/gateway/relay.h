@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GR_RELAY_DOWN (128 * 1024) /* bytes towards the viewer */
-#define GR_RELAY_UP (32 * 1024) /* bytes towards the session: input is small */
+#define GR_RELAY_DOWN ((size_t)128 * 1024) /* bytes towards the viewer */
+#define GR_RELAY_UP ((size_t)32 * 1024) /* bytes towards the session: input is small */
 
 struct gr_relay_buffer {
 	uint8_t *data;

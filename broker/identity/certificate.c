@@ -102,7 +102,7 @@ char *gr_certificate_describe(char *out, size_t cap, const X509 *certificate)
 	char *serial = number ? BN_bn2hex(number) : NULL;
 
 	if (X509_digest(certificate, EVP_sha256(), digest, &length) && length == 32)
-		for (unsigned i = 0; i < length; i++)
+		for (size_t i = 0; i < length; i++)
 			snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	/* RFC 5280 4.1.2.2: at most 20 octets; a longer serial is cut, the fingerprint still tells which it is. */
 	snprintf(out, cap, "serial=%.42s fingerprint=sha256:%s", serial ? serial : "?", hex);

@@ -224,8 +224,8 @@ int gr_update_cursor(struct gr_update *update, uint16_t w, uint16_t h, uint16_t 
 	cursor->mask = malloc(mask_size);
 	cursor->richSource = malloc(colours_size);
 	if (!cursor->source || !cursor->mask || !cursor->richSource) {
-		rfbFreeCursor(cursor);
-		return GR_ENOMEM;
+		rfbFreeCursor(cursor); /* which the analyzer does not look into */
+		return GR_ENOMEM; /* NOLINT(clang-analyzer-unix.Malloc) */
 	}
 	memcpy(cursor->mask, mask, mask_size);
 	memcpy(cursor->richSource, colours, colours_size);
@@ -233,7 +233,7 @@ int gr_update_cursor(struct gr_update *update, uint16_t w, uint16_t h, uint16_t 
 	cursor->height = h;
 	cursor->xhot = hot_x;
 	cursor->yhot = hot_y;
-	rfbSetCursor(update->screen, cursor);
+	rfbSetCursor(update->screen, cursor); /* takes it */
 	return 0;
 }
 
