@@ -297,7 +297,7 @@ class Peer:
         return kind, body
 
     def next(self, kind, deadline=15):
-        """The next record of the kind; others wait in .pending."""
+        """The next record of the kind; results and states that come before it wait in .pending."""
         for i, record in enumerate(self.pending):
             if record[0] == kind:
                 return self.pending.pop(i)
@@ -308,7 +308,8 @@ class Peer:
                 raise AssertionError(f"no {NAMES[kind]} within {deadline} s")
             if record[0] == kind:
                 return record
-            self.pending.append(record)
+            if record[0] in (TEXT_RESULT, STATE):
+                self.pending.append(record)
 
     def want(self, whole=0):
         assert not self.wanted
