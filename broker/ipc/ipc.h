@@ -89,7 +89,8 @@ enum gr_ipc_type {
 	/* session to the supervisor */
 	GR_IPC_ATTACHED, /* connection: RFB initialisation is done, the viewer sees the screen */
 	GR_IPC_DETACHED, /* connection, reason */
-	GR_IPC_AGENT_LOST, /* the agent's connection ended; waits for another AGENT (the supervisor ends it if none comes) */
+	GR_IPC_AGENT_LOST, /* the agent's connection ended; waits for another AGENT (the supervisor ends it if none comes).
+			      reason CONTAINER_FAILED, text: the agent broke the protocol; the session is ended */
 
 	/* admin to the supervisor, and its answers */
 	GR_IPC_ADMIN_STATUS, /* number = the admin process's request */

@@ -238,6 +238,23 @@ static uint32_t *handed(struct gr_session *session, uint32_t number)
 	return NULL;
 }
 
+static void agent_lost(struct gr_session *session, const struct gr_ipc_message *message)
+{
+	struct gr_audit_event event = event_of(session, GR_AUDIT_FAULT);
+
+	if (session->state != GR_SESSION_RUNNING)
+		return;
+	if (message->reason == GR_REASON_CONTAINER_FAILED) {
+		/* Not an accident: an agent that breaks the protocol would only do so again. */
+		event.reason = message->reason;
+		snprintf(event.detail, sizeof(event.detail), "agent: %.240s", message->text);
+		gr_supervisor_record(session->supervisor, &event);
+		gr_session_end(session, message->reason);
+	} else if (session->container->agent < 0) {
+		gr_loop_timer_set(session->agent, AGENT_MS);
+	}
+}
+
 static int child_message(struct gr_child *child, const struct gr_ipc_message *message, int *fd)
 {
 	struct gr_session *session = child->context;
@@ -247,8 +264,7 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 	if (!gr_session_permits(session->state, message->type))
 		return GR_EPROTO;
 	if (message->type == GR_IPC_AGENT_LOST) {
-		if (session->state == GR_SESSION_RUNNING && session->container->agent < 0)
-			gr_loop_timer_set(session->agent, AGENT_MS);
+		agent_lost(session, message);
 		return 0;
 	}
 	number = message->connection ? handed(session, message->connection) : NULL;

@@ -611,6 +611,28 @@ static void egress_that_died_is_told_of_its_containers_again(void **state)
 	close(session);
 }
 
+static void agent_that_breaks_the_protocol_ends_its_session(void **state)
+{
+	struct gr_ipc_message lost = {.type = GR_IPC_AGENT_LOST, .text = "a cursor of 65535x1 pixels"};
+	struct viewer viewer;
+	int session = open_session("hanako", 1, &viewer);
+	struct gr_audit_event event;
+
+	(void)state;
+	assert_true(say(session, lost)); /* one that only went away may come back */
+	stays(session);
+	lost.reason = GR_REASON_CONTAINER_FAILED;
+	assert_true(say(session, lost));
+	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_CONTAINER_FAILED);
+	event = recorded(GR_AUDIT_FAULT);
+	assert_string_equal(event.detail, "agent: a cursor of 65535x1 pixels");
+	assert_string_equal(event.person, "hanako");
+	close(session);
+	assert_int_equal(hear(services[GR_IPC_KIND_POOL], GR_IPC_DESTROY).container, 1);
+	leave(&viewer);
+	assert_int_equal(recorded(GR_AUDIT_SESSION_END).reason, GR_REASON_CONTAINER_FAILED);
+}
+
 static void container_that_dies_ends_its_session(void **state)
 {
 	struct viewer viewer;
@@ -689,6 +711,7 @@ int main(int argc, char **argv)
 		flow_test(one_too_many_is_refused),
 		flow_test(nothing_starts_that_cannot_be_recorded),
 		flow_test(egress_that_died_is_told_of_its_containers_again),
+		flow_test(agent_that_breaks_the_protocol_ends_its_session),
 		flow_test(container_that_dies_ends_its_session),
 		flow_test(silent_connections_are_bounded),
 		flow_test(service_that_dies_again_and_again_ends_the_broker),
