@@ -49,13 +49,14 @@ static const struct {
 			 { "/usr/bin/fcitx5", "--disable=wayland,waylandim,notificationitem,notifications,kimpanel" } },
 	[BROWSER] = { "the browser",
 		      RESTARTED,
-		      /* The binary, not the distribution's wrapper, which adds flags of its own. Proxy and WebRTC are in the
-			 managed policies too; here they hold before those are read. */
+		      /* The binary, not the distribution's wrapper, which adds flags of its own. The proxy is fixed by
+			 the managed policies, and there is no other way out. */
 		      { "/usr/lib/chromium/chromium", "--user-data-dir=" /* completed at run time */, "--class=garasu",
 			"--ozone-platform=x11", "--no-first-run", "--no-default-browser-check",
-			"--password-store=basic", "--disable-gpu", "--proxy-server=http://127.0.0.1:3128",
-			"--proxy-bypass-list=<-loopback>", "--disable-quic",
+			"--password-store=basic", "--disable-gpu", "--disable-quic",
 			"--force-webrtc-ip-handling-policy=disable_non_proxied_udp", "--disable-background-networking",
+			/* Its own sign-in service, which nobody uses here; pages go to theirs as ever. */
+			"--gaia-url=https://gaia.invalid", "--disable-features=AutofillServerCommunication",
 			"--disable-breakpad", "--noerrdialogs", "--hide-crash-restore-bubble",
 			"--disable-smooth-scrolling", "--start-maximized", "about:blank" } },
 };
