@@ -8,11 +8,11 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-/* One PEM file with at least one certificate, or at least one revocation list; nothing else in it. */
-static int load_file(X509_STORE *store, const char *file, int lists, struct gr_error *err)
+/* One PEM file with at least one certificate, or at least one revocation list; nothing else in it. Takes stream. */
+static int load(X509_STORE *store, FILE *stream, const char *file, int lists, struct gr_error *err)
 {
-	FILE *stream = fopen(file, "re");
 	if (!stream)
 		return gr_error_errno(err, "%s", file);
 	STACK_OF(X509_INFO) *infos = PEM_X509_INFO_read(stream, NULL, NULL, NULL);
@@ -33,6 +33,16 @@ static int load_file(X509_STORE *store, const char *file, int lists, struct gr_e
 	return 0;
 }
 
+/* Takes stream. From then on a chain without a current list is refused. */
+static int load_lists(X509_STORE *store, FILE *stream, const char *file, struct gr_error *err)
+{
+	int rc = load(store, stream, file, 1, err);
+
+	if (!rc && !X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
+		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
+	return rc;
+}
+
 int gr_certificate_store_load(const char *ca, const char *crl, X509_STORE **out, struct gr_error *err)
 {
 	X509_STORE *store = X509_STORE_new();
@@ -40,16 +50,43 @@ int gr_certificate_store_load(const char *ca, const char *crl, X509_STORE **out,
 
 	if (!store)
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
-	rc = load_file(store, ca, 0, err);
+	rc = load(store, fopen(ca, "re"), ca, 0, err);
 	if (!rc && crl[0])
-		rc = load_file(store, crl, 1, err);
-	if (!rc && crl[0] && !X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
-		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
+		rc = load_lists(store, fopen(crl, "re"), crl, err);
 	if (rc) {
 		X509_STORE_free(store);
 		return rc;
 	}
 	*out = store;
+	return 0;
+}
+
+int gr_certificate_store_renew(X509_STORE **store, int crl_fd, struct gr_error *err)
+{
+	X509_STORE *fresh = X509_STORE_new();
+	FILE *stream = fdopen(crl_fd, "r");
+	STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(*store);
+	int rc = 0;
+
+	if (!stream)
+		close(crl_fd);
+	if (!fresh || !stream)
+		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
+	for (int i = 0; !rc && i < sk_X509_OBJECT_num(objects); i++) {
+		X509 *trusted = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i)); /* NULL: a list */
+		if (trusted && !X509_STORE_add_cert(fresh, trusted))
+			rc = gr_error_set(err, GR_ENOMEM, "out of memory");
+	}
+	if (!rc)
+		rc = load_lists(fresh, stream, "the revocation lists", err);
+	else if (stream)
+		fclose(stream);
+	if (rc) {
+		X509_STORE_free(fresh);
+		return rc;
+	}
+	X509_STORE_free(*store);
+	*store = fresh;
 	return 0;
 }
 

@@ -30,6 +30,12 @@ struct gr_certificate_verdict {
 int gr_certificate_store_load(const char *ca, const char *crl, X509_STORE **out, struct gr_error *err);
 
 /*
+ * Replaces *store by one of the same trusted certificates with the revocation lists of the PEM file crl_fd (taken; read
+ * from where it stands). On failure *store stays as it is. GR_EIO, GR_EINVAL, GR_ENOMEM.
+ */
+int gr_certificate_store_renew(X509_STORE **store, int crl_fd, struct gr_error *err);
+
+/*
  * What the chain does not say: the purpose is clientAuth and nothing else, and exactly one URI names a person.
  * Returns X509_V_OK and fills person (GR_PERSON_MAX + 1 bytes), or an X509_V_ERR_*: INVALID_PURPOSE or
  * APPLICATION_VERIFICATION (names nobody).

@@ -150,6 +150,17 @@ static void peer_begin(struct identity *identity, int fd, uint32_t connection)
 	identity->peers++;
 }
 
+static void renew_lists(struct identity *identity, int fd)
+{
+	struct gr_error err;
+
+	/* With the old ones it goes on as long as those are current. */
+	if (gr_certificate_store_renew(&identity->store, fd, &err))
+		gr_log_error("the changed revocation lists are not used: %s", err.text);
+	else
+		gr_log_info("the revocation lists were read again");
+}
+
 static void control_ready(void *context, int fd, unsigned events)
 {
 	struct identity *identity = context;
@@ -160,6 +171,10 @@ static void control_ready(void *context, int fd, unsigned events)
 	int rc = gr_ipc_receive(fd, &message, &peer_fd);
 	if (rc == GR_EAGAIN)
 		return;
+	if (!rc && message.type == GR_IPC_REVOCATIONS) {
+		renew_lists(identity, peer_fd);
+		return;
+	}
 	if (rc || message.type != GR_IPC_PEER || message.connection == 0) {
 		gr_io_close(&peer_fd);
 		if (rc != GR_ECLOSED)

@@ -38,6 +38,7 @@ static const struct {
 	[GR_IPC_ADMIN_KILL] = { FROM(GR_IPC_KIND_ADMIN), 0 },
 	[GR_IPC_ADMIN_ROW] = { 0, 0 },
 	[GR_IPC_ADMIN_DONE] = { 0, 0 },
+	[GR_IPC_REVOCATIONS] = { 0, 1 },
 };
 
 const char *gr_reason_name(uint32_t reason)

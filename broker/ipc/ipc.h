@@ -98,6 +98,9 @@ enum gr_ipc_type {
 	GR_IPC_ADMIN_KILL, /* number; session, or 0 and person; text = who asks, for the audit record */
 	GR_IPC_ADMIN_ROW, /* number; one session: session, container, connection (0 = no viewer), person, text = since (RFC 3339) */
 	GR_IPC_ADMIN_DONE, /* number; reason NONE or why not; for STATUS: text = "key=value" pairs, separated by spaces */
+
+	/* supervisor to identity: fd = the file of revocation lists, anew: every later PEER is judged by it */
+	GR_IPC_REVOCATIONS,
 	GR_IPC_TYPES
 };
 

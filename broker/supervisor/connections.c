@@ -551,6 +551,7 @@ void gr_connection_accept(struct gr_supervisor *supervisor, int fd, const struct
 	connection->state = GR_CONNECTION_HANDSHAKE;
 	gr_loop_timer_set(connection->deadline, HANDSHAKE_MS);
 	message.connection = connection->number;
+	gr_services_tell_revocations(supervisor);
 	gr_services_send(supervisor, GR_IPC_KIND_KEYS, &message, keys[1]);
 	gr_services_send(supervisor, GR_IPC_KIND_IDENTITY, &message, identity[1]);
 failed:

@@ -4,6 +4,7 @@
 #include "common/io.h"
 #include "common/log.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -48,6 +49,29 @@ void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, c
 void gr_service_finish(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, int64_t ms)
 {
 	gr_child_finish(gr_service_child(supervisor, kind), ms);
+}
+
+void gr_services_tell_revocations(struct gr_supervisor *supervisor)
+{
+	struct gr_ipc_message message = {.type = GR_IPC_REVOCATIONS};
+	const char *file = supervisor->config.tls.client_crl;
+	const struct stat *last = &supervisor->revocations;
+	struct stat now;
+	int fd;
+
+	/* One that cannot be read now refuses people in their gateways, which say so. */
+	if (!file[0] || stat(file, &now) < 0 ||
+		(now.st_ino == last->st_ino && now.st_dev == last->st_dev && now.st_size == last->st_size &&
+			now.st_mtim.tv_sec == last->st_mtim.tv_sec && now.st_mtim.tv_nsec == last->st_mtim.tv_nsec))
+		return;
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &now) < 0) {
+		gr_io_close(&fd);
+		return;
+	}
+	gr_services_send(supervisor, GR_IPC_KIND_IDENTITY, &message, fd);
+	gr_io_close(&fd);
+	supervisor->revocations = now;
 }
 
 /* A way to the audit process for one source; -1 when there is none to be had. */
@@ -201,12 +225,4 @@ int gr_services_start(struct gr_supervisor *supervisor, struct gr_error *err)
 			return gr_error_set(err, GR_ENOMEM, "out of memory");
 	}
 	return start_child(&supervisor->services[GR_IPC_KIND_AUDIT], err);
-}
-
-void gr_services_release(struct gr_supervisor *supervisor)
-{
-	for (unsigned kind = 0; kind < GR_SERVICES; kind++) {
-		gr_loop_timer_remove(supervisor->services[kind].again);
-		supervisor->services[kind].again = NULL;
-	}
 }

@@ -30,10 +30,14 @@ struct gr_child *gr_service_child(struct gr_supervisor *supervisor, enum gr_ipc_
 /* Sends to one; lost when it is being started again, after which it is told everything anew. */
 void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, const struct gr_ipc_message *message, int fd);
 
+/*
+ * Gives identity the file of revocation lists when it has changed. Every gateway reads it by itself; identity cannot,
+ * since it has no files any more. Call before a connection's PEER.
+ */
+void gr_services_tell_revocations(struct gr_supervisor *supervisor);
+
 /* Asks one to end; SIGKILL after ms. It is not started again when the broker ends. */
 void gr_service_finish(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, int64_t ms);
 int gr_service_alive(const struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
-
-void gr_services_release(struct gr_supervisor *supervisor);
 
 #endif

@@ -19,6 +19,8 @@
 #include "broker/supervisor/sessions.h"
 #include "common/loop.h"
 
+#include <sys/stat.h>
+
 enum gr_supervisor_phase {
 	GR_SUPERVISOR_STARTING,
 	GR_SUPERVISOR_LISTENING,
@@ -45,6 +47,7 @@ struct gr_supervisor {
 	struct gr_listener *tls, *vencrypt;
 
 	struct gr_service services[GR_SERVICES];
+	struct stat revocations; /* the file of revocation lists when identity was last given it */
 	struct gr_container containers[GR_CONTAINERS_MAX];
 	struct gr_session sessions[GR_CONTAINERS_MAX];
 	struct gr_connection connections[GR_CONNECTIONS_MAX];

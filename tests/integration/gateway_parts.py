@@ -21,7 +21,7 @@ SLOW = 20  # seconds that anything may take on a loaded machine under sanitizers
 ROOT = os.geteuid() == 0
 UID_BASE = 900000
 
-TYPES = "- READY PEER IDENTIFIED HANDSHAKE_FAILED WANT_SESSION OPEN REFUSE CLOSED".split()
+TYPES = ["-"] + ["READY", "PEER", "IDENTIFIED", "HANDSHAKE_FAILED", "WANT_SESSION", "OPEN", "REFUSE", "CLOSED"] + [""] * 20 + ["REVOCATIONS"]
 REASONS = ("NONE UNKNOWN_PERSON REVOKED NO_CAPACITY AUDIT_UNAVAILABLE CONTAINER_FAILED TAKEN_OVER ENDED_BY_ADMIN "
            "SHUTTING_DOWN TIME_OVER PROTOCOL INTERNAL BAD_CERTIFICATE VIEWER_LEFT OUT_OF_MEMORY").split()
 MESSAGE = struct.Struct("=IIIIQQQQ40s256s")  # struct gr_ipc_message
@@ -217,6 +217,11 @@ broker {{
             context.load_cert_chain(*self.pki.certificate(person))
         return context
 
+    def renew_lists(self, file=None):
+        """As the supervisor does when the file has changed."""
+        with open(file or self.pki.ca / "crl.pem", "rb") as crl:
+            self.identity.send("REVOCATIONS", fd=crl.fileno())
+
     def peer(self, child, connection=77):
         """Our end of a socket to keys or identity, as a gateway has it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -240,7 +245,7 @@ class Pki:
         for arguments in (["init", self.ca], ["server", self.ca, "--dns", "localhost"], ["person", self.ca, "hanako"],
                           ["person", self.ca, "taro"], ["person", self.ca, "expired", "--expired"],
                           ["person", self.ca, "future", "--not-before", "+1 day", "--not-after", "+2 days"],
-                          ["person", self.ca, "revoked"], ["revoke", self.ca, "revoked"],
+                          ["person", self.ca, "revoked"], ["revoke", self.ca, "revoked"], ["person", self.ca, "leaver"],
                           ["init", self.other, "--name", "Other"], ["person", self.other, "stranger"]):
             self.run(CA_TOOL, *arguments)
         uri = "URI:garasu:user/"

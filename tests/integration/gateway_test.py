@@ -23,7 +23,7 @@ import warnings
 
 sys.dont_write_bytecode = True
 from gateway_parts import (  # noqa: E402
-    Broker, Child, Gateway, IDENTITY_REQUEST, Pki, READY, REASONS, ROOT, SLOW, UID_BASE, VERSION, WAIT, alert_name,
+    Broker, CA_TOOL, Child, Gateway, IDENTITY_REQUEST, Pki, READY, REASONS, ROOT, SLOW, UID_BASE, VERSION, WAIT, alert_name,
     at_end, check, in_thread, reason_text, receive, refused_in_tls, take, vencrypt, viewer_handshake)
 
 
@@ -76,6 +76,27 @@ def a_stale_revocation_list_refuses_everybody(broker):
         gateway.identified("revoked")
     finally:
         without.close()
+
+
+def who_is_revoked_while_it_runs_is_refused_from_then_on(broker):
+    gateway = Gateway(broker)
+    gateway.tls("leaver")
+    gateway.wanted("leaver")
+    broker.pki.run(CA_TOOL, "revoke", broker.pki.ca, "leaver")
+    refused_in_tls(broker, "leaver", "CERTIFICATE_REVOKED", "REVOKED", "certificate revoked")
+    # Identity does not take the gateway's word: it knows too, as soon as it was given the list.
+    broker.renew_lists()
+    check(ask_identity(broker, broker.pki.ders("leaver"))[0] == "REVOKED", "identity with the new list")
+    check(broker.identity.expect("IDENTIFIED", "REVOKED").person == "leaver")
+    check(ask_identity(broker, broker.pki.ders("hanako")) == ("NONE", "hanako"), "the others stay")
+    broker.identity.expect("IDENTIFIED", "NONE")
+    # What is no list changes nothing; one that has run out refuses everybody.
+    broker.renew_lists(broker.pki.ca / "ca.pem")
+    check(ask_identity(broker, broker.pki.ders("leaver"))[0] == "REVOKED", "identity after a wrong file")
+    broker.identity.expect("IDENTIFIED", "REVOKED")
+    broker.renew_lists(broker.pki.stale_crl)
+    check(ask_identity(broker, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity after a stale list")
+    broker.identity.expect("IDENTIFIED", "INTERNAL")
 
 
 def ask_identity(broker, ders, lengths=None, count=None):
@@ -747,7 +768,8 @@ def from_connect_to_ready(broker):
 
 
 TESTS = [
-    bad_certificates_are_refused_before_any_application_byte, a_stale_revocation_list_refuses_everybody, identity_judges_by_itself,
+    bad_certificates_are_refused_before_any_application_byte, a_stale_revocation_list_refuses_everybody,
+    who_is_revoked_while_it_runs_is_refused_from_then_on, identity_judges_by_itself,
     identity_ends_malformed_requests, keys_signs_four_times_and_only_digests,
     a_server_key_that_others_may_read_stops_the_keys_process, tls_1_2_and_older_are_refused, no_ticket_and_no_early_data_are_given,
     alpn_other_than_ours_is_refused, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,

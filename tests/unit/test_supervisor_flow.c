@@ -268,6 +268,7 @@ static void run_broker(int out)
 	gr_config_init(&config);
 	snprintf(config.file, sizeof(config.file), "%s/garasu.conf", folder);
 	config.listen.port = config.listen.vencrypt_port = 0;
+	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;
 	config.session.grace_seconds = 60;
@@ -633,6 +634,39 @@ static void agent_that_breaks_the_protocol_ends_its_session(void **state)
 	assert_int_equal(recorded(GR_AUDIT_SESSION_END).reason, GR_REASON_CONTAINER_FAILED);
 }
 
+/* Returns whether identity was given the file of revocation lists before this connection. */
+static int given_with_next_connection(void)
+{
+	struct viewer viewer = arrive();
+	struct gr_ipc_message message = {0};
+	int given = 0;
+
+	while (message.type != GR_IPC_PEER) {
+		assert_true(readable(services[GR_IPC_KIND_IDENTITY], PATIENCE_MS));
+		assert_int_equal(recv(services[GR_IPC_KIND_IDENTITY], &message, sizeof(message), 0), sizeof(message));
+		given += message.type == GR_IPC_REVOCATIONS;
+	}
+	leave(&viewer);
+	return given;
+}
+
+static void changed_revocation_list_counts_from_the_next_connection_on(void **state)
+{
+	char list[128], fresh[128];
+
+	(void)state;
+	assert_int_equal(given_with_next_connection(), 0); /* there is no such file */
+	snprintf(list, sizeof(list), "%s/crl.pem", folder);
+	snprintf(fresh, sizeof(fresh), "%s/crl.pem.new", folder);
+	close(open(list, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	assert_int_equal(given_with_next_connection(), 1);
+	assert_int_equal(given_with_next_connection(), 0);
+	close(open(fresh, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	assert_int_equal(rename(fresh, list), 0);
+	assert_int_equal(given_with_next_connection(), 1);
+	assert_int_equal(given_with_next_connection(), 0);
+}
+
 static void container_that_dies_ends_its_session(void **state)
 {
 	struct viewer viewer;
@@ -712,6 +746,7 @@ int main(int argc, char **argv)
 		flow_test(nothing_starts_that_cannot_be_recorded),
 		flow_test(egress_that_died_is_told_of_its_containers_again),
 		flow_test(agent_that_breaks_the_protocol_ends_its_session),
+		flow_test(changed_revocation_list_counts_from_the_next_connection_on),
 		flow_test(container_that_dies_ends_its_session),
 		flow_test(silent_connections_are_bounded),
 		flow_test(service_that_dies_again_and_again_ends_the_broker),
