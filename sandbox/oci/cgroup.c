@@ -23,16 +23,37 @@ static int is_v2(const char *path)
 	return statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+/* v1: a hierarchy of its own. v2: a word in the root group's list. */
+static int has_controller(enum gr_cgroup_layout layout, const char *name)
+{
+	char text[512];
+	if (layout != GR_CGROUP_V2) {
+		snprintf(text, sizeof(text), MOUNT "/%s/cgroup.procs", name);
+		return access(text, F_OK) == 0;
+	}
+	FILE *in = fopen(MOUNT "/cgroup.controllers", "re");
+	int found = 0;
+	while (in && !found && fscanf(in, "%511s", text) == 1)
+		found = strcmp(text, name) == 0;
+	if (in)
+		fclose(in);
+	return found;
+}
+
 int gr_cgroup_detect(enum gr_cgroup_layout *out, struct gr_error *err)
 {
-	if (is_v2(MOUNT)) {
-		*out = GR_CGROUP_V2;
-		return 0;
-	}
-	if (access(MOUNT "/memory/memory.limit_in_bytes", F_OK) < 0)
-		return gr_error_set(err, GR_EIO,
-				    "no control groups at " MOUNT ": neither v2 nor the memory hierarchy of v1 is mounted");
-	*out = is_v2(MOUNT "/unified") ? GR_CGROUP_HYBRID : GR_CGROUP_V1;
+	static const char *const needed[] = { "memory", "pids", "cpu" };
+	enum gr_cgroup_layout layout = is_v2(MOUNT)              ? GR_CGROUP_V2
+				       : is_v2(MOUNT "/unified") ? GR_CGROUP_HYBRID
+								 : GR_CGROUP_V1;
+	/* The runtime would refuse too, but at every container, and with the name of a file. */
+	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+		if (!has_controller(layout, needed[i]))
+			return gr_error_set(err, GR_EIO,
+					    "no controller \"%s\" in the control groups at " MOUNT
+					    ": not mounted, or disabled on the kernel's command line (cgroup_disable=)",
+					    needed[i]);
+	*out = layout;
 	return 0;
 }
 
@@ -67,8 +88,8 @@ int gr_cgroup_has_swap(enum gr_cgroup_layout layout)
 uint64_t gr_cgroup_oom_kills(enum gr_cgroup_layout layout, const char *path)
 {
 	char file[PATH_MAX];
-	int n = layout == GR_CGROUP_V2 ? snprintf(file, sizeof(file), MOUNT "%s/memory.events", path) :
-					 snprintf(file, sizeof(file), MOUNT "/memory%s/memory.oom_control", path);
+	int n = layout == GR_CGROUP_V2 ? snprintf(file, sizeof(file), MOUNT "%s/memory.events", path)
+				       : snprintf(file, sizeof(file), MOUNT "/memory%s/memory.oom_control", path);
 	if (n < 0 || (size_t)n >= sizeof(file))
 		return 0;
 	FILE *in = fopen(file, "re");

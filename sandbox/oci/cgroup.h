@@ -12,7 +12,7 @@ enum gr_cgroup_layout {
 	GR_CGROUP_V2,
 };
 
-/* What /sys/fs/cgroup is. GR_EIO when nothing usable is mounted there. */
+/* What /sys/fs/cgroup is. GR_EIO when a controller that carries a container's limits (memory, pids, cpu) is not there. */
 int gr_cgroup_detect(enum gr_cgroup_layout *out, struct gr_error *err);
 
 /*

@@ -3,6 +3,7 @@
 
 Needs root and crun; exits with 77 (skipped) otherwise. The numbers (T1 ...) are those of docs/THREATS.md.
 """
+import glob
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 BUILD = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "build"
@@ -224,6 +226,44 @@ class Escape(unittest.TestCase):
 		self.assertNotIn("T11 allocated", output)
 		self.assertEqual(last["status"], "signal:9")
 		self.assertGreater(int(last["oom"]), 0)
+
+	def test_the_group_carries_its_limits(self):
+		process = self.sandbox.start("identity", "sleep", "2", memory=96, pids=33)
+		try:
+			groups = self.wait_for_groups(process.pid)
+			if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+				wanted = {"memory.max": str(96 << 20), "memory.swap.max": "0", "pids.max": "33", "cpu.max": "100000 100000"}
+				kept = {"memory.max", "pids.max", "cpu.max"}
+			else:
+				wanted = {"memory.limit_in_bytes": str(96 << 20), "memory.memsw.limit_in_bytes": str(96 << 20),
+					  "pids.max": "33", "cpu.cfs_quota_us": "100000", "cpu.cfs_period_us": "100000"}
+				kept = set(wanted) - {"memory.memsw.limit_in_bytes"}
+			found = {}
+			for group in groups:
+				for name in os.listdir(group):
+					if name in wanted:
+						with open(os.path.join(group, name)) as f:
+							found[name] = f.read().strip()
+			self.assertLessEqual(kept, set(found))  # a kernel may count no swap
+			self.assertEqual(found, {name: wanted[name] for name in found})
+		finally:
+			process.communicate(timeout=60)
+
+	def wait_for_groups(self, pid):
+		"""The folders of the group that this sandbox-run made, when its limits are set: the probe runs in it."""
+		end = time.monotonic() + 20
+		while time.monotonic() < end:
+			groups = [g for pattern in ("", "*/") for g in glob.glob("/sys/fs/cgroup/%sgarasu-escape-%d/c1" % (pattern, pid))]
+			for group in groups:
+				with open(os.path.join(group, "cgroup.procs")) as f:
+					for member in f.read().split():
+						try:
+							if os.readlink("/proc/%s/exe" % member).endswith("/probe"):
+								return groups
+						except OSError:
+							pass
+			time.sleep(0.02)
+		self.fail("no container after 20 s")
 
 	def test_t13_two_containers_share_no_namespace_and_no_id(self):
 		first = self.sandbox.start("identity", "sleep", "2")
