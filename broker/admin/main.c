@@ -1,8 +1,8 @@
 /* garasu-admin: takes requests of the machine's administrators and relays them to the supervisor. Holds nothing itself. */
 #include "broker/admin/admin.h"
 #include "broker/config/config.h"
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -173,35 +173,26 @@ static int open_listener(const struct gr_config *config, struct gr_error *err)
 	return 0;
 }
 
-static int confine(const struct gr_config *config, struct gr_error *err)
-{
-	char empty[PATH_MAX + 8];
-	struct gr_confine_settings settings = {
-		.uid = config->broker.uid_base + GR_UID_ADMIN, .root = empty, .descriptors = 64, .file_size = 0};
-
-	snprintf(empty, sizeof(empty), "%s/empty", config->broker.run_directory);
-	return gr_confine(&settings, err);
-}
-
-static int prepare(void)
+static int prepare(struct gr_error *err)
 {
 	admin.loop = gr_loop_create();
 	if (!admin.loop)
-		return GR_ENOMEM;
+		return gr_error_errno(err, "cannot make the event loop");
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		admin.clients[i].sock = -1;
 		admin.clients[i].deadline = gr_loop_timer_add(admin.loop, deadline_over, &admin.clients[i]);
 		if (!admin.clients[i].deadline)
-			return GR_ENOMEM;
+			return gr_error_set(err, GR_ENOMEM, "no memory");
 	}
 	admin.accepting = gr_loop_add(admin.loop, admin.listener, GR_LOOP_READ, accept_ready, NULL);
-	return admin.accepting && gr_loop_add(admin.loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, NULL) ? 0 : GR_ENOMEM;
+	if (!admin.accepting || !gr_loop_add(admin.loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, NULL))
+		return gr_error_errno(err, "cannot watch the sockets");
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
 	static struct gr_config config;
-	struct gr_ipc_message ready = {.type = GR_IPC_READY};
 	struct gr_error err;
 	int rc;
 
@@ -210,14 +201,9 @@ int main(int argc, char **argv)
 		gr_log_error("is started by garasu-broker only");
 		return 2;
 	}
-	gr_config_init(&config);
-	if (gr_config_load(&config, argv[1], &err) < 0 || open_listener(&config, &err) < 0 || confine(&config, &err) < 0) {
+	if (gr_ipc_child_configure("garasu-admin", argv[1], &config, &err) < 0 || open_listener(&config, &err) < 0 ||
+		gr_ipc_child_confine(&config, GR_UID_ADMIN, 64, &err) < 0 || prepare(&err) < 0 || gr_ipc_child_ready(&err) < 0) {
 		gr_log_error("%s", err.text);
-		return 1;
-	}
-	gr_log_init("garasu-admin", config.broker.log_level);
-	if (prepare() < 0 || gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1) < 0) {
-		gr_log_error("cannot start");
 		return 1;
 	}
 	rc = gr_loop_run(admin.loop);

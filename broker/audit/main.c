@@ -7,7 +7,7 @@
  * terminal or an init system sends to the whole group do not stop it before.
  */
 #include "broker/audit/writer.h"
-#include "broker/config/config.h"
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
 #include "common/confine.h"
 #include "common/io.h"
@@ -284,10 +284,8 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 	static struct gr_config config;
 	char boot[33];
 	int directory = -1;
-	gr_config_init(&config);
-	if (gr_config_load(&config, file, err) != 0)
+	if (gr_ipc_child_configure("garasu-audit", file, &config, err) != 0)
 		return err->code;
-	gr_log_init("garasu-audit", config.broker.log_level);
 	read_boot_id(boot);
 	int root = geteuid() == 0;
 	uid_t uid = root ? (uid_t)(config.broker.uid_base + GR_UID_AUDIT) : 0;
@@ -311,9 +309,7 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 	    !gr_loop_add(audit->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, audit))
 		return gr_error_errno(err, "cannot watch the control socket");
 	run_batch(audit); /* what the opening found */
-	struct gr_ipc_message ready = { .type = GR_IPC_READY };
-	status = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
-	return status == 0 ? 0 : gr_error_set(err, status, "cannot send READY: %s", gr_status_text(status));
+	return gr_ipc_child_ready(err);
 }
 
 int main(int argc, char **argv)

@@ -8,10 +8,9 @@
  * acknowledgements (or a second) this process ends: the audit process must so be stopped after it. Signals
  * that a terminal or an init system sends to the whole group do not stop it before.
  */
-#include "broker/config/config.h"
 #include "broker/egress/container.h"
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "common/log.h"
 
@@ -104,11 +103,8 @@ static void control_ready(void *context, int fd, unsigned events)
 
 static int start(struct state *state, const char *file, struct gr_error *err)
 {
-	char empty[PATH_MAX + 8];
-	gr_config_init(&state->config);
-	if (gr_config_load(&state->config, file, err) != 0)
+	if (gr_ipc_child_configure("garasu-egress", file, &state->config, err) != 0)
 		return err->code;
-	gr_log_init("garasu-egress", state->config.broker.log_level);
 	state->loop = gr_loop_create();
 	if (!state->loop)
 		return gr_error_errno(err, "cannot make the event loop");
@@ -124,17 +120,9 @@ static int start(struct state *state, const char *file, struct gr_error *err)
 	state->control = gr_loop_add(state->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, state);
 	if (!state->control)
 		return gr_error_errno(err, "cannot watch the control socket");
-	struct gr_confine_settings settings = { .descriptors = GR_EGRESS_DESCRIPTORS, .file_size = UINT64_MAX };
-	if (geteuid() == 0) {
-		snprintf(empty, sizeof(empty), "%s/empty", state->config.broker.run_directory);
-		settings.uid = (uid_t)(state->config.broker.uid_base + GR_UID_EGRESS);
-		settings.root = empty;
-	}
-	if (gr_confine(&settings, err) != 0)
+	if (gr_ipc_child_confine(&state->config, GR_UID_EGRESS, GR_EGRESS_DESCRIPTORS, err) != 0)
 		return err->code;
-	struct gr_ipc_message ready = { .type = GR_IPC_READY };
-	int status = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
-	return status == 0 ? 0 : gr_error_set(err, status, "cannot send READY: %s", gr_status_text(status));
+	return gr_ipc_child_ready(err);
 }
 
 int main(int argc, char **argv)

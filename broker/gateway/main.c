@@ -1,9 +1,8 @@
 /* garasu-gateway <config> <number> tls|vencrypt: one viewer connection; its descriptors are in broker/ipc/ipc.h. */
-#include "broker/config/config.h"
 #include "broker/gateway/connection.h"
 #include "broker/gateway/tls.h"
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
-#include "common/confine.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -17,16 +16,12 @@
 static int start(const char *file, uint32_t number, bool vencrypt, struct gr_connection **out, struct gr_error *err)
 {
 	static struct gr_config config;
-	char empty[PATH_MAX + 8];
 	struct gr_tls *tls = NULL;
 	unsigned char warm[1];
-	int rc;
+	int rc = gr_ipc_child_configure("garasu-gateway", file, &config, err);
 
-	gr_config_init(&config);
-	rc = gr_config_load(&config, file, err);
 	if (rc)
 		return rc;
-	gr_log_init("garasu-gateway", config.broker.log_level);
 	rc = gr_tls_create(&config, GR_IPC_KEYS_FD, !vencrypt, &tls, err);
 	if (rc)
 		return rc;
@@ -40,19 +35,8 @@ static int start(const char *file, uint32_t number, bool vencrypt, struct gr_con
 		return rc;
 	}
 
-	struct gr_confine_settings settings = {.descriptors = 32, .file_size = UINT64_MAX};
-	if (geteuid() == 0) {
-		snprintf(empty, sizeof empty, "%s/empty", config.broker.run_directory);
-		settings.uid = config.broker.uid_base + GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX;
-		settings.root = empty;
-	}
-	rc = gr_confine(&settings, err);
-	if (rc)
-		return rc;
-
-	struct gr_ipc_message ready = {.type = GR_IPC_READY, .connection = number};
-	rc = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
-	return rc ? gr_error_set(err, rc, "cannot tell the supervisor: %s", gr_status_text(rc)) : 0;
+	rc = gr_ipc_child_confine(&config, GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX, 32, err);
+	return rc ? rc : gr_ipc_child_ready(err);
 }
 
 int main(int argc, char **argv)

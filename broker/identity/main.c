@@ -1,9 +1,8 @@
 /* garasu-identity <config>: tells gateways and the supervisor whose a certificate is (broker/identity/identity.h). */
-#include "broker/config/config.h"
 #include "broker/identity/certificate.h"
 #include "broker/identity/identity.h"
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -188,14 +187,10 @@ static void control_ready(void *context, int fd, unsigned events)
 static int start(struct identity *identity, const char *file, struct gr_error *err)
 {
 	static struct gr_config config;
-	char empty[PATH_MAX + 8];
-	int rc;
+	int rc = gr_ipc_child_configure("garasu-identity", file, &config, err);
 
-	gr_config_init(&config);
-	rc = gr_config_load(&config, file, err);
 	if (rc)
 		return rc;
-	gr_log_init("garasu-identity", config.broker.log_level);
 	rc = gr_certificate_store_load(config.tls.client_ca, config.tls.client_crl, &identity->store, err);
 	if (rc)
 		return rc;
@@ -204,19 +199,8 @@ static int start(struct identity *identity, const char *file, struct gr_error *e
 	if (!identity->loop || !gr_loop_add(identity->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, identity))
 		return gr_error_errno(err, "cannot watch the control socket");
 
-	struct gr_confine_settings settings = {.descriptors = GR_CONNECTIONS_MAX + 32, .file_size = UINT64_MAX};
-	if (geteuid() == 0) {
-		snprintf(empty, sizeof empty, "%s/empty", config.broker.run_directory);
-		settings.uid = config.broker.uid_base + GR_UID_IDENTITY;
-		settings.root = empty;
-	}
-	rc = gr_confine(&settings, err);
-	if (rc)
-		return rc;
-
-	struct gr_ipc_message ready = {.type = GR_IPC_READY};
-	rc = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
-	return rc ? gr_error_set(err, rc, "cannot tell the supervisor: %s", gr_status_text(rc)) : 0;
+	rc = gr_ipc_child_confine(&config, GR_UID_IDENTITY, GR_CONNECTIONS_MAX + 32, err);
+	return rc ? rc : gr_ipc_child_ready(err);
 }
 
 int main(int argc, char **argv)

@@ -1,8 +1,7 @@
 /* garasu-keys <config>: signs digests for the gateways. Its sockets come from the supervisor (broker/ipc/ipc.h). */
-#include "broker/config/config.h"
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
 #include "broker/keys/signer.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -103,14 +102,10 @@ static void control_ready(void *context, int fd, unsigned events)
 static int start(struct keys *keys, const char *file, struct gr_error *err)
 {
 	static struct gr_config config;
-	char empty[PATH_MAX + 8];
-	int rc;
+	int rc = gr_ipc_child_configure("garasu-keys", file, &config, err);
 
-	gr_config_init(&config);
-	rc = gr_config_load(&config, file, err);
 	if (rc)
 		return rc;
-	gr_log_init("garasu-keys", config.broker.log_level);
 	rc = gr_signer_load(config.tls.key, config.tls.certificate, &keys->signer, err);
 	if (rc)
 		return rc;
@@ -125,19 +120,8 @@ static int start(struct keys *keys, const char *file, struct gr_error *err)
 	if (!keys->loop || !gr_loop_add(keys->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, keys))
 		return gr_error_errno(err, "cannot watch the control socket");
 
-	struct gr_confine_settings settings = {.descriptors = GR_CONNECTIONS_MAX + 32, .file_size = UINT64_MAX};
-	if (geteuid() == 0) {
-		snprintf(empty, sizeof empty, "%s/empty", config.broker.run_directory);
-		settings.uid = config.broker.uid_base + GR_UID_KEYS;
-		settings.root = empty;
-	}
-	rc = gr_confine(&settings, err);
-	if (rc)
-		return rc;
-
-	struct gr_ipc_message ready = {.type = GR_IPC_READY};
-	rc = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
-	return rc ? gr_error_set(err, rc, "cannot tell the supervisor: %s", gr_status_text(rc)) : 0;
+	rc = gr_ipc_child_confine(&config, GR_UID_KEYS, GR_CONNECTIONS_MAX + 32, err);
+	return rc ? rc : gr_ipc_child_ready(err);
 }
 
 int main(int argc, char **argv)

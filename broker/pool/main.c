@@ -2,6 +2,7 @@
  * garasu-pool <config file>: the containers of this node (broker/ipc/ipc.h, fd 3 = control). Stays root, because the OCI
  * runtime needs it, but without the capabilities that neither it nor the runtime uses, in a mount namespace of its own.
  */
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
 #include "broker/pool/pool.h"
 #include "common/io.h"
@@ -106,11 +107,9 @@ static int run(struct process *process, const char *file, struct gr_error *err)
 	char share[PATH_MAX];
 	enum gr_cgroup_layout layout;
 	sigset_t signals;
-	gr_config_init(&process->config);
-	int status = gr_config_load(&process->config, file, err);
+	int status = gr_ipc_child_configure("garasu-pool", file, &process->config, err);
 	if (status)
 		return status;
-	gr_log_init("garasu-pool", process->config.broker.log_level);
 	if (geteuid() != 0)
 		return gr_error_set(err, GR_EDENIED, "the pool must be started as root: the OCI runtime needs it");
 	umask(022);
@@ -135,10 +134,12 @@ static int run(struct process *process, const char *file, struct gr_error *err)
 	status = gr_pool_create(&settings, &process->pool, err);
 	if (status)
 		return status;
-	struct gr_ipc_message ready = { .type = GR_IPC_READY };
 	process->control = gr_loop_add(process->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, process);
-	if (!process->control || gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1))
-		return gr_error_set(err, GR_EIO, "no control socket at descriptor %d", GR_IPC_CONTROL_FD);
+	if (!process->control)
+		return gr_error_errno(err, "no control socket at descriptor %d", GR_IPC_CONTROL_FD);
+	status = gr_ipc_child_ready(err);
+	if (status)
+		return status;
 	gr_pool_fill(process->pool);
 	return gr_loop_run(process->loop);
 }

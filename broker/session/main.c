@@ -1,7 +1,7 @@
 /* garasu-session <config file> <container slot>: broker/ipc/ipc.h says what is on its descriptors. */
+#include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
 #include "broker/session/session.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "common/log.h"
 
@@ -12,18 +12,6 @@
 
 #define DESCRIPTORS 64 /* libvncserver keeps its descriptor in an fd_set: far below FD_SETSIZE */
 
-static int confine(const struct gr_config *config, unsigned slot, struct gr_error *err)
-{
-	char root[PATH_MAX + 8];
-	struct gr_confine_settings settings = { .descriptors = DESCRIPTORS, .file_size = UINT64_MAX };
-	if (geteuid() == 0) {
-		snprintf(root, sizeof(root), "%s/empty", config->broker.run_directory);
-		settings.uid = config->broker.uid_base + GR_UID_SESSIONS + slot;
-		settings.root = root;
-	}
-	return gr_confine(&settings, err);
-}
-
 static int run(const struct gr_config *config, unsigned slot, struct gr_error *err)
 {
 	struct gr_loop *loop = gr_loop_create();
@@ -32,11 +20,8 @@ static int run(const struct gr_config *config, unsigned slot, struct gr_error *e
 	int status = gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1);
 	struct gr_session *session = status ? NULL : gr_session_create(loop, config, slot, GR_IPC_CONTROL_FD, err);
 	if (session) {
-		struct gr_ipc_message ready = { .type = GR_IPC_READY, .container = slot + 1 };
-		status = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
-		if (status)
-			gr_error_set(err, status, "READY: %s", gr_status_text(status));
-		else if ((status = gr_loop_run(loop)))
+		status = gr_ipc_child_ready(err);
+		if (!status && (status = gr_loop_run(loop)))
 			gr_error_set(err, GR_EIO, "the session could not go on");
 	} else {
 		status = status ? gr_error_errno(err, "control socket") : err->code;
@@ -57,9 +42,8 @@ int main(int argc, char **argv)
 		gr_log_error("usage: garasu-session CONFIG SLOT (started by garasu-broker)");
 		return 2;
 	}
-	gr_config_init(&config);
-	if (gr_config_load(&config, argv[1], &err) || (gr_log_init("garasu-session", config.broker.log_level), 0) ||
-	    confine(&config, (unsigned)slot, &err) || run(&config, (unsigned)slot, &err)) {
+	if (gr_ipc_child_configure("garasu-session", argv[1], &config, &err) ||
+	    gr_ipc_child_confine(&config, GR_UID_SESSIONS + (uint32_t)slot, DESCRIPTORS, &err) || run(&config, (unsigned)slot, &err)) {
 		gr_log_error("%s", err.text);
 		return 1;
 	}

@@ -1,0 +1,35 @@
+#include "broker/ipc/child.h"
+
+#include "broker/ipc/ipc.h"
+#include "common/confine.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+int gr_ipc_child_configure(const char *program, const char *file, struct gr_config *config, struct gr_error *err)
+{
+	gr_config_init(config);
+	int status = gr_config_load(config, file, err);
+	if (status == 0)
+		gr_log_init(program, config->broker.log_level);
+	return status;
+}
+
+int gr_ipc_child_confine(const struct gr_config *config, uint32_t uid, uint64_t descriptors, struct gr_error *err)
+{
+	char empty[PATH_MAX + 8];
+	struct gr_confine_settings settings = { .descriptors = descriptors, .file_size = UINT64_MAX };
+	if (geteuid() == 0) {
+		snprintf(empty, sizeof(empty), "%s/empty", config->broker.run_directory);
+		settings.uid = config->broker.uid_base + uid;
+		settings.root = empty;
+	}
+	return gr_confine(&settings, err);
+}
+
+int gr_ipc_child_ready(struct gr_error *err)
+{
+	struct gr_ipc_message ready = { .type = GR_IPC_READY };
+	int status = gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1);
+	return status == 0 ? 0 : gr_error_set(err, status, "cannot tell the supervisor: %s", gr_status_text(status));
+}
