@@ -50,7 +50,8 @@ enum gr_ipc_type {
 	GR_IPC_READY = 1,
 
 	/* supervisor to keys, identity, audit: serve this peer too. fd = its socket.
-	   audit: number = a gr_audit_source; keys, identity: connection */
+	   audit: number = a gr_audit_source; keys, identity: connection.
+	   supervisor to egress: number = GR_AUDIT_SOURCE_EGRESS; fd = its own socket to the audit process, in place of an earlier one */
 	GR_IPC_PEER,
 
 	/* identity to the supervisor: the certificate of this connection was checked. connection, reason
@@ -59,13 +60,13 @@ enum gr_ipc_type {
 
 	/* gateway to the supervisor: the connection never reached identity (TLS failure and so on). reason, text */
 	GR_IPC_HANDSHAKE_FAILED,
-	/* gateway to the supervisor: RFB handshake is done, give me the session. */
+	/* gateway to the supervisor: identity has said yes; give this viewer its session. RFB begins after OPEN */
 	GR_IPC_WANT_SESSION,
 	/* supervisor to gateway: fd = stream to the session process (RFB from ProtocolVersion on) */
 	GR_IPC_OPEN,
 	/* supervisor to gateway: tell the viewer and close. reason */
 	GR_IPC_REFUSE,
-	/* gateway to the supervisor, its last: bytes_down, bytes_up to and from the viewer; reason */
+	/* gateway to the supervisor, its last: bytes_down, bytes_up to and from the viewer; reason, text */
 	GR_IPC_CLOSED,
 
 	/* supervisor to pool */
@@ -88,7 +89,7 @@ enum gr_ipc_type {
 	GR_IPC_END, /* reason: tell the viewer, then end */
 	/* session to the supervisor */
 	GR_IPC_ATTACHED, /* connection: RFB initialisation is done, the viewer sees the screen */
-	GR_IPC_DETACHED, /* connection, reason */
+	GR_IPC_DETACHED, /* connection, reason; bytes_down, bytes_up (the record has the gateway's CLOSED) */
 	GR_IPC_AGENT_LOST, /* the agent's connection ended; waits for another AGENT (the supervisor ends it if none comes).
 			      reason CONTAINER_FAILED, text: the agent broke the protocol; the session is ended */
 
