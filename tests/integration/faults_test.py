@@ -75,8 +75,10 @@ class Faults(unittest.TestCase):
         self.addCleanup(other.remove)
         subprocess.run([garasu.SOURCE / "certs/garasu-ca", "revoke", other.ca, "taro"], check=True, stdout=subprocess.DEVNULL)
         other.run_directory += "-b"
-        other.config.write_text(other.config.read_text().replace(self.broker.run_directory, other.run_directory)
-                                .replace("maximum = 4", "maximum = 1\n\twarm = 0\n\tuid_first = 20971520").replace("uid_base = 900000", "uid_base = 950000"))
+        other.config.write_text(other.config.read_text()
+                                .replace(self.broker.run_directory, other.run_directory)
+                                .replace(f"uid_first = {garasu.UID_FIRST}", f"uid_first = {garasu.UID_FIRST + 128 * 65536}")
+                                .replace(f"uid_base = {self.broker.UID_BASE}", f"uid_base = {self.broker.UID_BASE + 64 * 16384}"))
         other.start()
         self.refused(run_viewer(*other.person("taro"), f"127.0.0.1:{other.port}"), 4)
         self.assertEqual(other.stop(), 0)

@@ -22,7 +22,9 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GARASU_BUILD", SOURCE / "build/test"))
 IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/test-images")
 DEADLINE = 90  # seconds: generous, for a loaded machine under sanitizers
-UID_FIRST, UIDS = 1048576, 65536 * 256
+# Each test has user ids of its own, so that it never takes another broker's processes for its own.
+UIDS = 65536 * 256
+UID_FIRST = 0x10000000 + os.getpid() % 16 * UIDS
 
 
 def wait_for(what, condition, deadline=DEADLINE, pause=0.02):
@@ -74,9 +76,13 @@ def container_processes():
     return processes(UID_FIRST, UIDS)
 
 
+def control_groups():
+    return {str(p) for p in pathlib.Path("/sys/fs/cgroup").glob("*/garasu*")} | {str(p) for p in pathlib.Path("/sys/fs/cgroup").glob("garasu*")}
+
+
 class Broker:
     """A broker of its own: configuration, certificates, run directory, audit record in a temporary folder."""
-    UID_BASE = 900000
+    UID_BASE = 0x08000000 + os.getpid() % 64 * 16384
 
     def __init__(self, home_url, allow=(), audit=None, **sections):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="garasu-test-"))
@@ -93,7 +99,7 @@ class Broker:
             "tls": {"certificate": f"{self.ca}/server.pem", "key": f"{self.ca}/server.key", "client_ca": f"{self.ca}/ca.pem",
                     "client_crl": f"{self.ca}/crl.pem"},
             "session": {"home_url": home_url, "grace_seconds": 5},
-            "pool": {"images": IMAGES, "maximum": 4, "start_seconds": 60},
+            "pool": {"images": IMAGES, "maximum": 4, "start_seconds": 60, "uid_first": UID_FIRST},
             "egress": {"allow": list(allow)},
             "audit": {"directory": str(self.audit_directory)},
             "broker": {"run_directory": self.run_directory, "uid_base": self.UID_BASE, "log_level": "info"},
@@ -109,12 +115,14 @@ class Broker:
         self.log = open(self.folder / "broker.log", "ab")
         self.process = subprocess.Popen([BUILD / "bin/garasu-broker", "--config", self.config],
                                         stdout=subprocess.PIPE, stderr=self.log, start_new_session=True)
+        self.groups_before = control_groups()
         line = []
         reader = threading.Thread(target=lambda: line.append(self.process.stdout.readline()), daemon=True)
         reader.start()
         wait_for("the broker to be ready", lambda: line or self.process.poll() is not None)
         if not line or not line[0].startswith(b"ready: "):
             raise AssertionError(f"the broker did not become ready: {line}\n" + self.log_text()[-3000:])
+        self.groups = control_groups() - self.groups_before
         return self
 
     def stop(self):
@@ -172,7 +180,7 @@ class Broker:
     def leftovers(self):
         """What must not be there once the broker has ended."""
         mounts = [line for line in pathlib.Path("/proc/mounts").read_text().splitlines() if self.run_directory in line]
-        cgroups = [str(p) for p in pathlib.Path("/sys/fs/cgroup").glob("**/*garasu*") if p.is_dir()]
+        cgroups = control_groups() & self.groups
         files = [str(p) for p in pathlib.Path(self.run_directory).rglob("*")] if os.path.exists(self.run_directory) else []
         return [*container_processes().values(), *processes(self.UID_BASE, 16384).values(), *mounts, *cgroups, *files]
 
