@@ -40,14 +40,17 @@ int gr_io_send(int sock, const void *packet, size_t size, int fd)
 
 int gr_io_receive(int sock, void *packet, size_t cap, size_t *size_out, int *fd_out)
 {
-	enum { RIGHTS_MAX = 253 }; /* SCM_MAX_FD of the kernel: room for all of them, so that none is left installed unseen */
+	enum {
+		RIGHTS_MAX = 253
+	}; /* SCM_MAX_FD of the kernel: room for all of them, so that none is left installed unseen */
 	struct iovec iov = { .iov_base = packet, .iov_len = cap };
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int) * RIGHTS_MAX)];
 	} control;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
-			      .msg_controllen = sizeof(control.bytes) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+	};
 	ssize_t n;
 	do
 		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

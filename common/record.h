@@ -76,7 +76,8 @@ struct gr_record_resize {
 struct gr_record_key {
 	uint32_t type;
 	uint32_t keysym; /* X keysym, as RFB KeyEvent; 0 = unknown, use keycode */
-	uint32_t keycode; /* XT scancode as in the QEMU extended key event (0xe0-prefixed ones as 0x80 | code); 0 = unknown */
+	uint32_t
+		keycode; /* XT scancode as in the QEMU extended key event (0xe0-prefixed ones as 0x80 | code); 0 = unknown */
 	uint32_t down; /* 0 or 1 */
 };
 

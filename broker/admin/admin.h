@@ -18,7 +18,8 @@ enum gr_admin_kind {
 	GR_ADMIN_SESSIONS,
 	GR_ADMIN_KILL, /* session, or 0 and person */
 	/* answers */
-	GR_ADMIN_ROW = 64, /* of SESSIONS: session, container, connection (0 = no viewer), person, text = since (RFC 3339) */
+	GR_ADMIN_ROW =
+		64, /* of SESSIONS: session, container, connection (0 = no viewer), person, text = since (RFC 3339) */
 	GR_ADMIN_DONE, /* reason NONE, or why not with text; of STATUS: text = "key=value" pairs, separated by spaces */
 };
 

@@ -87,7 +87,7 @@ static int reach_broker(const struct sockaddr_un *address, int *sock_out)
 
 static int next_answer(int sock, struct gr_admin_answer *out)
 {
-	struct pollfd wait = {.fd = sock, .events = POLLIN};
+	struct pollfd wait = { .fd = sock, .events = POLLIN };
 	size_t size;
 	int rc;
 
@@ -100,7 +100,8 @@ static int next_answer(int sock, struct gr_admin_answer *out)
 		if (rc == GR_ECLOSED || (rc < 0 && geteuid() != 0))
 			fprintf(stderr, "garasuctl: the broker refused: only root may ask\n");
 		else
-			fprintf(stderr, "garasuctl: the answer is not understood: is the broker of the same version?\n");
+			fprintf(stderr,
+				"garasuctl: the answer is not understood: is the broker of the same version?\n");
 		return EXIT_REFUSED;
 	}
 	out->person[sizeof(out->person) - 1] = '\0';
@@ -115,20 +116,20 @@ static const char *label(const char *key)
 	static const struct {
 		const char *key, *label;
 	} labels[] = {
-		{"version", "version"},
-		{"since", "running since"},
-		{"uptime", "uptime (s)"},
-		{"warm", "containers warm"},
-		{"used", "containers in use"},
-		{"starting", "containers starting"},
-		{"maximum", "containers at most"},
-		{"sessions", "sessions"},
-		{"viewers", "viewers"},
-		{"audit", "audit record"},
-		{"records", "last audit record"},
-		{"image", "image"},
-		{"tls", "listening (TLS)"},
-		{"vencrypt", "listening (VeNCrypt)"},
+		{ "version", "version" },
+		{ "since", "running since" },
+		{ "uptime", "uptime (s)" },
+		{ "warm", "containers warm" },
+		{ "used", "containers in use" },
+		{ "starting", "containers starting" },
+		{ "maximum", "containers at most" },
+		{ "sessions", "sessions" },
+		{ "viewers", "viewers" },
+		{ "audit", "audit record" },
+		{ "records", "last audit record" },
+		{ "image", "image" },
+		{ "tls", "listening (TLS)" },
+		{ "vencrypt", "listening (VeNCrypt)" },
 	};
 
 	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
@@ -201,7 +202,8 @@ static void keep_row(const struct gr_admin_answer *answer)
 
 static void show_sessions(int json)
 {
-	static const char *cells[(GR_CONTAINERS_MAX + 1) * COLUMNS] = {"SESSION", "PERSON", "CONTAINER", "VIEWER", "SINCE"};
+	static const char *cells[(GR_CONTAINERS_MAX + 1) * COLUMNS] = { "SESSION", "PERSON", "CONTAINER", "VIEWER",
+									"SINCE" };
 
 	if (json)
 		putchar('[');
@@ -213,7 +215,8 @@ static void show_sessions(int json)
 		if (json) {
 			printf("%s{\"session\":\"%s\",\"person\":", i ? "," : "", row->session);
 			gr_table_json(stdout, row->person);
-			printf(",\"container\":%s,\"connection\":%s,\"since\":", row->container, watched ? row->viewer : "null");
+			printf(",\"container\":%s,\"connection\":%s,\"since\":", row->container,
+			       watched ? row->viewer : "null");
 			gr_table_json(stdout, row->since);
 			putchar('}');
 			continue;
@@ -301,15 +304,12 @@ static int parse_command(int count, char **words, struct gr_admin_request *reque
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"socket", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, 'j'},
-		{"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{ "config", required_argument, NULL, 'c' }, { "socket", required_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },         { "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
 	const char *config_file = NULL, *socket_path = NULL;
-	struct gr_admin_request request = {0};
+	struct gr_admin_request request = { 0 };
 	struct sockaddr_un address;
 	int json = 0, option, rc, sock;
 
@@ -317,24 +317,12 @@ int main(int argc, char **argv)
 	gr_log_init("garasuctl", GR_LOG_WARNING);
 	while ((option = getopt_long(argc, argv, "c:s:j", options, NULL)) != -1) {
 		switch (option) {
-		case 'c':
-			config_file = optarg;
-			break;
-		case 's':
-			socket_path = optarg;
-			break;
-		case 'j':
-			json = 1;
-			break;
-		case 'v':
-			printf("garasuctl %s\n", GARASU_VERSION);
-			return 0;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			fputs(usage, stderr);
-			return EXIT_USAGE;
+		case 'c': config_file = optarg; break;
+		case 's': socket_path = optarg; break;
+		case 'j': json = 1; break;
+		case 'v': printf("garasuctl %s\n", GARASU_VERSION); return 0;
+		case 'h': fputs(usage, stdout); return 0;
+		default: fputs(usage, stderr); return EXIT_USAGE;
 		}
 	}
 	rc = parse_command(argc - optind, argv + optind, &request);

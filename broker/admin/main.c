@@ -56,7 +56,7 @@ static void client_ready(void *context, int fd, unsigned events)
 		[GR_ADMIN_KILL] = GR_IPC_ADMIN_KILL,
 	};
 	struct client *client = context;
-	struct gr_ipc_message message = {0};
+	struct gr_ipc_message message = { 0 };
 	struct gr_admin_request untrusted_request;
 	size_t size;
 	int rc = gr_io_receive(fd, &untrusted_request, sizeof(untrusted_request), &size, NULL);
@@ -65,16 +65,18 @@ static void client_ready(void *context, int fd, unsigned events)
 	if (rc == GR_EAGAIN)
 		return;
 	/* ---- checked from here ---- */
-	if (rc < 0 || size != sizeof(untrusted_request) || client->number || untrusted_request.version != GR_ADMIN_VERSION ||
-		untrusted_request.kind < GR_ADMIN_STATUS || untrusted_request.kind > GR_ADMIN_KILL ||
-		!memchr(untrusted_request.person, 0, sizeof(untrusted_request.person))) {
+	if (rc < 0 || size != sizeof(untrusted_request) || client->number ||
+	    untrusted_request.version != GR_ADMIN_VERSION || untrusted_request.kind < GR_ADMIN_STATUS ||
+	    untrusted_request.kind > GR_ADMIN_KILL ||
+	    !memchr(untrusted_request.person, 0, sizeof(untrusted_request.person))) {
 		drop(client);
 		return;
 	}
 	/* ---- to here ---- */
 	message.type = types[untrusted_request.kind];
 	message.session = untrusted_request.session;
-	gr_log_escape(message.person, sizeof(message.person), untrusted_request.person, strlen(untrusted_request.person));
+	gr_log_escape(message.person, sizeof(message.person), untrusted_request.person,
+		      strlen(untrusted_request.person));
 	message.number = client->number = ++admin.last_number;
 	snprintf(message.text, sizeof(message.text), client->uid == 0 ? "root" : "uid:%u", (unsigned)client->uid);
 	if (gr_ipc_send(GR_IPC_CONTROL_FD, &message, -1) < 0)
@@ -117,7 +119,7 @@ static void accept_ready(void *context, int fd, unsigned events)
 
 static void control_ready(void *context, int fd, unsigned events)
 {
-	struct gr_admin_answer answer = {.version = GR_ADMIN_VERSION};
+	struct gr_admin_answer answer = { .version = GR_ADMIN_VERSION };
 	struct gr_ipc_message message;
 	struct client *client = NULL;
 	int unexpected = -1;
@@ -202,7 +204,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (gr_ipc_child_configure("garasu-admin", argv[1], &config, &err) < 0 || open_listener(&config, &err) < 0 ||
-		gr_ipc_child_confine(&config, GR_UID_ADMIN, 64, &err) < 0 || prepare(&err) < 0 || gr_ipc_child_ready(&err) < 0) {
+	    gr_ipc_child_confine(&config, GR_UID_ADMIN, 64, &err) < 0 || prepare(&err) < 0 ||
+	    gr_ipc_child_ready(&err) < 0) {
 		gr_log_error("%s", err.text);
 		return 1;
 	}

@@ -7,7 +7,7 @@
 
 size_t gr_table_width(const char *text)
 {
-	mbstate_t state = {0};
+	mbstate_t state = { 0 };
 	size_t width = 0, left = strlen(text);
 	const char *at = text;
 
@@ -28,7 +28,7 @@ size_t gr_table_width(const char *text)
 
 void gr_table_print(FILE *out, const char *const *cells, size_t rows, size_t columns)
 {
-	size_t widest[GR_TABLE_COLUMNS] = {0};
+	size_t widest[GR_TABLE_COLUMNS] = { 0 };
 
 	assert(columns > 0 && columns <= GR_TABLE_COLUMNS);
 	for (size_t row = 0; row < rows; row++) {

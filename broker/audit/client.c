@@ -48,7 +48,8 @@ static void send_waiting(struct gr_audit_client *client)
 
 	if (client->sock < 0)
 		return;
-	TAILQ_FOREACH(entry, &client->entries, link) {
+	TAILQ_FOREACH(entry, &client->entries, link)
+	{
 		int rc;
 
 		if (entry->sent || entry->held)
@@ -71,8 +72,8 @@ static struct entry *first_permit(const struct gr_audit_client *client)
 	struct entry *entry;
 
 	TAILQ_FOREACH(entry, &client->entries, link)
-		if (entry->permit)
-			return entry;
+	if (entry->permit)
+		return entry;
 	return NULL;
 }
 
@@ -109,7 +110,8 @@ static void deadline_over(void *context)
 	struct entry *entry = first_permit(client);
 
 	if (entry && entry->deadline <= gr_io_now_ms()) {
-		gr_log_error("audit: no answer within %d s; what waits for the record is refused", GR_AUDIT_DEADLINE_MS / 1000);
+		gr_log_error("audit: no answer within %d s; what waits for the record is refused",
+			     GR_AUDIT_DEADLINE_MS / 1000);
 		finish_entry(client, entry, 0); /* the timer comes for the next one */
 	} else {
 		arm_deadline(client);
@@ -121,7 +123,8 @@ static void release_held(struct gr_audit_client *client)
 	struct entry *entry;
 	int any = 0;
 
-	TAILQ_FOREACH(entry, &client->entries, link) {
+	TAILQ_FOREACH(entry, &client->entries, link)
+	{
 		any |= entry->held;
 		entry->held = 0;
 	}
@@ -158,7 +161,8 @@ static void report_lost(struct gr_audit_client *client)
 	struct gr_audit_event event = { .kind = GR_AUDIT_FAULT };
 	struct entry *entry;
 
-	snprintf(event.detail, sizeof(event.detail), "%" PRIu64 " events were lost: there was no room to keep them", client->lost);
+	snprintf(event.detail, sizeof(event.detail), "%" PRIu64 " events were lost: there was no room to keep them",
+		 client->lost);
 	if (client->source == GR_AUDIT_SOURCE_SUPERVISOR && add(client, &event, GR_AUDIT_QUEUE_MAX, &entry) < 0)
 		return;
 	gr_log_error("audit: %s", event.detail);
@@ -171,8 +175,8 @@ static void acknowledged(struct gr_audit_client *client, const struct gr_audit_a
 	struct entry *entry;
 
 	TAILQ_FOREACH(entry, &client->entries, link)
-		if (entry->sent && entry->event.token == answer->token)
-			break;
+	if (entry->sent && entry->event.token == answer->token)
+		break;
 	if (answer->sequence) {
 		client->sequence = answer->sequence;
 		if (client->refusing)
@@ -267,7 +271,8 @@ void gr_audit_client_disconnect(struct gr_audit_client *client)
 	gr_loop_remove(client->watch);
 	client->watch = NULL;
 	gr_io_close(&client->sock);
-	TAILQ_FOREACH(entry, &client->entries, link) {
+	TAILQ_FOREACH(entry, &client->entries, link)
+	{
 		entry->sent = 0;
 		entry->held = 0;
 	}
@@ -287,8 +292,8 @@ void gr_audit_client_connect(struct gr_audit_client *client, int sock)
 	send_waiting(client);
 }
 
-int gr_audit_client_permit(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered,
-			   void *context, uint64_t number, uint64_t *token_out)
+int gr_audit_client_permit(struct gr_audit_client *client, const struct gr_audit_event *event,
+			   gr_audit_answered answered, void *context, uint64_t number, uint64_t *token_out)
 {
 	struct entry *entry;
 	int rc = add(client, event, GR_AUDIT_QUEUE_MAX, &entry);
@@ -311,7 +316,8 @@ void gr_audit_client_cancel(struct gr_audit_client *client, uint64_t token)
 {
 	struct entry *entry;
 
-	TAILQ_FOREACH(entry, &client->entries, link) {
+	TAILQ_FOREACH(entry, &client->entries, link)
+	{
 		if (entry->event.token != token)
 			continue;
 		entry->answered = NULL;

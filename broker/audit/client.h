@@ -26,7 +26,8 @@ typedef void (*gr_audit_answered)(void *context, uint64_t number, int recorded);
 
 /* Borrows loop, which must outlive it. Returns owned, not connected yet; NULL when out of memory. */
 struct gr_audit_client *gr_audit_client_create(struct gr_loop *loop, enum gr_audit_source source);
-void gr_audit_client_destroy(struct gr_audit_client *client); /* forgets what is in flight, calls nobody; NULL allowed */
+void gr_audit_client_destroy(
+	struct gr_audit_client *client); /* forgets what is in flight, calls nobody; NULL allowed */
 
 /* Takes the socket to an audit process and sends what waits. An earlier socket is closed. */
 void gr_audit_client_connect(struct gr_audit_client *client, int sock);
@@ -38,8 +39,8 @@ void gr_audit_client_disconnect(struct gr_audit_client *client);
  * called once, later, never from within. GR_EFULL, GR_ENOMEM: it was not taken and answered will not be called: treat it as
  * not recorded.
  */
-int gr_audit_client_permit(struct gr_audit_client *client, const struct gr_audit_event *event, gr_audit_answered answered,
-			   void *context, uint64_t number, uint64_t *token_out);
+int gr_audit_client_permit(struct gr_audit_client *client, const struct gr_audit_event *event,
+			   gr_audit_answered answered, void *context, uint64_t number, uint64_t *token_out);
 /* Who asked is gone: it is not called any more, and what was not sent yet is not recorded. */
 void gr_audit_client_cancel(struct gr_audit_client *client, uint64_t token);
 

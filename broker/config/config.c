@@ -134,23 +134,21 @@ static const char *string_fault(const struct setting *setting, const char *text)
 			return NULL;
 		/* fall through */
 	case PATH:
-		return text[0] != '/' ? "must be an absolute path" : strlen(text) >= setting->size ? "is too long" : NULL;
-	case ADDRESS:
-		return is_address(text) ? NULL : "must be a numeric IPv4 or IPv6 address";
+		return text[0] != '/'                  ? "must be an absolute path"
+		       : strlen(text) >= setting->size ? "is too long"
+						       : NULL;
+	case ADDRESS: return is_address(text) ? NULL : "must be a numeric IPv4 or IPv6 address";
 	case URL:
-		return strlen(text) >= setting->size ? "is too long" :
-		       is_url(text)		     ? NULL :
-						       "must be an http: or https: URL without spaces";
+		return strlen(text) >= setting->size ? "is too long"
+		       : is_url(text)                ? NULL
+						     : "must be an http: or https: URL without spaces";
 	case UPSTREAM:
 		if (!*text)
 			return NULL;
 		/* fall through */
-	case ALLOW:
-		return parse_endpoint(text, &endpoint) ? "must be host:port" : NULL;
-	case LEVEL:
-		return parse_level(text, &level) ? "must be error, warning, info or debug" : NULL;
-	default:
-		return NULL;
+	case ALLOW: return parse_endpoint(text, &endpoint) ? "must be host:port" : NULL;
+	case LEVEL: return parse_level(text, &level) ? "must be error, warning, info or debug" : NULL;
+	default: return NULL;
 	}
 }
 
@@ -203,9 +201,7 @@ static void take_values(struct gr_config *config, cfg_t *cfg)
 		if (cfg_opt_size(opt) == 0)
 			continue;
 		switch (setting->type) {
-		case NUMBER:
-			take_number(field, setting->size, cfg_opt_getnint(opt, 0));
-			break;
+		case NUMBER: take_number(field, setting->size, cfg_opt_getnint(opt, 0)); break;
 		case UPSTREAM:
 			memset(&config->egress.upstream, 0, sizeof(config->egress.upstream));
 			parse_endpoint(cfg_opt_getnstr(opt, 0), &config->egress.upstream);
@@ -215,11 +211,8 @@ static void take_values(struct gr_config *config, cfg_t *cfg)
 			for (unsigned n = 0; n < config->egress.allow_count; n++)
 				parse_endpoint(cfg_opt_getnstr(opt, n), &config->egress.allow[n]);
 			break;
-		case LEVEL:
-			parse_level(cfg_opt_getnstr(opt, 0), &config->broker.log_level);
-			break;
-		default:
-			snprintf(field, setting->size, "%s", cfg_opt_getnstr(opt, 0));
+		case LEVEL: parse_level(cfg_opt_getnstr(opt, 0), &config->broker.log_level); break;
+		default: snprintf(field, setting->size, "%s", cfg_opt_getnstr(opt, 0));
 		}
 	}
 }
@@ -228,18 +221,24 @@ static int check_together(const struct gr_config *config, struct gr_error *err)
 {
 	const char *file = config->file;
 	if (config->session.width > config->session.max_width || config->session.height > config->session.max_height)
-		return gr_error_set(err, GR_EINVAL, "%s: session: width and height must not be larger than max_width and max_height", file);
+		return gr_error_set(err, GR_EINVAL,
+				    "%s: session: width and height must not be larger than max_width and max_height",
+				    file);
 	if (config->pool.warm > config->pool.maximum)
 		return gr_error_set(err, GR_EINVAL, "%s: pool: warm must not be larger than maximum", file);
 	if (config->listen.port == config->listen.vencrypt_port)
 		return gr_error_set(err, GR_EINVAL, "%s: listen: port and vencrypt_port must differ", file);
 	uint64_t containers = config->pool.uid_first + 65536ull * GR_CONTAINERS_MAX;
 	if (config->broker.uid_base < containers && config->broker.uid_base + 16384ull > config->pool.uid_first)
-		return gr_error_set(err, GR_EINVAL, "%s: broker: the user ids from uid_base overlap those of the containers from pool's uid_first", file);
+		return gr_error_set(
+			err, GR_EINVAL,
+			"%s: broker: the user ids from uid_base overlap those of the containers from pool's uid_first",
+			file);
 	/* The longest path of a socket below it: c/255/io/egress.sock. */
 	struct sockaddr_un address;
 	if (gr_config_socket(config, "c/255/io/egress.sock", &address))
-		return gr_error_set(err, GR_EINVAL, "%s: broker: run_directory is too long for the paths of sockets", file);
+		return gr_error_set(err, GR_EINVAL, "%s: broker: run_directory is too long for the paths of sockets",
+				    file);
 	return 0;
 }
 
@@ -247,11 +246,24 @@ void gr_config_init(struct gr_config *config)
 {
 	*config = (struct gr_config){
 		.listen = { .address = "127.0.0.1", .port = 5910, .vencrypt_port = 5911 },
-		.tls = { .certificate = "/etc/garasu/server.pem", .key = "/etc/garasu/server.key", .client_ca = "/etc/garasu/ca.pem" },
-		.session = { .home_url = "https://www.lg.jp/", .width = 1280, .height = 800, .max_width = 3840,
-			     .max_height = 2160, .grace_seconds = 60 },
-		.pool = { .images = "/var/lib/garasu/images", .runtime = "/usr/bin/crun", .warm = 1, .maximum = 8,
-			  .memory_mib = 1536, .pids = 400, .cpu_percent = 200, .uid_first = 1048576, .start_seconds = 30 },
+		.tls = { .certificate = "/etc/garasu/server.pem",
+			 .key = "/etc/garasu/server.key",
+			 .client_ca = "/etc/garasu/ca.pem" },
+		.session = { .home_url = "https://www.lg.jp/",
+			     .width = 1280,
+			     .height = 800,
+			     .max_width = 3840,
+			     .max_height = 2160,
+			     .grace_seconds = 60 },
+		.pool = { .images = "/var/lib/garasu/images",
+			  .runtime = "/usr/bin/crun",
+			  .warm = 1,
+			  .maximum = 8,
+			  .memory_mib = 1536,
+			  .pids = 400,
+			  .cpu_percent = 200,
+			  .uid_first = 1048576,
+			  .start_seconds = 30 },
 		.audit = { .directory = "/var/lib/garasu/audit" },
 		.broker = { .run_directory = "/run/garasu", .uid_base = 900000, .log_level = GR_LOG_INFO },
 	};

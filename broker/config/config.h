@@ -59,7 +59,8 @@ struct gr_config {
 
 	struct { /* section egress */
 		struct gr_config_endpoint upstream; /* an HTTP proxy; host "" = connect directly */
-		struct gr_config_endpoint allow[GR_CONFIG_ALLOW_MAX]; /* exceptions: private addresses that are permitted */
+		struct gr_config_endpoint
+			allow[GR_CONFIG_ALLOW_MAX]; /* exceptions: private addresses that are permitted */
 		unsigned allow_count;
 	} egress;
 
@@ -68,8 +69,10 @@ struct gr_config {
 	} audit;
 
 	struct { /* section broker */
-		char run_directory[PATH_MAX]; /* sockets, bundles, the runtime's state; must be short enough for a socket's path */
-		uint32_t uid_base; /* the broker's processes use the uids from here: 0..31 one per kind, from 4096 on one per
+		char run_directory
+			[PATH_MAX]; /* sockets, bundles, the runtime's state; must be short enough for a socket's path */
+		uint32_t
+			uid_base; /* the broker's processes use the uids from here: 0..31 one per kind, from 4096 on one per
 				      connection, from 8192 on one per session */
 		enum gr_log_level log_level;
 	} broker;

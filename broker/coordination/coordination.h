@@ -36,7 +36,7 @@ void gr_coordination_destroy(struct gr_coordination *coordination); /* NULL allo
  * answers the same epoch. Calls answered(context, number, …) exactly once, now or later.
  */
 void gr_coordination_claim(struct gr_coordination *coordination, const char *person, gr_coordination_answered answered,
-	void *context, uint64_t number);
+			   void *context, uint64_t number);
 
 /* Gives a claim up; one of another epoch is left alone. GR_ENOENT when there is none of this epoch. */
 int gr_coordination_release(struct gr_coordination *coordination, const char *person, uint64_t epoch);

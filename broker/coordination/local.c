@@ -52,7 +52,7 @@ static void describe(const struct gr_coordination *coordination, const struct cl
 }
 
 void gr_coordination_claim(struct gr_coordination *coordination, const char *person, gr_coordination_answered answered,
-	void *context, uint64_t number)
+			   void *context, uint64_t number)
 {
 	struct gr_claim answer;
 	struct claim *claim;

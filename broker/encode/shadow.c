@@ -118,7 +118,8 @@ static struct box take_tile(struct gr_shadow *shadow, const uint8_t *untrusted_s
 	struct box box = { UINT32_MAX, UINT32_MAX, 0, 0 };
 	for (uint32_t y = part.top; y < part.bottom; y++) {
 		if (!take_row(shadow->pixels + (size_t)y * shadow->w + part.left,
-			      untrusted_source + y * stride + (size_t)part.left * 4, part.left, part.right - part.left, &box))
+			      untrusted_source + y * stride + (size_t)part.left * 4, part.left, part.right - part.left,
+			      &box))
 			continue;
 		if (box.top == UINT32_MAX)
 			box.top = y;
@@ -153,16 +154,16 @@ static size_t add(struct gr_rect *changed, size_t count, size_t cap, struct box 
 		}
 	}
 	if (count < cap) {
-		changed[count] = (struct gr_rect){ (uint16_t)box.left, (uint16_t)box.top, (uint16_t)(box.right - box.left),
-						   (uint16_t)(box.bottom - box.top) };
+		changed[count] = (struct gr_rect){ (uint16_t)box.left, (uint16_t)box.top,
+						   (uint16_t)(box.right - box.left), (uint16_t)(box.bottom - box.top) };
 		return count + 1;
 	}
 	size_t best = 0;
 	uint64_t best_cost = UINT64_MAX;
 	for (size_t i = 0; i < count; i++) {
 		const struct gr_rect *r = &changed[i];
-		uint64_t united = area(least(r->x, box.left), least(r->y, box.top), most((uint32_t)r->x + r->w, box.right),
-				       most((uint32_t)r->y + r->h, box.bottom));
+		uint64_t united = area(least(r->x, box.left), least(r->y, box.top),
+				       most((uint32_t)r->x + r->w, box.right), most((uint32_t)r->y + r->h, box.bottom));
 		uint64_t cost = united - (uint64_t)r->w * r->h;
 		if (cost < best_cost) {
 			best_cost = cost;
@@ -185,11 +186,11 @@ static size_t take_band(struct gr_shadow *shadow, const uint8_t *untrusted_sourc
 	struct box run = { UINT32_MAX, UINT32_MAX, 0, 0 };
 	for (uint32_t left = band.left; left < band.right;) {
 		uint32_t right = least((left / TILE_WIDTH + 1) * TILE_WIDTH, band.right);
-		struct box box =
-			take_tile(shadow, untrusted_source, stride, (struct box){ left, band.top, right, band.bottom });
+		struct box box = take_tile(shadow, untrusted_source, stride,
+					   (struct box){ left, band.top, right, band.bottom });
 		if (box.right > box.left) {
-			run = (struct box){ least(run.left, box.left), least(run.top, box.top), most(run.right, box.right),
-					    most(run.bottom, box.bottom) };
+			run = (struct box){ least(run.left, box.left), least(run.top, box.top),
+					    most(run.right, box.right), most(run.bottom, box.bottom) };
 		} else if (run.right) {
 			count = add(changed, count, cap, run);
 			run = (struct box){ UINT32_MAX, UINT32_MAX, 0, 0 };
@@ -199,8 +200,8 @@ static size_t take_band(struct gr_shadow *shadow, const uint8_t *untrusted_sourc
 	return run.right ? add(changed, count, cap, run) : count;
 }
 
-size_t gr_shadow_take(struct gr_shadow *shadow, const uint8_t *untrusted_source, size_t stride, const struct gr_rect *damage,
-		      size_t n, struct gr_rect *changed, size_t cap)
+size_t gr_shadow_take(struct gr_shadow *shadow, const uint8_t *untrusted_source, size_t stride,
+		      const struct gr_rect *damage, size_t n, struct gr_rect *changed, size_t cap)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -210,8 +211,8 @@ size_t gr_shadow_take(struct gr_shadow *shadow, const uint8_t *untrusted_source,
 			continue;
 		for (uint32_t top = box.top; top < box.bottom;) {
 			uint32_t bottom = least((top / TILE_HEIGHT + 1) * TILE_HEIGHT, box.bottom);
-			count = take_band(shadow, untrusted_source, stride, (struct box){ box.left, top, box.right, bottom },
-					  changed, count, cap);
+			count = take_band(shadow, untrusted_source, stride,
+					  (struct box){ box.left, top, box.right, bottom }, changed, count, cap);
 			top = bottom;
 		}
 	}

@@ -37,8 +37,8 @@ int gr_shadow_resize(struct gr_shadow *shadow, uint16_t w, uint16_t h);
  *           as its run of tiles allows; when there are more than cap, neighbours are united and may then overlap.
  * Returns how many; 0 when nothing changed.
  */
-size_t gr_shadow_take(struct gr_shadow *shadow, const uint8_t *untrusted_source, size_t stride, const struct gr_rect *damage,
-		      size_t n, struct gr_rect *changed, size_t cap);
+size_t gr_shadow_take(struct gr_shadow *shadow, const uint8_t *untrusted_source, size_t stride,
+		      const struct gr_rect *damage, size_t n, struct gr_rect *changed, size_t cap);
 
 uint16_t gr_shadow_width(const struct gr_shadow *shadow);
 uint16_t gr_shadow_height(const struct gr_shadow *shadow);

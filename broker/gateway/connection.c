@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 /* Milliseconds. */
-#define HANDSHAKE_MS 10000 /* from the first byte until the person is known, all together: a slow client gains nothing */
-#define SESSION_MS ((GR_OPEN_WAIT_MAX + (int64_t)1) * 1000) /* the supervisor's answer; it has shorter ones of its own */
+#define HANDSHAKE_MS                                                                                                   \
+	10000 /* from the first byte until the person is known, all together: a slow client gains nothing */
+#define SESSION_MS                                                                                                     \
+	((GR_OPEN_WAIT_MAX + (int64_t)1) * 1000) /* the supervisor's answer; it has shorter ones of its own */
 #define FIRST_WAIT_MS 200
 #define WAIT_MS 1000
 #define ATTACH_MS 5000 /* the session process's side of the RFB handshake */
@@ -33,8 +35,9 @@ static const struct {
 	uint32_t type;
 	unsigned states, late;
 } permitted[] = {
-	{GR_IPC_OPEN, IN(STATE_SESSION), IN(STATE_FLUSH) | IN(STATE_LINGER)},
-	{GR_IPC_REFUSE, IN(STATE_IDENTITY) | IN(STATE_SESSION) | IN(STATE_ATTACH), IN(STATE_FLUSH) | IN(STATE_LINGER)},
+	{ GR_IPC_OPEN, IN(STATE_SESSION), IN(STATE_FLUSH) | IN(STATE_LINGER) },
+	{ GR_IPC_REFUSE, IN(STATE_IDENTITY) | IN(STATE_SESSION) | IN(STATE_ATTACH),
+	  IN(STATE_FLUSH) | IN(STATE_LINGER) },
 };
 
 static void viewer_step(struct gr_connection *c);
@@ -120,7 +123,8 @@ static void session_step(struct gr_connection *c)
 		if (!rc && length && send(c->stream, out, length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)length)
 			rc = GR_EIO; /* some dozen bytes fit into an empty socket */
 		if (rc) {
-			gr_log_error("connection %u: RFB handshake with the session process: %s", c->number, gr_status_text(rc));
+			gr_log_error("connection %u: RFB handshake with the session process: %s", c->number,
+				     gr_status_text(rc));
 			refuse(c, GR_REASON_INTERNAL);
 			return;
 		}
@@ -201,7 +205,7 @@ static void identity_ready(void *context, int fd, unsigned events)
 		return;
 	}
 
-	struct gr_ipc_message want = {.type = GR_IPC_WANT_SESSION, .connection = c->number};
+	struct gr_ipc_message want = { .type = GR_IPC_WANT_SESSION, .connection = c->number };
 	rc = gr_ipc_send(GR_IPC_CONTROL_FD, &want, -1);
 	if (rc) {
 		gr_log_error("connection %u: control socket: %s", c->number, gr_status_text(rc));
@@ -291,13 +295,15 @@ static void vencrypt_step(struct gr_connection *c)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			gr_connection_handshake_failed(c, GR_REASON_VIEWER_LEFT, "connection closed in the VeNCrypt handshake");
+			gr_connection_handshake_failed(c, GR_REASON_VIEWER_LEFT,
+						       "connection closed in the VeNCrypt handshake");
 			return;
 		}
 		int rc = gr_rfb_handshake_feed(&c->viewer, bytes, (size_t)n);
 		int sent = vencrypt_send(c);
 		if (rc || sent) {
-			gr_connection_handshake_failed(c, GR_REASON_PROTOCOL, rc ? "not VeNCrypt X509None over RFB 3.8" : "cannot send");
+			gr_connection_handshake_failed(c, GR_REASON_PROTOCOL,
+						       rc ? "not VeNCrypt X509None over RFB 3.8" : "cannot send");
 			return;
 		}
 	}
@@ -312,27 +318,15 @@ static void viewer_ready(void *context, int fd, unsigned events)
 	(void)fd;
 	(void)events;
 	switch (c->state) {
-	case STATE_VENCRYPT:
-		vencrypt_step(c);
-		break;
-	case STATE_TLS:
-		tls_step(c);
-		break;
+	case STATE_VENCRYPT: vencrypt_step(c); break;
+	case STATE_TLS: tls_step(c); break;
 	case STATE_IDENTITY:
 	case STATE_SESSION:
 	case STATE_ATTACH:
-	case STATE_VIEWER:
-		viewer_step(c);
-		break;
-	case STATE_RELAY:
-		relay_step(c);
-		break;
-	case STATE_FLUSH:
-		gr_connection_flush(c);
-		break;
-	default:
-		gr_connection_linger(c);
-		break;
+	case STATE_VIEWER: viewer_step(c); break;
+	case STATE_RELAY: relay_step(c); break;
+	case STATE_FLUSH: gr_connection_flush(c); break;
+	default: gr_connection_linger(c); break;
 	}
 }
 
@@ -342,24 +336,16 @@ static void deadline_expired(void *context)
 
 	switch (c->state) {
 	case STATE_VENCRYPT:
-	case STATE_TLS:
-		gr_connection_handshake_failed(c, GR_REASON_PROTOCOL, "the handshake took too long");
-		break;
+	case STATE_TLS: gr_connection_handshake_failed(c, GR_REASON_PROTOCOL, "the handshake took too long"); break;
 	case STATE_IDENTITY:
 	case STATE_ATTACH:
 		gr_log_error("connection %u: no answer from the %s process in time", c->number,
-			c->state == STATE_IDENTITY ? "identity" : "session");
+			     c->state == STATE_IDENTITY ? "identity" : "session");
 		refuse(c, GR_REASON_INTERNAL);
 		break;
-	case STATE_SESSION:
-		refuse(c, GR_REASON_CONTAINER_FAILED);
-		break;
-	case STATE_VIEWER:
-		gr_connection_close(c, GR_REASON_PROTOCOL);
-		break;
-	default:
-		gr_connection_ending_expired(c);
-		break;
+	case STATE_SESSION: refuse(c, GR_REASON_CONTAINER_FAILED); break;
+	case STATE_VIEWER: gr_connection_close(c, GR_REASON_PROTOCOL); break;
+	default: gr_connection_ending_expired(c); break;
 	}
 }
 
@@ -439,7 +425,8 @@ static void set_socket_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
-int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, struct gr_connection **out, struct gr_error *err)
+int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, struct gr_connection **out,
+			 struct gr_error *err)
 {
 	struct gr_connection *c = calloc(1, sizeof *c);
 
@@ -456,7 +443,7 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, str
 		c->viewer_watch = gr_loop_add(c->loop, GR_IPC_CONNECTION_FD, GR_LOOP_READ, viewer_ready, c);
 	}
 	if (!c->loop || !c->deadline || !c->wait || !c->control_watch || !c->viewer_watch ||
-		gr_io_set_nonblocking(GR_IPC_CONNECTION_FD, 1)) {
+	    gr_io_set_nonblocking(GR_IPC_CONNECTION_FD, 1)) {
 		gr_error_errno(err, "cannot watch the connection");
 		gr_connection_destroy(c);
 		return GR_EIO;

@@ -20,11 +20,11 @@ void gr_connection_finish(struct gr_connection *c, int code)
 	if (c->finished)
 		return;
 	if (c->relayed && code == 0) {
-		struct gr_ipc_message closed = {.type = GR_IPC_CLOSED,
-			.connection = c->number,
-			.reason = c->reason,
-			.bytes_down = c->relay.bytes_down,
-			.bytes_up = c->relay.bytes_up};
+		struct gr_ipc_message closed = { .type = GR_IPC_CLOSED,
+						 .connection = c->number,
+						 .reason = c->reason,
+						 .bytes_down = c->relay.bytes_down,
+						 .bytes_up = c->relay.bytes_up };
 		gr_ipc_send(GR_IPC_CONTROL_FD, &closed, -1);
 	}
 	gr_loop_timer_set(c->deadline, -1);
@@ -122,7 +122,7 @@ void gr_connection_viewer_failed(struct gr_connection *c, int rc)
 /* Before TLS is complete. */
 void gr_connection_handshake_failed(struct gr_connection *c, uint32_t reason, const char *text)
 {
-	struct gr_ipc_message failed = {.type = GR_IPC_HANDSHAKE_FAILED, .connection = c->number, .reason = reason};
+	struct gr_ipc_message failed = { .type = GR_IPC_HANDSHAKE_FAILED, .connection = c->number, .reason = reason };
 
 	gr_log_debug("connection %u: %s: %s", c->number, gr_reason_name(reason), text);
 	gr_log_escape(failed.text, sizeof failed.text, text, strlen(text));

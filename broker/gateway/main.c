@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 	errno = 0;
 	unsigned long number = argc == 4 ? strtoul(argv[2], &end, 10) : 0;
 	if (argc != 4 || errno || *end || number == 0 || number > UINT32_MAX ||
-		(strcmp(argv[3], "tls") != 0 && strcmp(argv[3], "vencrypt") != 0)) {
+	    (strcmp(argv[3], "tls") != 0 && strcmp(argv[3], "vencrypt") != 0)) {
 		fprintf(stderr, "usage: garasu-gateway CONFIG NUMBER tls|vencrypt (started by garasu-broker)\n");
 		return 2;
 	}

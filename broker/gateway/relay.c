@@ -30,9 +30,9 @@ static size_t room(struct gr_relay_buffer *b)
 
 int gr_relay_init(struct gr_relay *relay, SSL *ssl)
 {
-	*relay = (struct gr_relay){.ssl = ssl, .stream = -1};
-	relay->down = (struct gr_relay_buffer){.data = malloc(GR_RELAY_DOWN), .size = GR_RELAY_DOWN};
-	relay->up = (struct gr_relay_buffer){.data = malloc(GR_RELAY_UP), .size = GR_RELAY_UP};
+	*relay = (struct gr_relay){ .ssl = ssl, .stream = -1 };
+	relay->down = (struct gr_relay_buffer){ .data = malloc(GR_RELAY_DOWN), .size = GR_RELAY_DOWN };
+	relay->up = (struct gr_relay_buffer){ .data = malloc(GR_RELAY_UP), .size = GR_RELAY_UP };
 	if (!relay->down.data || !relay->up.data) {
 		gr_relay_finish(relay);
 		return GR_ENOMEM;
@@ -44,7 +44,7 @@ void gr_relay_finish(struct gr_relay *relay)
 {
 	free(relay->down.data);
 	free(relay->up.data);
-	relay->down = relay->up = (struct gr_relay_buffer){0};
+	relay->down = relay->up = (struct gr_relay_buffer){ 0 };
 }
 
 int gr_relay_queue(struct gr_relay *relay, const void *data, size_t n)
@@ -69,19 +69,14 @@ static int tls_status(struct gr_relay *relay, int rc, bool writing)
 		if (writing)
 			relay->wants_read = true;
 		return GR_EAGAIN;
-	case SSL_ERROR_WANT_WRITE:
-		relay->wants_write = true;
-		return GR_EAGAIN;
-	case SSL_ERROR_ZERO_RETURN:
-		return GR_ECLOSED;
+	case SSL_ERROR_WANT_WRITE: relay->wants_write = true; return GR_EAGAIN;
+	case SSL_ERROR_ZERO_RETURN: return GR_ECLOSED;
 	case SSL_ERROR_SSL:
 		relay->failed = true;
 		if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING || reason >= SSL_AD_REASON_OFFSET)
 			return GR_ECLOSED; /* cut off, or the viewer's own alert */
 		return GR_EPROTO;
-	default:
-		relay->failed = true;
-		return GR_ECLOSED;
+	default: relay->failed = true; return GR_ECLOSED;
 	}
 }
 

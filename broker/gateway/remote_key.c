@@ -22,7 +22,7 @@ static int keys_socket = -1;
 /* The keys process answers at once or is broken; waiting here stops nobody else, as a process has one connection. */
 static int ask(const struct gr_keys_request *request, struct gr_keys_answer *answer)
 {
-	struct pollfd answered = {.fd = keys_socket, .events = POLLIN};
+	struct pollfd answered = { .fd = keys_socket, .events = POLLIN };
 	size_t size = 0;
 	int rc = gr_io_send(keys_socket, request, sizeof *request, -1);
 
@@ -36,9 +36,9 @@ static int ask(const struct gr_keys_request *request, struct gr_keys_answer *ans
 }
 
 static int sign(int type, const unsigned char *digest, int length, unsigned char *signature, unsigned *signature_length,
-	const BIGNUM *kinv, const BIGNUM *r, EC_KEY *key)
+		const BIGNUM *kinv, const BIGNUM *r, EC_KEY *key)
 {
-	struct gr_keys_request request = {.length = GR_KEYS_DIGEST};
+	struct gr_keys_request request = { .length = GR_KEYS_DIGEST };
 	struct gr_keys_answer answer;
 	int rc;
 
@@ -78,8 +78,8 @@ int gr_remote_key_create(X509 *certificate, int keys_fd, EVP_PKEY **out, struct 
 	if (method)
 		EC_KEY_METHOD_set_sign(method, sign, NULL, NULL);
 	if (!method || !key || !wrapped || !EC_KEY_set_method(key, method) ||
-		!EC_KEY_set_group(key, EC_KEY_get0_group(public_ec)) ||
-		!EC_KEY_set_public_key(key, EC_KEY_get0_public_key(public_ec)) || !EVP_PKEY_set1_EC_KEY(wrapped, key)) {
+	    !EC_KEY_set_group(key, EC_KEY_get0_group(public_ec)) ||
+	    !EC_KEY_set_public_key(key, EC_KEY_get0_public_key(public_ec)) || !EVP_PKEY_set1_EC_KEY(wrapped, key)) {
 		EVP_PKEY_free(wrapped);
 		EC_KEY_free(key);
 		EC_KEY_METHOD_free(method);

@@ -7,7 +7,7 @@
 #define TYPE_VENCRYPT 19
 
 static const char version_3_8[] = "RFB 003.008\n";
-static const uint8_t x509_none[4] = {0, 0, 260 >> 8, 260 & 0xff};
+static const uint8_t x509_none[4] = { 0, 0, 260 >> 8, 260 & 0xff };
 
 enum step {
 	/* SERVER */
@@ -34,19 +34,14 @@ static size_t step_bytes(enum step step)
 {
 	switch (step) {
 	case VIEWER_VERSION:
-	case SERVER_VERSION:
-		return VERSION_BYTES;
+	case SERVER_VERSION: return VERSION_BYTES;
 	case VIEWER_TYPE:
 	case VENCRYPT_TYPE:
-	case SERVER_TYPE_COUNT:
-		return 1;
-	case VENCRYPT_VERSION:
-		return 2;
+	case SERVER_TYPE_COUNT: return 1;
+	case VENCRYPT_VERSION: return 2;
 	case VENCRYPT_SUBTYPE:
-	case SERVER_RESULT:
-		return 4;
-	default:
-		return 0;
+	case SERVER_RESULT: return 4;
+	default: return 0;
 	}
 }
 
@@ -73,7 +68,8 @@ static void say_u8(struct gr_rfb_handshake *h, uint8_t value)
 
 static void say_u32(struct gr_rfb_handshake *h, uint32_t value)
 {
-	const uint8_t bytes[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value};
+	const uint8_t bytes[4] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
+				   (uint8_t)value };
 
 	say(h, bytes, sizeof bytes);
 }
@@ -116,12 +112,8 @@ void gr_rfb_handshake_init(struct gr_rfb_handshake *h, enum gr_rfb_role role)
 		say(h, version_3_8, VERSION_BYTES);
 		enter(h, VIEWER_VERSION);
 		break;
-	case GR_RFB_SERVER_RESULT:
-		enter(h, RESULT_GATE);
-		break;
-	case GR_RFB_CLIENT:
-		enter(h, SERVER_VERSION);
-		break;
+	case GR_RFB_SERVER_RESULT: enter(h, RESULT_GATE); break;
+	case GR_RFB_CLIENT: enter(h, SERVER_VERSION); break;
 	}
 }
 
@@ -219,8 +211,7 @@ static int take(struct gr_rfb_handshake *h)
 			return fail(h, GR_EDENIED);
 		enter(h, DONE);
 		return 0;
-	default:
-		return fail(h, GR_EPROTO);
+	default: return fail(h, GR_EPROTO);
 	}
 }
 
@@ -249,16 +240,11 @@ int gr_rfb_handshake_refuse(struct gr_rfb_handshake *h, const char *text)
 {
 	switch ((enum step)h->step) {
 	case VIEWER_VERSION:
-	case TYPES_GATE:
-		say_u8(h, 0);
-		break;
+	case TYPES_GATE: say_u8(h, 0); break;
 	case VIEWER_TYPE:
 	case VENCRYPT_TYPE:
-	case RESULT_GATE:
-		say_u32(h, 1);
-		break;
-	default:
-		return GR_EINVAL;
+	case RESULT_GATE: say_u32(h, 1); break;
+	default: return GR_EINVAL;
 	}
 	say_reason(h, text);
 	enter(h, FAILED);

@@ -21,17 +21,17 @@ struct gr_tls {
 	char description[GR_CERTIFICATE_DESCRIPTION]; /* of the viewer's certificate, once it was seen */
 };
 
-static const unsigned char alpn_garasu[] = {8, 'g', 'a', 'r', 'a', 's', 'u', '/', '1'};
+static const unsigned char alpn_garasu[] = { 8, 'g', 'a', 'r', 'a', 's', 'u', '/', '1' };
 
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *untrusted,
-	unsigned length, void *context)
+		       unsigned length, void *context)
 {
 	struct gr_tls *tls = context;
 	unsigned char *selected;
 
 	(void)ssl;
-	if (!tls->alpn || SSL_select_next_proto(&selected, out_length, alpn_garasu, sizeof alpn_garasu, untrusted, length) !=
-				  OPENSSL_NPN_NEGOTIATED)
+	if (!tls->alpn || SSL_select_next_proto(&selected, out_length, alpn_garasu, sizeof alpn_garasu, untrusted,
+						length) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = selected;
 	tls->garasu = true;
@@ -102,16 +102,15 @@ int gr_tls_create(const struct gr_config *config, int keys_fd, bool alpn, struct
 	SSL_CTX_set_security_level(c, 2);
 	SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(c,
-		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS |
-			SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify);
 	SSL_CTX_set_verify_depth(c, GR_IDENTITY_CHAIN_MAX);
 	SSL_CTX_set_max_cert_list(c, (long)GR_IDENTITY_CHAIN_MAX * (GR_IDENTITY_DER_MAX + 16));
 	SSL_CTX_set_alpn_select_cb(c, choose_alpn, tls);
 	if (!SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) || !SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) ||
-		!SSL_CTX_set_num_tickets(c, 0) || !SSL_CTX_set_max_early_data(c, 0) ||
-		!SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384") || !SSL_CTX_set_purpose(c, X509_PURPOSE_SSL_CLIENT))
+	    !SSL_CTX_set_num_tickets(c, 0) || !SSL_CTX_set_max_early_data(c, 0) ||
+	    !SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384") || !SSL_CTX_set_purpose(c, X509_PURPOSE_SSL_CLIENT))
 		rc = gr_error_set(err, GR_EIO, "OpenSSL does not take the settings for TLS");
 	if (!rc)
 		rc = load_certificate(tls, config->tls.certificate, keys_fd, err);
@@ -173,7 +172,8 @@ static void explain(struct gr_tls *tls, int ssl_error, int system_error, struct 
 		words = "TLS handshake failed";
 	char escaped[88];
 	gr_log_escape(escaped, sizeof escaped, words, strlen(words));
-	snprintf(failure->text, sizeof failure->text, "%s%s%s", tls->description, tls->description[0] ? " " : "", escaped);
+	snprintf(failure->text, sizeof failure->text, "%s%s%s", tls->description, tls->description[0] ? " " : "",
+		 escaped);
 }
 
 int gr_tls_handshake(struct gr_tls *tls, unsigned *events, struct gr_tls_failure *failure)
@@ -186,7 +186,8 @@ int gr_tls_handshake(struct gr_tls *tls, unsigned *events, struct gr_tls_failure
 		if (SSL_get_verify_result(tls->ssl) == X509_V_OK && SSL_get0_peer_certificate(tls->ssl))
 			return 0;
 		/* Cannot be, given how it was set up; nobody gets past it if it is. */
-		*failure = (struct gr_tls_failure){.reason = GR_REASON_INTERNAL, .text = "TLS ended without a judged certificate"};
+		*failure = (struct gr_tls_failure){ .reason = GR_REASON_INTERNAL,
+						    .text = "TLS ended without a judged certificate" };
 		return GR_EDENIED;
 	}
 	int error = SSL_get_error(tls->ssl, rc);

@@ -29,7 +29,8 @@ static int load(X509_STORE *store, FILE *stream, const char *file, int lists, st
 	sk_X509_INFO_pop_free(infos, X509_INFO_free);
 	ERR_clear_error();
 	if (!good)
-		return gr_error_set(err, GR_EINVAL, "%s: not a PEM file of %s", file, lists ? "revocation lists" : "certificates");
+		return gr_error_set(err, GR_EINVAL, "%s: not a PEM file of %s", file,
+				    lists ? "revocation lists" : "certificates");
 	return 0;
 }
 
@@ -94,7 +95,8 @@ int gr_certificate_store_renew(X509_STORE **store, int crl_fd, struct gr_error *
 static int purpose_is_client_only(X509 *leaf)
 {
 	EXTENDED_KEY_USAGE *usage = X509_get_ext_d2i(leaf, NID_ext_key_usage, NULL, NULL);
-	int good = usage && sk_ASN1_OBJECT_num(usage) == 1 && OBJ_obj2nid(sk_ASN1_OBJECT_value(usage, 0)) == NID_client_auth;
+	int good = usage && sk_ASN1_OBJECT_num(usage) == 1 &&
+		   OBJ_obj2nid(sk_ASN1_OBJECT_value(usage, 0)) == NID_client_auth;
 
 	EXTENDED_KEY_USAGE_free(usage);
 	return good;
@@ -112,7 +114,8 @@ static int person_of(X509 *leaf, char *person)
 		int length = ASN1_STRING_length(name->d.uniformResourceIdentifier);
 		const unsigned char *untrusted_uri = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
 		uris++;
-		rc = length < 0 ? GR_EINVAL : gr_identity_person_of_uri((const char *)untrusted_uri, (size_t)length, person);
+		rc = length < 0 ? GR_EINVAL
+				: gr_identity_person_of_uri((const char *)untrusted_uri, (size_t)length, person);
 	}
 	GENERAL_NAMES_free(names);
 	return uris == 1 ? rc : GR_EINVAL;
@@ -152,22 +155,17 @@ char *gr_certificate_describe(char *out, size_t cap, const X509 *certificate)
 uint32_t gr_certificate_reason(int error)
 {
 	switch (error) {
-	case X509_V_OK:
-		return GR_REASON_NONE;
-	case X509_V_ERR_CERT_REVOKED:
-		return GR_REASON_REVOKED;
-	case X509_V_ERR_APPLICATION_VERIFICATION:
-		return GR_REASON_UNKNOWN_PERSON;
+	case X509_V_OK: return GR_REASON_NONE;
+	case X509_V_ERR_CERT_REVOKED: return GR_REASON_REVOKED;
+	case X509_V_ERR_APPLICATION_VERIFICATION: return GR_REASON_UNKNOWN_PERSON;
 	case X509_V_ERR_UNABLE_TO_GET_CRL:
 	case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
 	case X509_V_ERR_CRL_NOT_YET_VALID:
 	case X509_V_ERR_CRL_HAS_EXPIRED:
 	case X509_V_ERR_CRL_SIGNATURE_FAILURE:
 	case X509_V_ERR_OUT_OF_MEM:
-	case X509_V_ERR_UNSPECIFIED:
-		return GR_REASON_INTERNAL; /* ours: the operator must act, not the person */
-	default:
-		return GR_REASON_BAD_CERTIFICATE;
+	case X509_V_ERR_UNSPECIFIED: return GR_REASON_INTERNAL; /* ours: the operator must act, not the person */
+	default: return GR_REASON_BAD_CERTIFICATE;
 	}
 }
 
@@ -178,9 +176,9 @@ const char *gr_certificate_words(int error)
 	return X509_verify_cert_error_string(error);
 }
 
-void gr_certificate_judge(X509_STORE *store, X509 *leaf, STACK_OF(X509) *untrusted, struct gr_certificate_verdict *out)
+void gr_certificate_judge(X509_STORE *store, X509 *leaf, STACK_OF(X509) * untrusted, struct gr_certificate_verdict *out)
 {
-	struct gr_certificate_verdict verdict = {.error = X509_V_ERR_UNSPECIFIED};
+	struct gr_certificate_verdict verdict = { .error = X509_V_ERR_UNSPECIFIED };
 	char person[GR_PERSON_MAX + 1] = "";
 	char description[GR_CERTIFICATE_DESCRIPTION];
 	X509_STORE_CTX *context = X509_STORE_CTX_new();
@@ -206,7 +204,7 @@ void gr_certificate_judge(X509_STORE *store, X509 *leaf, STACK_OF(X509) *untrust
 	verdict.reason = gr_certificate_reason(verdict.error);
 	gr_certificate_describe(description, sizeof description, leaf);
 	snprintf(verdict.text, sizeof verdict.text, "%s%s%.80s", description, verdict.error ? " " : "",
-		verdict.error ? gr_certificate_words(verdict.error) : "");
+		 verdict.error ? gr_certificate_words(verdict.error) : "");
 	ERR_clear_error();
 	*out = verdict;
 }

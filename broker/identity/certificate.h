@@ -43,7 +43,8 @@ int gr_certificate_store_renew(X509_STORE **store, int crl_fd, struct gr_error *
 int gr_certificate_check_leaf(X509 *leaf, char *person);
 
 /* Chain, dates, revocation, then gr_certificate_check_leaf. untrusted may be NULL; all borrowed. */
-void gr_certificate_judge(X509_STORE *store, X509 *leaf, STACK_OF(X509) *untrusted, struct gr_certificate_verdict *out);
+void gr_certificate_judge(X509_STORE *store, X509 *leaf, STACK_OF(X509) * untrusted,
+			  struct gr_certificate_verdict *out);
 
 /* "serial=… fingerprint=sha256:…" into out (cap ≥ GR_CERTIFICATE_DESCRIPTION). Returns out. */
 char *gr_certificate_describe(char *out, size_t cap, const X509 *certificate);

@@ -69,7 +69,8 @@ static int judge(X509_STORE *store, const struct gr_identity_request *untrusted,
 		rc = GR_EPROTO;
 	for (uint32_t i = 0; !rc && i < count; i++) {
 		uint32_t length = untrusted->length[i];
-		X509 *certificate = length >= 1 && length <= GR_IDENTITY_DER_MAX ? parse(untrusted->der[i], length) : NULL;
+		X509 *certificate = length >= 1 && length <= GR_IDENTITY_DER_MAX ? parse(untrusted->der[i], length)
+										 : NULL;
 		if (!certificate)
 			rc = GR_EPROTO;
 		else if (i == 0)
@@ -88,8 +89,10 @@ static int judge(X509_STORE *store, const struct gr_identity_request *untrusted,
 
 static int tell_supervisor(uint32_t connection, const struct gr_certificate_verdict *verdict)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_IDENTIFIED, .connection = connection, .reason = verdict->reason};
-	struct pollfd room = {.fd = GR_IPC_CONTROL_FD, .events = POLLOUT};
+	struct gr_ipc_message message = { .type = GR_IPC_IDENTIFIED,
+					  .connection = connection,
+					  .reason = verdict->reason };
+	struct pollfd room = { .fd = GR_IPC_CONTROL_FD, .events = POLLOUT };
 
 	memcpy(message.person, verdict->person, sizeof message.person);
 	memcpy(message.text, verdict->text, sizeof message.text);
@@ -103,7 +106,7 @@ static void peer_ready(void *context, int fd, unsigned events)
 {
 	struct peer *peer = context;
 	static struct gr_identity_request untrusted_request;
-	struct gr_identity_answer answer = {.reason = GR_REASON_INTERNAL};
+	struct gr_identity_answer answer = { .reason = GR_REASON_INTERNAL };
 	struct gr_certificate_verdict verdict;
 	size_t size;
 
@@ -139,7 +142,7 @@ static void peer_begin(struct identity *identity, int fd, uint32_t connection)
 		close(fd);
 		return;
 	}
-	*peer = (struct peer){.identity = identity, .fd = fd, .connection = connection};
+	*peer = (struct peer){ .identity = identity, .fd = fd, .connection = connection };
 	peer->watch = gr_loop_add(identity->loop, fd, GR_LOOP_READ, peer_ready, peer);
 	if (!peer->watch) {
 		free(peer);
@@ -205,7 +208,7 @@ static int start(struct identity *identity, const char *file, struct gr_error *e
 
 int main(int argc, char **argv)
 {
-	struct identity identity = {0};
+	struct identity identity = { 0 };
 	struct gr_error err;
 
 	gr_log_init("garasu-identity", GR_LOG_INFO);

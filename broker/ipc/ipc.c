@@ -66,10 +66,10 @@ const char *gr_reason_name(uint32_t reason)
 const char *gr_ipc_kind_name(enum gr_ipc_kind kind)
 {
 	static const char *const names[GR_IPC_KINDS] = {
-		[GR_IPC_KIND_AUDIT] = "audit",     [GR_IPC_KIND_KEYS] = "keys",
+		[GR_IPC_KIND_AUDIT] = "audit",       [GR_IPC_KIND_KEYS] = "keys",
 		[GR_IPC_KIND_IDENTITY] = "identity", [GR_IPC_KIND_EGRESS] = "egress",
-		[GR_IPC_KIND_POOL] = "pool",	   [GR_IPC_KIND_ADMIN] = "admin",
-		[GR_IPC_KIND_GATEWAY] = "gateway", [GR_IPC_KIND_SESSION] = "session",
+		[GR_IPC_KIND_POOL] = "pool",         [GR_IPC_KIND_ADMIN] = "admin",
+		[GR_IPC_KIND_GATEWAY] = "gateway",   [GR_IPC_KIND_SESSION] = "session",
 	};
 	return kind < GR_IPC_KINDS ? names[kind] : "unknown";
 }

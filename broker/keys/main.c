@@ -69,7 +69,7 @@ static void peer_begin(struct keys *keys, int fd)
 		close(fd);
 		return;
 	}
-	*peer = (struct peer){.keys = keys, .fd = fd};
+	*peer = (struct peer){ .keys = keys, .fd = fd };
 	peer->watch = gr_loop_add(keys->loop, fd, GR_LOOP_READ, peer_ready, peer);
 	if (!peer->watch) {
 		free(peer);
@@ -111,7 +111,7 @@ static int start(struct keys *keys, const char *file, struct gr_error *err)
 		return rc;
 
 	/* One signature before the empty root: whatever OpenSSL loads late is loaded now. */
-	struct gr_keys_request request = {.length = GR_KEYS_DIGEST};
+	struct gr_keys_request request = { .length = GR_KEYS_DIGEST };
 	struct gr_keys_answer answer;
 	if (gr_signer_answer(keys->signer, &request, sizeof request, &answer))
 		return gr_error_set(err, GR_EIO, "%s: a first signature failed", config.tls.key);
@@ -126,7 +126,7 @@ static int start(struct keys *keys, const char *file, struct gr_error *err)
 
 int main(int argc, char **argv)
 {
-	struct keys keys = {0};
+	struct keys keys = { 0 };
 	struct gr_error err;
 
 	gr_log_init("garasu-keys", GR_LOG_INFO);

@@ -40,8 +40,8 @@ static int read_key(const char *file, EVP_PKEY **out, struct gr_error *err)
 	}
 	if (st.st_mode & 077) {
 		close(fd);
-		return gr_error_set(err, GR_EDENIED, "%s: others may read the private key (mode %04o); chmod 600 it", file,
-			(unsigned)st.st_mode & 07777);
+		return gr_error_set(err, GR_EDENIED, "%s: others may read the private key (mode %04o); chmod 600 it",
+				    file, (unsigned)st.st_mode & 07777);
 	}
 	FILE *stream = fdopen(fd, "r");
 	if (!stream) {
@@ -55,8 +55,8 @@ static int read_key(const char *file, EVP_PKEY **out, struct gr_error *err)
 
 	char group[64] = "";
 	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
-		!EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) ||
-		strcmp(group, "prime256v1") != 0) {
+	    !EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) ||
+	    strcmp(group, "prime256v1") != 0) {
 		EVP_PKEY_free(key);
 		return gr_error_set(err, GR_EINVAL, "%s: not an EC key on the curve P-256", file);
 	}
@@ -113,10 +113,11 @@ void gr_signer_destroy(struct gr_signer *signer)
 	free(signer);
 }
 
-int gr_signer_answer(struct gr_signer *signer, const void *untrusted_request, size_t size, struct gr_keys_answer *answer)
+int gr_signer_answer(struct gr_signer *signer, const void *untrusted_request, size_t size,
+		     struct gr_keys_answer *answer)
 {
 	struct gr_keys_request request;
-	struct gr_keys_answer result = {0};
+	struct gr_keys_answer result = { 0 };
 	size_t length = sizeof result.signature;
 
 	if (size != sizeof request)

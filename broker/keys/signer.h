@@ -22,6 +22,7 @@ void gr_signer_destroy(struct gr_signer *signer); /* NULL allowed */
 /*
  * Answers one request of size bytes. GR_EPROTO: malformed, nothing is written to answer; GR_EIO: OpenSSL failed.
  */
-int gr_signer_answer(struct gr_signer *signer, const void *untrusted_request, size_t size, struct gr_keys_answer *answer);
+int gr_signer_answer(struct gr_signer *signer, const void *untrusted_request, size_t size,
+		     struct gr_keys_answer *answer);
 
 #endif

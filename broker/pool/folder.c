@@ -12,7 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, const char *parent, uint32_t number, struct gr_error *err)
+int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, const char *parent, uint32_t number,
+		   struct gr_error *err)
 {
 	struct gr_folder named = { .agent = -1, .egress = -1 };
 	const char *run_directory = config->broker.run_directory;
@@ -20,14 +21,17 @@ int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, con
 	named.user = gr_bundle_user(named.uid_first);
 	size_t room = sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/egress.sock");
 	snprintf(named.id, sizeof(named.id), "c%u", number);
-	int too_long =
-		(size_t)snprintf(named.cgroup, sizeof(named.cgroup), "%s/%s", parent, named.id) >= sizeof(named.cgroup) ||
-		(size_t)snprintf(named.bundle, sizeof(named.bundle), "%s/c/%u", run_directory, number) >= sizeof(named.bundle) ||
-		(size_t)snprintf(named.io, sizeof(named.io), "%s/c/%u/io", run_directory, number) > room ||
-		(size_t)snprintf(named.pid_file, sizeof(named.pid_file), "%s/c/%u/pid", run_directory, number) >= sizeof(named.pid_file) ||
-		(size_t)snprintf(named.log, sizeof(named.log), "%s/c/%u/log", run_directory, number) >= sizeof(named.log) ||
-		(size_t)snprintf(named.runtime_state, sizeof(named.runtime_state), "%s/crun/%s", run_directory, named.id) >=
-			sizeof(named.runtime_state);
+	int too_long = (size_t)snprintf(named.cgroup, sizeof(named.cgroup), "%s/%s", parent, named.id) >=
+			       sizeof(named.cgroup) ||
+		       (size_t)snprintf(named.bundle, sizeof(named.bundle), "%s/c/%u", run_directory, number) >=
+			       sizeof(named.bundle) ||
+		       (size_t)snprintf(named.io, sizeof(named.io), "%s/c/%u/io", run_directory, number) > room ||
+		       (size_t)snprintf(named.pid_file, sizeof(named.pid_file), "%s/c/%u/pid", run_directory, number) >=
+			       sizeof(named.pid_file) ||
+		       (size_t)snprintf(named.log, sizeof(named.log), "%s/c/%u/log", run_directory, number) >=
+			       sizeof(named.log) ||
+		       (size_t)snprintf(named.runtime_state, sizeof(named.runtime_state), "%s/crun/%s", run_directory,
+					named.id) >= sizeof(named.runtime_state);
 	if (too_long)
 		return gr_error_set(err, GR_EINVAL, "run_directory is too long for the paths of sockets");
 	*folder = named;
@@ -53,8 +57,8 @@ static int listen_at(const char *io, const char *name, int type, uid_t uid, stru
 	return sock;
 }
 
-static int write_bundle(const struct gr_folder *folder, const struct gr_config *config, const char *share_directory, int limit_swap,
-			struct gr_error *err)
+static int write_bundle(const struct gr_folder *folder, const struct gr_config *config, const char *share_directory,
+			int limit_swap, struct gr_error *err)
 {
 	char link[PATH_MAX], image[PATH_MAX], rootfs[PATH_MAX];
 	snprintf(link, sizeof(link), "%.4000s/current", config->pool.images);
@@ -82,8 +86,8 @@ static int write_bundle(const struct gr_folder *folder, const struct gr_config *
 	return gr_bundle_write(folder->bundle, &bundle, err);
 }
 
-int gr_folder_make(struct gr_folder *folder, const struct gr_config *config, const char *share_directory, int limit_swap,
-		   struct gr_error *err)
+int gr_folder_make(struct gr_folder *folder, const struct gr_config *config, const char *share_directory,
+		   int limit_swap, struct gr_error *err)
 {
 	/* 0711: the container's ids come to what is bound, and list nothing. */
 	if (mkdir(folder->bundle, 0711) < 0 || mkdir(folder->io, 0711) < 0 || chmod(folder->bundle, 0711) < 0 ||

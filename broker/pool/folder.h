@@ -25,15 +25,16 @@ struct gr_folder {
 };
 
 /* The names for a container (number from 1); touches nothing. parent: the pool's control group. GR_EINVAL when a path does not fit. */
-int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, const char *parent, uint32_t number, struct gr_error *err);
+int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, const char *parent, uint32_t number,
+		   struct gr_error *err);
 
 /*
  * Makes the folder, the sockets, which only the container's user can connect to, and the bundle over the image that is current
  * now. share_directory, limit_swap: as in struct gr_bundle_settings. On failure what was made is left for gr_folder_remove.
  * GR_EIO, GR_EINVAL, GR_ENOMEM.
  */
-int gr_folder_make(struct gr_folder *folder, const struct gr_config *config, const char *share_directory, int limit_swap,
-		   struct gr_error *err);
+int gr_folder_make(struct gr_folder *folder, const struct gr_config *config, const char *share_directory,
+		   int limit_swap, struct gr_error *err);
 
 /* Closes the sockets and removes the folder and what is in it. GR_EIO when something is left. */
 int gr_folder_remove(struct gr_folder *folder, struct gr_error *err);

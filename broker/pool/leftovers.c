@@ -9,8 +9,8 @@
 
 #define DELETE_MS 20000
 
-int gr_leftovers_clear(const struct gr_runtime *runtime, enum gr_cgroup_layout layout, const char *cgroup, const char *containers,
-		       struct gr_error *err)
+int gr_leftovers_clear(const struct gr_runtime *runtime, enum gr_cgroup_layout layout, const char *cgroup,
+		       const char *containers, struct gr_error *err)
 {
 	char log[PATH_MAX];
 	snprintf(log, sizeof(log), "%.4000s/.log", runtime->root);
@@ -39,7 +39,8 @@ int gr_leftovers_clear(const struct gr_runtime *runtime, enum gr_cgroup_layout l
 		poll(NULL, 0, 100);
 	}
 	if (status)
-		return gr_error_set(err, GR_EIO, "processes of an earlier life in the control group %s do not die", cgroup);
+		return gr_error_set(err, GR_EIO, "processes of an earlier life in the control group %s do not die",
+				    cgroup);
 	/* Nothing runs any more: what the runtime did not delete is only files. */
 	status = gr_folder_clear(runtime->root, err);
 	return status ? status : gr_folder_clear(containers, err);

@@ -11,7 +11,7 @@
  * runtime's root and the directory of the containers' folders themselves. Blocks: a fraction of a second for each container.
  * GR_EIO when something cannot be removed; nothing may be started then.
  */
-int gr_leftovers_clear(const struct gr_runtime *runtime, enum gr_cgroup_layout layout, const char *cgroup, const char *containers,
-		       struct gr_error *err);
+int gr_leftovers_clear(const struct gr_runtime *runtime, enum gr_cgroup_layout layout, const char *cgroup,
+		       const char *containers, struct gr_error *err);
 
 #endif

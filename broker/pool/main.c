@@ -26,8 +26,9 @@ struct process {
 
 /* What making namespaces, mounts, id maps and control groups, and ending what runs there, takes. */
 static const unsigned kept_capabilities[] = {
-	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_KILL, CAP_MKNOD, CAP_NET_ADMIN, CAP_SETGID, CAP_SETPCAP,
-	CAP_SETUID, CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SYS_PTRACE, CAP_SYS_RESOURCE,
+	CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,       CAP_KILL,
+	CAP_MKNOD,     CAP_NET_ADMIN,    CAP_SETGID,          CAP_SETPCAP,      CAP_SETUID,
+	CAP_SYS_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_PTRACE,      CAP_SYS_RESOURCE,
 };
 
 static int drop_capabilities(struct gr_error *err)
@@ -43,8 +44,8 @@ static int drop_capabilities(struct gr_error *err)
 		data[capability / 32].effective = data[capability / 32].permitted;
 	}
 	for (unsigned capability = 0; capability <= CAP_LAST_CAP; capability++)
-		if (!(data[capability / 32].permitted & (1u << capability % 32)) && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 &&
-		    errno != EINVAL)
+		if (!(data[capability / 32].permitted & (1u << capability % 32)) &&
+		    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
 			return gr_error_errno(err, "drop capability %u", capability);
 	if (syscall(SYS_capset, &header, data) < 0)
 		return gr_error_errno(err, "capset");
@@ -88,7 +89,8 @@ static void control_ready(void *context, int fd, unsigned events)
 		gr_pool_end(process->pool, message.container);
 	} else {
 		if (status != GR_ECLOSED)
-			gr_log_error("control: %s", status ? gr_status_text(status) : "a message that is not for the pool");
+			gr_log_error("control: %s",
+				     status ? gr_status_text(status) : "a message that is not for the pool");
 		gr_loop_remove(process->control);
 		process->control = NULL;
 		gr_pool_shut_down(process->pool);
@@ -129,8 +131,11 @@ static int run(struct process *process, const char *file, struct gr_error *err)
 	process->loop = gr_loop_create();
 	if (!process->loop || gr_loop_signals(process->loop, &signals, signalled, process))
 		return gr_error_set(err, GR_ENOMEM, "event loop");
-	struct gr_pool_settings settings = { .config = &process->config, .loop = process->loop, .share_directory = share,
-					     .layout = layout, .control = GR_IPC_CONTROL_FD };
+	struct gr_pool_settings settings = { .config = &process->config,
+					     .loop = process->loop,
+					     .share_directory = share,
+					     .layout = layout,
+					     .control = GR_IPC_CONTROL_FD };
 	status = gr_pool_create(&settings, &process->pool, err);
 	if (status)
 		return status;

@@ -177,8 +177,8 @@ static void slot_is_free(struct slot *slot)
 {
 	struct gr_pool *pool = slot->pool;
 	uint64_t now = gr_io_now_ms();
-	gr_log_info("container %u: gone (%s), everything of it is removed, after %u ms", slot->number, gr_reason_name(slot->reason),
-		    (unsigned)(now - slot->ended));
+	gr_log_info("container %u: gone (%s), everything of it is removed, after %u ms", slot->number,
+		    gr_reason_name(slot->reason), (unsigned)(now - slot->ended));
 	struct gr_ipc_message gone = { .type = GR_IPC_GONE, .container = slot->number, .reason = slot->reason };
 	int announced = slot->announced;
 	slot->state = FREE;
@@ -213,8 +213,9 @@ static void check_deleted(struct slot *slot)
 	}
 	int64_t ms = slot->tries < 5 ? 200 : back_off_ms(slot->tries - 4);
 	if (slot->tries >= 2)
-		gr_log_error("container %u: not gone yet:%s%s%s; next try in %d ms", slot->number, state_left ? " runtime state" : "",
-			     group_left ? " control group" : "", folder_left ? " folder" : "", (int)ms);
+		gr_log_error("container %u: not gone yet:%s%s%s; next try in %d ms", slot->number,
+			     state_left ? " runtime state" : "", group_left ? " control group" : "",
+			     folder_left ? " folder" : "", (int)ms);
 	gr_loop_timer_set(slot->timer, ms);
 }
 
@@ -241,7 +242,8 @@ static void begin_delete(struct slot *slot)
 	slot->tries++;
 	gr_loop_timer_set(slot->timer, DELETE_MS);
 	char log[PATH_MAX];
-	snprintf(log, sizeof(log), "%.4000s/%u.log", slot->pool->containers, slot->number); /* its folder may be gone already */
+	snprintf(log, sizeof(log), "%.4000s/%u.log", slot->pool->containers,
+		 slot->number); /* its folder may be gone already */
 	if (access(slot->folder.runtime_state, F_OK) < 0) {
 		check_deleted(slot); /* the runtime knows nothing of it */
 		return;
@@ -268,8 +270,9 @@ static void init_ended(void *context, int fd, unsigned events)
 		slot->ended = gr_io_now_ms();
 		struct gr_error err;
 		gr_error_set(&err, GR_EIO, "container %u: ended %s with %s %d%s", slot->number,
-			     slot->ready ? "by itself" : "before its browser was ready", info.si_code == CLD_EXITED ? "exit status" : "signal",
-			     info.si_status, kills ? " after passing its memory limit" : "");
+			     slot->ready ? "by itself" : "before its browser was ready",
+			     info.si_code == CLD_EXITED ? "exit status" : "signal", info.si_status,
+			     kills ? " after passing its memory limit" : "");
 		if (slot->assigned)
 			gr_log_warning("%s", err.text);
 		else
@@ -297,8 +300,10 @@ static void agent_connects(void *context, int fd, unsigned events)
 	gr_loop_change(slot->agent_watch, 0);
 	gr_loop_timer_set(slot->agent_timer, AGENT_PAUSE_MS);
 	struct ucred peer;
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &(socklen_t){ sizeof(peer) }) < 0 || peer.uid != slot->folder.user) {
-		gr_log_warning("container %u: refused a connection to its agent socket by uid %u", slot->number, (unsigned)peer.uid);
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &(socklen_t){ sizeof(peer) }) < 0 ||
+	    peer.uid != slot->folder.user) {
+		gr_log_warning("container %u: refused a connection to its agent socket by uid %u", slot->number,
+			       (unsigned)peer.uid);
 		close(sock);
 		return;
 	}
@@ -354,7 +359,8 @@ static void run_ended(void *context, int fd, unsigned events)
 	}
 	slot->state = RUNNING;
 	reap_strangers(pool);
-	gr_log_info("container %u: runs after %u ms, process %d", slot->number, (unsigned)(gr_io_now_ms() - slot->began), (int)slot->init);
+	gr_log_info("container %u: runs after %u ms, process %d", slot->number,
+		    (unsigned)(gr_io_now_ms() - slot->began), (int)slot->init);
 	if (slot->doomed) {
 		begin_kill(slot);
 		return;
@@ -393,8 +399,7 @@ static void slot_expired(void *context)
 		}
 		begin_delete(slot);
 		break;
-	case FREE:
-		break;
+	case FREE: break;
 	}
 }
 
@@ -448,7 +453,8 @@ static int open_output(struct slot *slot, int *out, struct gr_error *err)
 	*out = ends[1];
 	int status = gr_relay_add(&slot->pool->relay, slot->number, ends[0]);
 	if (status)
-		gr_log_warning("container %u: its output is not logged for now: %s", slot->number, gr_status_text(status));
+		gr_log_warning("container %u: its output is not logged for now: %s", slot->number,
+			       gr_status_text(status));
 	return 0;
 }
 
@@ -457,12 +463,14 @@ static int start(struct slot *slot, struct gr_error *err)
 	struct gr_pool *pool = slot->pool;
 	struct gr_folder *folder = &slot->folder;
 	int output = -1;
-	int status = gr_folder_make(folder, pool->settings.config, pool->settings.share_directory, pool->limit_swap, err);
+	int status = gr_folder_make(folder, pool->settings.config, pool->settings.share_directory, pool->limit_swap,
+				    err);
 	if (!status)
 		status = open_output(slot, &output, err);
 	if (status)
 		return status;
-	status = gr_runtime_run(&pool->runtime, folder->id, folder->bundle, folder->pid_file, output, folder->log, &slot->job, err);
+	status = gr_runtime_run(&pool->runtime, folder->id, folder->bundle, folder->pid_file, output, folder->log,
+				&slot->job, err);
 	gr_io_close(&output);
 	if (status)
 		return status;
@@ -580,7 +588,8 @@ static int make_slots(struct gr_pool *pool, struct gr_error *err)
 	pool->slots = calloc(config->pool.maximum, sizeof(*pool->slots));
 	if (!pool->slots)
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
-	for (unsigned i = 0; i < config->pool.maximum; i++) { /* all of them before the first failure: gr_pool_destroy closes */
+	for (unsigned i = 0; i < config->pool.maximum;
+	     i++) { /* all of them before the first failure: gr_pool_destroy closes */
 		struct slot *slot = &pool->slots[i];
 		slot->pool = pool;
 		slot->number = i + 1;
@@ -620,7 +629,8 @@ int gr_pool_create(const struct gr_pool_settings *settings, struct gr_pool **out
 	pool->retry = gr_loop_timer_add(settings->loop, try_again, pool);
 	pool->give_up = gr_loop_timer_add(settings->loop, give_up, pool);
 	pool->relay_retry = gr_loop_timer_add(settings->loop, start_relay_again, pool);
-	int status = pool->retry && pool->give_up && pool->relay_retry ? make_slots(pool, err) : gr_error_set(err, GR_ENOMEM, "out of memory");
+	int status = pool->retry && pool->give_up && pool->relay_retry ? make_slots(pool, err)
+								       : gr_error_set(err, GR_ENOMEM, "out of memory");
 	if (!status)
 		status = make_directory(config->broker.run_directory, 0755, err);
 	if (!status)

@@ -137,7 +137,8 @@ static _Noreturn void relay_main(int control, uid_t uid, const char *root, enum 
 	_exit(gr_loop_run(loop) == 0 ? 0 : 1);
 }
 
-int gr_relay_start(struct gr_relay *relay, uid_t uid, const char *scratch, enum gr_log_level level, struct gr_error *err)
+int gr_relay_start(struct gr_relay *relay, uid_t uid, const char *scratch, enum gr_log_level level,
+		   struct gr_error *err)
 {
 	int pair[2];
 	char root[4096], ready;

@@ -17,7 +17,8 @@ struct gr_relay {
 
 /* Starts the process; it becomes uid and ends when the relay is stopped. scratch: a directory for its empty root, gone again
  * when this returns. GR_EIO and what gr_confine returns. */
-int gr_relay_start(struct gr_relay *relay, uid_t uid, const char *scratch, enum gr_log_level level, struct gr_error *err);
+int gr_relay_start(struct gr_relay *relay, uid_t uid, const char *scratch, enum gr_log_level level,
+		   struct gr_error *err);
 
 /* Gives it the reading end of a container's output (borrowed). GR_ECLOSED when the process is gone: start it again. */
 int gr_relay_add(struct gr_relay *relay, uint32_t number, int pipe);

@@ -108,7 +108,8 @@ static void take_cursor(struct gr_agent *a, const struct gr_record_cursor *curso
 	uint32_t untrusted_image[GR_CURSOR_MAX * GR_CURSOR_MAX], colours[GR_CURSOR_MAX * GR_CURSOR_MAX];
 	uint8_t mask[GR_CURSOR_MAX / 8 * GR_CURSOR_MAX];
 	if (cursor->width) {
-		memcpy(untrusted_image, a->untrusted_map + a->memory_size - sizeof(untrusted_image), sizeof(untrusted_image));
+		memcpy(untrusted_image, a->untrusted_map + a->memory_size - sizeof(untrusted_image),
+		       sizeof(untrusted_image));
 		/* Read once: the compiler must not go back to the shared memory for what is now here. */
 		__asm__ volatile("" : : "r"(untrusted_image) : "memory");
 		gr_agent_cursor_flatten(untrusted_image, cursor->width, cursor->height, colours, mask);
@@ -294,8 +295,8 @@ void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags)
 	a->queued = a->first = 0;
 	a->stuck_armed = 0;
 	gr_loop_timer_set(a->stuck, -1);
-	struct gr_record_hello hello = { GR_RECORD_HELLO, GR_RECORD_VERSION, a->geometry.max_width, a->geometry.max_height,
-					 flags };
+	struct gr_record_hello hello = { GR_RECORD_HELLO, GR_RECORD_VERSION, a->geometry.max_width,
+					 a->geometry.max_height, flags };
 	if (!a->watch || gr_io_set_nonblocking(fd, 1) || gr_io_send(fd, &hello, sizeof(hello), a->memory))
 		lose(a, NULL);
 	else

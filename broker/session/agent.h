@@ -19,7 +19,8 @@ struct gr_agent_events {
 	/* The answer to gr_agent_want. frame->rects are inside the present size; count can be 0. */
 	void (*frame)(void *context, const struct gr_record_frame *frame);
 	/* As gr_update_cursor. w = 0: none. */
-	void (*cursor)(void *context, const struct gr_record_cursor *cursor, const uint32_t *colours, const uint8_t *mask);
+	void (*cursor)(void *context, const struct gr_record_cursor *cursor, const uint32_t *colours,
+		       const uint8_t *mask);
 	/* The answer to gr_agent_resize: the size that the screen now has. */
 	void (*resized)(void *context, uint16_t w, uint16_t h);
 	void (*caret)(void *context, const struct gr_record_caret *caret);

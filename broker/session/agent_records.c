@@ -15,7 +15,8 @@ static int clip(struct gr_rect *r, uint16_t w, uint16_t h)
 	return r->w && r->h;
 }
 
-static int check_frame(const struct gr_record_frame *untrusted, const struct gr_agent_geometry *g, struct gr_record_frame *out)
+static int check_frame(const struct gr_record_frame *untrusted, const struct gr_agent_geometry *g,
+		       struct gr_record_frame *out)
 {
 	if (untrusted->count < 1 || untrusted->count > GR_FRAME_RECTS_MAX)
 		return GR_EPROTO;
@@ -36,7 +37,8 @@ static int size_good(uint16_t untrusted_w, uint16_t untrusted_h, const struct gr
 	       untrusted_h <= g->max_height;
 }
 
-int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_agent_geometry *geometry, union gr_record *out)
+int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_agent_geometry *geometry,
+			  union gr_record *out)
 {
 	union gr_record untrusted_record;
 	uint32_t untrusted_type;
@@ -99,8 +101,7 @@ int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_ag
 			return GR_EPROTO;
 		out->state = untrusted_record.state;
 		break;
-	default:
-		return GR_EPROTO;
+	default: return GR_EPROTO;
 	}
 	/* ---- checked ---- */
 	out->type = untrusted_type;
@@ -125,8 +126,8 @@ void gr_agent_cursor_flatten(const uint32_t *untrusted_image, uint16_t w, uint16
 				continue;
 			}
 			mask[y * row + x / 8] |= (uint8_t)(0x80u >> (x % 8));
-			colours[y * w + x] = unmultiply(p >> 16 & 255, alpha) << 16 | unmultiply(p >> 8 & 255, alpha) << 8 |
-					     unmultiply(p & 255, alpha);
+			colours[y * w + x] = unmultiply(p >> 16 & 255, alpha) << 16 |
+					     unmultiply(p >> 8 & 255, alpha) << 8 | unmultiply(p & 255, alpha);
 		}
 	}
 }

@@ -18,7 +18,8 @@ struct gr_agent_geometry {
  * a rectangle that begins outside the memfd, a cursor larger than its area or with its hot spot outside, a size outside
  * GR_SCREEN_MIN..maximum, an unknown state or status. Fields that a record does not use are 0 in *out.
  */
-int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_agent_geometry *geometry, union gr_record *out);
+int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_agent_geometry *geometry,
+			  union gr_record *out);
 
 /*
  * Flattens a cursor image of w by h (1..GR_CURSOR_MAX each) for RFB's cursor pseudo-encoding, which knows no alpha.

@@ -43,7 +43,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (gr_ipc_child_configure("garasu-session", argv[1], &config, &err) ||
-	    gr_ipc_child_confine(&config, GR_UID_SESSIONS + (uint32_t)slot, DESCRIPTORS, &err) || run(&config, (unsigned)slot, &err)) {
+	    gr_ipc_child_confine(&config, GR_UID_SESSIONS + (uint32_t)slot, DESCRIPTORS, &err) ||
+	    run(&config, (unsigned)slot, &err)) {
 		gr_log_error("%s", err.text);
 		return 1;
 	}

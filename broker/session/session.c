@@ -100,14 +100,15 @@ static void agent_frame(void *context, const struct gr_record_frame *frame)
 {
 	struct gr_session *s = context;
 	struct gr_rect changed[CHANGED_MAX];
-	size_t n = gr_shadow_take(s->shadow, gr_agent_untrusted_pixels(s->agent), gr_agent_stride(s->agent), frame->rects,
-				  frame->count, changed, CHANGED_MAX);
+	size_t n = gr_shadow_take(s->shadow, gr_agent_untrusted_pixels(s->agent), gr_agent_stride(s->agent),
+				  frame->rects, frame->count, changed, CHANGED_MAX);
 	gr_update_changed(s->update, changed, n);
 	s->painted = 1;
 	pump(s);
 }
 
-static void agent_cursor(void *context, const struct gr_record_cursor *cursor, const uint32_t *colours, const uint8_t *mask)
+static void agent_cursor(void *context, const struct gr_record_cursor *cursor, const uint32_t *colours,
+			 const uint8_t *mask)
 {
 	struct gr_session *s = context;
 	if (gr_update_cursor(s->update, cursor->width, cursor->height, cursor->hot_x, cursor->hot_y, colours, mask))
@@ -198,7 +199,8 @@ static uint16_t within(uint16_t value, uint16_t low, uint16_t high)
 
 static void desktop_size(struct gr_session *s, uint16_t untrusted_w, uint16_t untrusted_h)
 {
-	uint16_t w = within(untrusted_w, GR_SCREEN_MIN, s->max_width), h = within(untrusted_h, GR_SCREEN_MIN, s->max_height);
+	uint16_t w = within(untrusted_w, GR_SCREEN_MIN, s->max_width),
+		 h = within(untrusted_h, GR_SCREEN_MIN, s->max_height);
 	if (!untrusted_w || !untrusted_h) {
 		gr_update_size_answer(s->update, 3 /* invalid layout */);
 	} else if (!gr_agent_ready(s->agent)) {
@@ -289,7 +291,8 @@ static void attach(struct gr_session *s, uint32_t connection, int fd)
 	s->connection = connection;
 	if (!s->viewer) {
 		gr_log_error("connection %u could not be attached", (unsigned)connection);
-		tell(s, (struct gr_ipc_message){ .type = GR_IPC_DETACHED, .connection = connection, .reason = GR_REASON_INTERNAL });
+		tell(s, (struct gr_ipc_message){
+				.type = GR_IPC_DETACHED, .connection = connection, .reason = GR_REASON_INTERNAL });
 		s->connection = 0;
 	}
 }

@@ -186,7 +186,8 @@ int gr_update_waiting(const struct gr_update *update)
 void gr_update_changed(struct gr_update *update, const struct gr_rect *rects, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		rfbMarkRectAsModified(update->screen, rects[i].x, rects[i].y, rects[i].x + rects[i].w, rects[i].y + rects[i].h);
+		rfbMarkRectAsModified(update->screen, rects[i].x, rects[i].y, rects[i].x + rects[i].w,
+				      rects[i].y + rects[i].h);
 }
 
 void gr_update_resized(struct gr_update *update)

@@ -151,7 +151,8 @@ int gr_viewer_pump(struct gr_viewer *v)
 	if (gr_update_waiting(v->update)) {
 		if (v->qemu_key_due) {
 			/* An update of one empty rectangle with the pseudo-encoding -258. */
-			static const uint8_t acknowledge[] = { 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe };
+			static const uint8_t acknowledge[] = { 0, 0, 0, 1, 0,    0,    0,    0,
+							       0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe };
 			v->qemu_key_due = 0;
 			if (gr_outflow_append(v->out, acknowledge, sizeof(acknowledge)))
 				end_soon(v, GR_REASON_INTERNAL);

@@ -31,7 +31,8 @@ static int pixel_format_good(const uint8_t *untrusted)
 		return 0;
 	/* A colour map would be answered by SetColourMapEntries, which is not in our grammar. */
 	return untrusted[1] >= 1 && untrusted[1] <= bits && untrusted[3] &&
-	       colour_good(u16(untrusted + 4), untrusted[10], bits) && colour_good(u16(untrusted + 6), untrusted[11], bits) &&
+	       colour_good(u16(untrusted + 4), untrusted[10], bits) &&
+	       colour_good(u16(untrusted + 6), untrusted[11], bits) &&
 	       colour_good(u16(untrusted + 8), untrusted[12], bits);
 }
 
@@ -48,8 +49,7 @@ static int encoding_used(int32_t encoding)
 	case -223: /* DesktopSize */
 	case -224: /* LastRect */
 	case -239: /* Cursor */
-	case -308: /* ExtendedDesktopSize */
-		return 1;
+	case -308: /* ExtendedDesktopSize */ return 1;
 	default:
 		return (encoding >= -32 && encoding <= -23) /* JPEG quality */ ||
 		       (encoding >= -256 && encoding <= -247) /* compression */;
@@ -84,7 +84,11 @@ static int text_good(const uint8_t *s, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		uint8_t c = s[i];
-		size_t more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 4;
+		size_t more = c < 0x80                 ? 0
+			      : c >= 0xc2 && c <= 0xdf ? 1
+			      : (c & 0xf0) == 0xe0     ? 2
+			      : c >= 0xf0 && c <= 0xf4 ? 3
+						       : 4;
 		if (more > 3 || more >= n - i)
 			return 0;
 		if (!more && ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7f))
@@ -153,12 +157,8 @@ static int parse_cut_text(const uint8_t *untrusted, size_t n, struct gr_viewer_m
 static int parse_fixed(const uint8_t *untrusted, struct gr_viewer_message *out)
 {
 	switch (untrusted[0]) {
-	case 0:
-		out->kind = GR_VIEWER_PIXEL_FORMAT;
-		return pixel_format_good(untrusted + 4) ? 0 : GR_EPROTO;
-	case 3:
-		out->kind = GR_VIEWER_UPDATE_REQUEST;
-		return 0;
+	case 0: out->kind = GR_VIEWER_PIXEL_FORMAT; return pixel_format_good(untrusted + 4) ? 0 : GR_EPROTO;
+	case 3: out->kind = GR_VIEWER_UPDATE_REQUEST; return 0;
 	case 4:
 		out->kind = GR_VIEWER_KEY;
 		out->key.down = untrusted[1] != 0;

@@ -51,7 +51,8 @@ struct gr_viewer_message {
 		struct {
 			uint32_t sequence;
 			uint32_t length; /* 1..GR_TEXT_MAX */
-			const uint8_t *utf8; /* borrowed from the input; valid UTF-8 without control characters but \t and \n */
+			const uint8_t *
+				utf8; /* borrowed from the input; valid UTF-8 without control characters but \t and \n */
 		} text;
 		size_t skip;
 	};

@@ -58,8 +58,8 @@ unsigned gr_check_line(const char *file, const char *section, const char *key)
 	return found;
 }
 
-static void __attribute__((format(printf, 4, 5))) problem(struct check *check, const char *section, const char *key,
-	const char *format, ...)
+static void __attribute__((format(printf, 4, 5)))
+problem(struct check *check, const char *section, const char *key, const char *format, ...)
 {
 	char text[1024], line[PATH_MAX + 1280], place[16] = "";
 	unsigned number = gr_check_line(check->config->file, section, key);
@@ -70,7 +70,8 @@ static void __attribute__((format(printf, 4, 5))) problem(struct check *check, c
 	va_end(arguments);
 	if (number)
 		snprintf(place, sizeof(place), ":%u", number);
-	snprintf(line, sizeof(line), "%s%s: %s.%s%s: %s", check->config->file, place, section, key, number ? "" : " (default)", text);
+	snprintf(line, sizeof(line), "%s%s: %s.%s%s: %s", check->config->file, place, section, key,
+		 number ? "" : " (default)", text);
 	check->count++;
 	check->found(check->context, line);
 }
@@ -140,18 +141,20 @@ static void check_pool(struct check *check)
 		problem(check, "pool", "runtime", "cannot run %s: %s", config->pool.runtime, strerror(errno));
 	snprintf(current, sizeof(current), "%s/current", config->pool.images);
 	if (stat(current, &status) < 0)
-		problem(check, "pool", "images", "no image: %s: %s (sandbox/image/build makes one)", current, strerror(errno));
+		problem(check, "pool", "images", "no image: %s: %s (sandbox/image/build makes one)", current,
+			strerror(errno));
 	else if (!S_ISDIR(status.st_mode))
 		problem(check, "pool", "images", "%s is not a folder", current);
 }
 
 unsigned gr_check(const struct gr_config *config, gr_check_found found, void *context)
 {
-	struct check check = {config, found, context, 0};
+	struct check check = { config, found, context, 0 };
 	struct sockaddr_un socket_path;
 	unsigned char address[16];
 
-	if (inet_pton(AF_INET, config->listen.address, address) != 1 && inet_pton(AF_INET6, config->listen.address, address) != 1)
+	if (inet_pton(AF_INET, config->listen.address, address) != 1 &&
+	    inet_pton(AF_INET6, config->listen.address, address) != 1)
 		problem(&check, "listen", "address", "\"%s\" is not a numeric address", config->listen.address);
 	check_pem(&check, "certificate", config->tls.certificate, "BEGIN CERTIFICATE", 0);
 	check_pem(&check, "key", config->tls.key, "PRIVATE KEY", 1);
@@ -162,6 +165,7 @@ unsigned gr_check(const struct gr_config *config, gr_check_found found, void *co
 	check_directory(&check, "audit", "directory", config->audit.directory);
 	check_directory(&check, "broker", "run_directory", config->broker.run_directory);
 	if (gr_config_socket(config, "admin.sock", &socket_path) < 0)
-		problem(&check, "broker", "run_directory", "%s is too long for a socket's path", config->broker.run_directory);
+		problem(&check, "broker", "run_directory", "%s is too long for a socket's path",
+			config->broker.run_directory);
 	return check.count;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +17,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <linux/close_range.h>
 
 #define MESSAGES_PER_TURN 32 /* of one child, before the others have their turn */
 #define END_MS 3000 /* from the end of its control socket to its own end */
@@ -111,7 +111,7 @@ static void deliver(struct gr_child *child, const struct gr_ipc_message *message
 		return; /* crossed our request to end */
 	if (!child->asked && (message->type == GR_IPC_READY) != (child->state == GR_CHILD_STARTING)) {
 		gr_child_kill(child, "sent message %" PRIu32 " %s READY", message->type,
-			child->state == GR_CHILD_STARTING ? "before its" : "after its");
+			      child->state == GR_CHILD_STARTING ? "before its" : "after its");
 		return;
 	}
 	if (message->type == GR_IPC_READY) {
@@ -176,7 +176,7 @@ void gr_child_drain(struct gr_child *child)
 
 static void ended(struct gr_child *child, int status)
 {
-	struct gr_child_end end = {0};
+	struct gr_child_end end = { 0 };
 
 	gr_child_drain(child);
 	close_control(child);
@@ -188,7 +188,8 @@ static void ended(struct gr_child *child, int status)
 	if (child->fault[0])
 		snprintf(end.text, sizeof(end.text), "%s", child->fault);
 	else if (WIFSIGNALED(status))
-		snprintf(end.text, sizeof(end.text), "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(end.text, sizeof(end.text), "killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(end.text, sizeof(end.text), "exit status %d", WEXITSTATUS(status));
 	end.in_order = !child->fault[0] && (child->asked || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
@@ -204,7 +205,8 @@ void gr_children_reap(struct gr_children *children)
 
 		if (pid <= 0)
 			return;
-		LIST_FOREACH(child, &children->list, link) {
+		LIST_FOREACH(child, &children->list, link)
+		{
 			if (child->pid == pid) {
 				ended(child, status);
 				break;
@@ -218,7 +220,8 @@ void gr_children_end_all(struct gr_children *children)
 	struct gr_child *child;
 
 	while ((child = LIST_FIRST(&children->list))) {
-		gr_log_warning("garasu-%s (process %d) is killed: it has not ended", gr_ipc_kind_name(child->kind), (int)child->pid);
+		gr_log_warning("garasu-%s (process %d) is killed: it has not ended", gr_ipc_kind_name(child->kind),
+			       (int)child->pid);
 		kill(child->pid, SIGKILL);
 		while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
 			continue;
@@ -230,7 +233,7 @@ void gr_children_end_all(struct gr_children *children)
 }
 
 int gr_child_adopt(struct gr_children *children, struct gr_child *child, const struct gr_child_start *start, pid_t pid,
-	int control)
+		   int control)
 {
 	int size = CONTROL_BUFFER;
 
@@ -291,7 +294,8 @@ static void prepare(struct program *program, const struct gr_children *children,
 	size_t argc = 0;
 
 	memset(program, 0, sizeof(*program));
-	snprintf(program->path, sizeof(program->path), "%s/garasu-%s", children->programs, gr_ipc_kind_name(start->kind));
+	snprintf(program->path, sizeof(program->path), "%s/garasu-%s", children->programs,
+		 gr_ipc_kind_name(start->kind));
 	program->argv[argc++] = strrchr(program->path, '/') + 1;
 	program->argv[argc++] = (char *)(uintptr_t)children->config_file;
 	if (start->kind == GR_IPC_KIND_GATEWAY || start->kind == GR_IPC_KIND_SESSION) {
@@ -319,10 +323,10 @@ static void release(struct program *program)
 }
 
 static void __attribute__((noreturn)) become(const struct program *program, const struct gr_children *children,
-	const struct gr_child_start *start, int control, pid_t parent)
+					     const struct gr_child_start *start, int control, pid_t parent)
 {
 	static const char complaint[] = "garasu-broker: error: cannot start a child's program\n";
-	struct rlimit limit = {0, 0};
+	struct rlimit limit = { 0, 0 };
 	int high[4];
 	sigset_t none;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -362,7 +366,8 @@ failed:
 	_exit(127);
 }
 
-int gr_child_start(struct gr_children *children, struct gr_child *child, const struct gr_child_start *start, struct gr_error *err)
+int gr_child_start(struct gr_children *children, struct gr_child *child, const struct gr_child_start *start,
+		   struct gr_error *err)
 {
 	struct program program;
 	int pair[2];

@@ -79,11 +79,12 @@ struct gr_child_start {
 };
 
 /* Starts garasu-<kind>. GR_EIO, GR_ENOMEM; that the program cannot be run is seen as its end (status 127). */
-int gr_child_start(struct gr_children *children, struct gr_child *child, const struct gr_child_start *start, struct gr_error *err);
+int gr_child_start(struct gr_children *children, struct gr_child *child, const struct gr_child_start *start,
+		   struct gr_error *err);
 
 /* Takes over a process that runs already, with our end of its control socket: gr_child_start's second half, for tests. */
 int gr_child_adopt(struct gr_children *children, struct gr_child *child, const struct gr_child_start *start, pid_t pid,
-	int control);
+		   int control);
 
 /* Sends; fd borrowed, -1 = none. A child that does not take it is killed. Nothing happens when it has ended. */
 void gr_child_send(struct gr_child *child, const struct gr_ipc_message *message, int fd);

@@ -19,7 +19,7 @@ static void request_session(struct gr_connection *connection);
 static int unknown(const struct gr_connection *connection)
 {
 	return connection->state == GR_CONNECTION_HANDSHAKE ||
-		(connection->state != GR_CONNECTION_FREE && !connection->person[0]);
+	       (connection->state != GR_CONNECTION_FREE && !connection->person[0]);
 }
 
 struct gr_connection *gr_connection_find(struct gr_supervisor *supervisor, uint32_t number)
@@ -52,13 +52,14 @@ unsigned gr_connections_of_session(const struct gr_supervisor *supervisor, uint6
 	unsigned count = 0;
 
 	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++)
-		count += supervisor->connections[i].state != GR_CONNECTION_FREE && supervisor->connections[i].session_id == id;
+		count += supervisor->connections[i].state != GR_CONNECTION_FREE &&
+			 supervisor->connections[i].session_id == id;
 	return count;
 }
 
 static struct gr_audit_event event_of(const struct gr_connection *connection, enum gr_audit_kind kind)
 {
-	struct gr_audit_event event = {.kind = kind, .connection = connection->number};
+	struct gr_audit_event event = { .kind = kind, .connection = connection->number };
 
 	memcpy(event.person, connection->person, sizeof(event.person));
 	memcpy(event.peer, connection->peer, sizeof(event.peer));
@@ -76,10 +77,10 @@ static void record_refused(struct gr_connection *connection, uint32_t reason, co
 	connection->refused = 1;
 	event.reason = reason;
 	snprintf(event.detail, sizeof(event.detail), "%.100s%s%.150s", detail, connection->certificate[0] ? " " : "",
-		connection->certificate);
+		 connection->certificate);
 	gr_supervisor_record(connection->supervisor, &event);
 	gr_log_info("connection %u from %s%s%s is refused (%s): %s", connection->number, connection->peer,
-		connection->person[0] ? " of " : "", connection->person, gr_reason_name(reason), detail);
+		    connection->person[0] ? " of " : "", connection->person, gr_reason_name(reason), detail);
 }
 
 /* It waits for nothing and holds nothing any more but its gateway. */
@@ -107,7 +108,7 @@ static void close_soon(struct gr_connection *connection, uint32_t reason)
 
 void gr_connection_refuse(struct gr_connection *connection, uint32_t reason, const char *detail)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_REFUSE, .connection = connection->number, .reason = reason};
+	struct gr_ipc_message message = { .type = GR_IPC_REFUSE, .connection = connection->number, .reason = reason };
 
 	if (connection->state == GR_CONNECTION_CLOSING || connection->state == GR_CONNECTION_CLOSED)
 		return;
@@ -157,9 +158,7 @@ static void deadline_over(void *context)
 		close_soon(connection, GR_REASON_PROTOCOL);
 		gr_child_finish(&connection->child, CLOSE_MS);
 		break;
-	default:
-		gr_child_finish(&connection->child, CLOSE_MS);
-		break;
+	default: gr_child_finish(&connection->child, CLOSE_MS); break;
 	}
 }
 
@@ -186,26 +185,28 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 
 		snprintf(event.detail, sizeof(event.detail), "gateway: %s", end->text);
 		gr_supervisor_record(supervisor, &event);
-		gr_log_warning("connection %u from %s: its gateway ended: %s", connection->number, connection->peer, end->text);
+		gr_log_warning("connection %u from %s: its gateway ended: %s", connection->number, connection->peer,
+			       end->text);
 	}
 	if (!connection->attach_sent)
-		record_refused(connection, connection->reason ? connection->reason :
-				said_closed			      ? GR_REASON_VIEWER_LEFT :
-								GR_REASON_INTERNAL,
-			said_closed ? "the viewer left" : "the gateway ended");
+		record_refused(connection,
+			       connection->reason ? connection->reason
+			       : said_closed      ? GR_REASON_VIEWER_LEFT
+						  : GR_REASON_INTERNAL,
+			       said_closed ? "the viewer left" : "the gateway ended");
 	let_go(connection);
 	if (connection->attach_sent && !connection->refused) {
 		struct gr_audit_event event = event_of(connection, GR_AUDIT_SESSION_DETACH);
 
 		event.session = connection->session_id;
-		event.reason = connection->reason ? connection->reason :
-			said_closed		  ? GR_REASON_VIEWER_LEFT :
-						    GR_REASON_INTERNAL;
+		event.reason = connection->reason ? connection->reason
+			       : said_closed      ? GR_REASON_VIEWER_LEFT
+						  : GR_REASON_INTERNAL;
 		event.down = connection->down;
 		event.up = connection->up;
 		gr_supervisor_record(supervisor, &event);
 		gr_log_info("connection %u of %s is closed (%s)", connection->number, connection->person,
-			gr_reason_name(event.reason));
+			    gr_reason_name(event.reason));
 	}
 	release(connection);
 }
@@ -249,13 +250,12 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 			connection->reason = message->reason;
 		if (!connection->attach_sent)
 			record_refused(connection, connection->reason ? connection->reason : GR_REASON_VIEWER_LEFT,
-				message->text[0] ? message->text : "the viewer left");
+				       message->text[0] ? message->text : "the viewer left");
 		connection->state = GR_CONNECTION_CLOSED;
 		gr_loop_timer_set(connection->deadline, CLOSE_MS);
 		let_go(connection);
 		break;
-	default:
-		return GR_EPROTO;
+	default: return GR_EPROTO;
 	}
 	return 0;
 }
@@ -297,7 +297,8 @@ static void claimed(void *context, uint64_t number, int status, const struct gr_
 		return;
 	}
 	if (status < 0) {
-		gr_connection_refuse(connection, GR_REASON_INTERNAL, "it cannot be found out who has the person's session");
+		gr_connection_refuse(connection, GR_REASON_INTERNAL,
+				     "it cannot be found out who has the person's session");
 		return;
 	}
 	if (!claim->mine) {
@@ -324,15 +325,17 @@ static int place(struct gr_connection *connection)
 		if (!container)
 			return 0;
 		if (!connection->claim)
-			gr_coordination_claim(supervisor->coordination, connection->person, claimed, supervisor, connection->number);
+			gr_coordination_claim(supervisor->coordination, connection->person, claimed, supervisor,
+					      connection->number);
 		if (connection->state != GR_CONNECTION_WAITING)
 			return 1;
 		if (!connection->claim)
 			return 0; /* a backend that answers later arms the serving again */
 		rc = gr_session_create(supervisor, connection->person, connection->claim, container, &session);
 		if (rc < 0) {
-			gr_connection_refuse(connection, rc == GR_EFULL ? GR_REASON_AUDIT_UNAVAILABLE : GR_REASON_INTERNAL,
-				"the session could not be started");
+			gr_connection_refuse(connection,
+					     rc == GR_EFULL ? GR_REASON_AUDIT_UNAVAILABLE : GR_REASON_INTERNAL,
+					     "the session could not be started");
 			return 1;
 		}
 		connection->claim = 0; /* the session's now */
@@ -364,7 +367,7 @@ static void displace(struct gr_connection *connection)
 		struct gr_connection *other = &supervisor->connections[i];
 
 		if (other != connection && other->state == GR_CONNECTION_WAITING && !other->session &&
-			strcmp(other->person, connection->person) == 0)
+		    strcmp(other->person, connection->person) == 0)
 			gr_connection_refuse(other, GR_REASON_TAKEN_OVER, "the same person came again");
 	}
 }
@@ -376,7 +379,8 @@ static void login_recorded(void *context, uint64_t number, int recorded)
 	if (!connection || connection->state != GR_CONNECTION_WAITING)
 		return;
 	if (!recorded) {
-		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "the record of the login cannot be written");
+		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE,
+				     "the record of the login cannot be written");
 		return;
 	}
 	connection->login_recorded = 1;
@@ -392,7 +396,8 @@ static void request_session(struct gr_connection *connection)
 	connection->state = GR_CONNECTION_WAITING;
 	gr_loop_timer_set(connection->deadline, (int64_t)supervisor->config.pool.start_seconds * 1000);
 	memcpy(event.detail, connection->certificate, sizeof(event.detail));
-	if (gr_audit_client_permit(supervisor->audit, &event, login_recorded, supervisor, connection->number, NULL) < 0) {
+	if (gr_audit_client_permit(supervisor->audit, &event, login_recorded, supervisor, connection->number, NULL) <
+	    0) {
 		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "too many events wait for the record");
 		return;
 	}
@@ -401,19 +406,19 @@ static void request_session(struct gr_connection *connection)
 	if (place(connection))
 		return;
 	if (gr_sessions_active(supervisor) + supervisor->queue.count >= supervisor->config.pool.maximum ||
-		gr_queue_push(&supervisor->queue, connection->number) < 0)
+	    gr_queue_push(&supervisor->queue, connection->number) < 0)
 		gr_connection_refuse(connection, GR_REASON_NO_CAPACITY, "every container is taken");
 }
 
 void gr_connection_open(struct gr_connection *connection, int fd)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_OPEN, .connection = connection->number};
+	struct gr_ipc_message message = { .type = GR_IPC_OPEN, .connection = connection->number };
 
 	connection->state = GR_CONNECTION_OPEN;
 	gr_loop_timer_set(connection->deadline, SEEN_MS);
 	gr_child_send(&connection->child, &message, fd);
-	gr_log_info("connection %u from %s: %s sees session %016llx", connection->number, connection->peer, connection->person,
-		(unsigned long long)connection->session->id);
+	gr_log_info("connection %u from %s: %s sees session %016llx", connection->number, connection->peer,
+		    connection->person, (unsigned long long)connection->session->id);
 }
 
 void gr_connection_attached(struct gr_supervisor *supervisor, uint32_t number)
@@ -450,12 +455,12 @@ void gr_connections_session_over(struct gr_supervisor *supervisor, const struct 
 
 /* ---- the beginning ---- */
 
-static const struct gr_child_owner owner = {child_ready, child_message, child_ended};
+static const struct gr_child_owner owner = { child_ready, child_message, child_ended };
 
 /* Turned away before it has a process. Many of them make one line and one event. */
 static void turn_away(struct gr_supervisor *supervisor, const struct gr_peer *peer, const char *why)
 {
-	struct gr_audit_event event = {.kind = GR_AUDIT_LOGIN_REFUSED, .reason = GR_REASON_NO_CAPACITY};
+	struct gr_audit_event event = { .kind = GR_AUDIT_LOGIN_REFUSED, .reason = GR_REASON_NO_CAPACITY };
 	uint64_t now = gr_io_now_ms();
 
 	supervisor->turned_away++;
@@ -463,7 +468,8 @@ static void turn_away(struct gr_supervisor *supervisor, const struct gr_peer *pe
 		return;
 	supervisor->turned_away_told = now;
 	memcpy(event.peer, peer->text, sizeof(event.peer));
-	snprintf(event.detail, sizeof(event.detail), "%s; %u turned away since the last such record", why, supervisor->turned_away);
+	snprintf(event.detail, sizeof(event.detail), "%s; %u turned away since the last such record", why,
+		 supervisor->turned_away);
 	gr_supervisor_record(supervisor, &event);
 	gr_log_warning("connection from %s turned away: %s", peer->text, why);
 	supervisor->turned_away = 0;
@@ -507,9 +513,10 @@ static const char *bound_reached(const struct gr_supervisor *supervisor, const s
 void gr_connection_accept(struct gr_supervisor *supervisor, int fd, const struct gr_peer *peer, const char *method)
 {
 	struct gr_child_start start = {
-		.kind = GR_IPC_KIND_GATEWAY, .owner = &owner, .argument = method, .fd_count = 3, .ready_ms = READY_MS};
-	struct gr_ipc_message message = {.type = GR_IPC_PEER};
-	int keys[2] = {-1, -1}, identity[2] = {-1, -1};
+		.kind = GR_IPC_KIND_GATEWAY, .owner = &owner, .argument = method, .fd_count = 3, .ready_ms = READY_MS
+	};
+	struct gr_ipc_message message = { .type = GR_IPC_PEER };
+	int keys[2] = { -1, -1 }, identity[2] = { -1, -1 };
 	const char *why = bound_reached(supervisor, peer);
 	struct gr_connection *connection;
 	struct gr_error err;

@@ -48,7 +48,8 @@ int gr_connection_identified(struct gr_supervisor *supervisor, const struct gr_i
 
 /* Records LOGIN_REFUSED and lets the gateway tell the viewer. */
 void gr_connection_refuse(struct gr_connection *connection, uint32_t reason, const char *detail);
-void gr_connection_refuse_number(struct gr_supervisor *supervisor, uint32_t number, uint32_t reason, const char *detail);
+void gr_connection_refuse_number(struct gr_supervisor *supervisor, uint32_t number, uint32_t reason,
+				 const char *detail);
 
 /* Its stream to the session; fd borrowed. */
 void gr_connection_open(struct gr_connection *connection, int fd);

@@ -9,7 +9,7 @@
 void gr_containers_init(struct gr_supervisor *supervisor)
 {
 	for (uint32_t i = 0; i < GR_CONTAINERS_MAX; i++)
-		supervisor->containers[i] = (struct gr_container){.number = i + 1, .listener = -1, .agent = -1};
+		supervisor->containers[i] = (struct gr_container){ .number = i + 1, .listener = -1, .agent = -1 };
 }
 
 void gr_containers_finish(struct gr_supervisor *supervisor)
@@ -21,24 +21,25 @@ void gr_containers_finish(struct gr_supervisor *supervisor)
 }
 
 static void record(struct gr_supervisor *supervisor, enum gr_audit_kind kind, const struct gr_container *container,
-	uint32_t reason)
+		   uint32_t reason)
 {
-	struct gr_audit_event event = {.kind = kind, .reason = reason, .container = container->number};
+	struct gr_audit_event event = { .kind = kind, .reason = reason, .container = container->number };
 
 	gr_supervisor_record(supervisor, &event);
 }
 
 static void tell_egress(struct gr_supervisor *supervisor, const struct gr_container *container)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_EGRESS_CONTAINER, .container = container->number};
+	struct gr_ipc_message message = { .type = GR_IPC_EGRESS_CONTAINER, .container = container->number };
 
 	gr_services_send(supervisor, GR_IPC_KIND_EGRESS, &message, container->listener);
 }
 
 static void assign_egress(struct gr_supervisor *supervisor, const struct gr_container *container)
 {
-	struct gr_ipc_message message = {
-		.type = GR_IPC_EGRESS_ASSIGN, .container = container->number, .session = container->session->id};
+	struct gr_ipc_message message = { .type = GR_IPC_EGRESS_ASSIGN,
+					  .container = container->number,
+					  .session = container->session->id };
 
 	memcpy(message.person, container->session->person, sizeof(container->session->person));
 	gr_services_send(supervisor, GR_IPC_KIND_EGRESS, &message, -1);
@@ -61,7 +62,7 @@ void gr_containers_tell_egress(struct gr_supervisor *supervisor)
 static void gone(struct gr_supervisor *supervisor, struct gr_container *container, uint32_t reason)
 {
 	struct gr_session *session = container->session;
-	struct gr_ipc_message forget = {.type = GR_IPC_EGRESS_FORGET, .container = container->number};
+	struct gr_ipc_message forget = { .type = GR_IPC_EGRESS_FORGET, .container = container->number };
 
 	if (container->state != GR_CONTAINER_DESTROYING)
 		gr_services_send(supervisor, GR_IPC_KIND_EGRESS, &forget, -1);
@@ -115,18 +116,15 @@ int gr_containers_message(struct gr_supervisor *supervisor, const struct gr_ipc_
 	if (!gr_container_permits(container->state, message->type))
 		return GR_EPROTO;
 	switch (message->type) {
-	case GR_IPC_STARTED:
-		return started(supervisor, container, fd);
-	case GR_IPC_AGENT:
-		return agent(supervisor, container, fd);
+	case GR_IPC_STARTED: return started(supervisor, container, fd);
+	case GR_IPC_AGENT: return agent(supervisor, container, fd);
 	case GR_IPC_GONE:
 		if (container->state != GR_CONTAINER_FREE) {
 			gr_log_info("container %u is gone (%s)", container->number, gr_reason_name(message->reason));
 			gone(supervisor, container, message->reason);
 		}
 		return 0;
-	default:
-		return GR_EPROTO;
+	default: return GR_EPROTO;
 	}
 }
 
@@ -135,7 +133,7 @@ void gr_containers_pool_gone(struct gr_supervisor *supervisor)
 	for (uint32_t i = 0; i < GR_CONTAINERS_MAX; i++)
 		if (supervisor->containers[i].state != GR_CONTAINER_FREE)
 			gone(supervisor, &supervisor->containers[i],
-				gr_supervisor_stopping(supervisor) ? GR_REASON_SHUTTING_DOWN : GR_REASON_CONTAINER_FAILED);
+			     gr_supervisor_stopping(supervisor) ? GR_REASON_SHUTTING_DOWN : GR_REASON_CONTAINER_FAILED);
 }
 
 struct gr_container *gr_containers_warm(struct gr_supervisor *supervisor)
@@ -160,8 +158,9 @@ void gr_container_return(struct gr_container *container)
 
 void gr_container_assign(struct gr_supervisor *supervisor, const struct gr_container *container)
 {
-	struct gr_ipc_message message = {
-		.type = GR_IPC_ASSIGN, .container = container->number, .session = container->session->id};
+	struct gr_ipc_message message = { .type = GR_IPC_ASSIGN,
+					  .container = container->number,
+					  .session = container->session->id };
 
 	assign_egress(supervisor, container);
 	gr_services_send(supervisor, GR_IPC_KIND_POOL, &message, -1);
@@ -169,8 +168,8 @@ void gr_container_assign(struct gr_supervisor *supervisor, const struct gr_conta
 
 void gr_container_destroy(struct gr_supervisor *supervisor, struct gr_container *container)
 {
-	struct gr_ipc_message forget = {.type = GR_IPC_EGRESS_FORGET, .container = container->number};
-	struct gr_ipc_message destroy = {.type = GR_IPC_DESTROY, .container = container->number};
+	struct gr_ipc_message forget = { .type = GR_IPC_EGRESS_FORGET, .container = container->number };
+	struct gr_ipc_message destroy = { .type = GR_IPC_DESTROY, .container = container->number };
 
 	container->session = NULL;
 	container->state = GR_CONTAINER_DESTROYING;
@@ -187,20 +186,11 @@ void gr_containers_count(const struct gr_supervisor *supervisor, struct gr_conta
 	memset(out, 0, sizeof(*out));
 	for (uint32_t i = 0; i < GR_CONTAINERS_MAX; i++) {
 		switch (supervisor->containers[i].state) {
-		case GR_CONTAINER_STARTING:
-			out->starting++;
-			break;
-		case GR_CONTAINER_WARM:
-			out->warm++;
-			break;
-		case GR_CONTAINER_USED:
-			out->used++;
-			break;
-		case GR_CONTAINER_DESTROYING:
-			out->destroying++;
-			break;
-		default:
-			break;
+		case GR_CONTAINER_STARTING: out->starting++; break;
+		case GR_CONTAINER_WARM: out->warm++; break;
+		case GR_CONTAINER_USED: out->used++; break;
+		case GR_CONTAINER_DESTROYING: out->destroying++; break;
+		default: break;
 		}
 	}
 }

@@ -26,7 +26,7 @@ static int make_directory(const char *path, mode_t mode, struct gr_error *err)
 		return gr_error_set(err, GR_EDENIED, "%s is not a folder", path);
 	if (status.st_uid != geteuid())
 		return gr_error_set(err, GR_EDENIED, "%s belongs to uid %u: it must be the broker's own", path,
-			(unsigned)status.st_uid);
+				    (unsigned)status.st_uid);
 	if (chmod(path, mode) < 0)
 		return gr_error_errno(err, "cannot set the mode of %s", path);
 	return 0;
@@ -59,7 +59,7 @@ static int lock(struct gr_instance *instance, struct gr_error *err)
 				text[0] = '\0';
 			text[strspn(text, "0123456789")] = '\0';
 			return gr_error_set(err, GR_EEXIST, "a broker runs in %s already%s%s%s", instance->directory,
-				text[0] ? " (process " : "", text, text[0] ? ")" : "");
+					    text[0] ? " (process " : "", text, text[0] ? ")" : "");
 		}
 		/* One that ended between our open and our lock took the file with it. */
 		if (fstat(instance->lock, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino) {
@@ -84,7 +84,9 @@ int gr_instance_begin(struct gr_instance *instance, const struct gr_config *conf
 	if (rc == 0)
 		rc = lock(instance, err);
 	if (rc == 0)
-		rc = path_in(instance, "admin.sock", path) < 0 ? gr_error_set(err, GR_EINVAL, "run_directory is too long") : 0;
+		rc = path_in(instance, "admin.sock", path) < 0
+			     ? gr_error_set(err, GR_EINVAL, "run_directory is too long")
+			     : 0;
 	if (rc == 0 && unlink(path) < 0 && errno != ENOENT)
 		rc = gr_error_errno(err, "cannot remove %s", path);
 	if (rc == 0)

@@ -64,7 +64,7 @@ static void sock_ready(void *context, int fd, unsigned events)
 
 	(void)events;
 	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-		union address address = {0};
+		union address address = { 0 };
 		struct gr_peer peer;
 		socklen_t size = sizeof(address);
 		const int on = 1;
@@ -103,8 +103,8 @@ static int parse(const char *text, uint16_t port, union address *out, socklen_t 
 	return GR_EINVAL;
 }
 
-int gr_listener_create(struct gr_loop *loop, const char *address, uint16_t port, gr_listen_accepted accepted, void *context,
-	struct gr_listener **out, struct gr_error *err)
+int gr_listener_create(struct gr_loop *loop, const char *address, uint16_t port, gr_listen_accepted accepted,
+		       void *context, struct gr_listener **out, struct gr_error *err)
 {
 	struct gr_listener *listener;
 	union address where;

@@ -19,8 +19,8 @@ struct gr_peer {
 typedef void (*gr_listen_accepted)(void *context, int fd, const struct gr_peer *peer);
 
 /* Binds and listens on the numeric address. Returns owned in *out; GR_EINVAL for the address, GR_EIO. */
-int gr_listener_create(struct gr_loop *loop, const char *address, uint16_t port, gr_listen_accepted accepted, void *context,
-	struct gr_listener **out, struct gr_error *err);
+int gr_listener_create(struct gr_loop *loop, const char *address, uint16_t port, gr_listen_accepted accepted,
+		       void *context, struct gr_listener **out, struct gr_error *err);
 void gr_listener_destroy(struct gr_listener *listener); /* NULL allowed */
 
 /* "127.0.0.1:5910", "[::1]:5910": where it really listens. Valid as long as the listener. */

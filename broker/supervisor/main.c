@@ -89,11 +89,11 @@ static int run(const struct gr_config *config)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", no_argument, NULL, 'k'},
-		{"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	static struct gr_config config;
 	const char *file = GR_CONFIG_DEFAULT_FILE;
@@ -104,21 +104,11 @@ int main(int argc, char **argv)
 	gr_log_init("garasu-broker", GR_LOG_INFO);
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
 		switch (option) {
-		case 'c':
-			file = optarg;
-			break;
-		case 'k':
-			only_check = 1;
-			break;
-		case 'v':
-			printf("garasu-broker %s\n", GARASU_VERSION);
-			return 0;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			fputs(usage, stderr);
-			return 2;
+		case 'c': file = optarg; break;
+		case 'k': only_check = 1; break;
+		case 'v': printf("garasu-broker %s\n", GARASU_VERSION); return 0;
+		case 'h': fputs(usage, stdout); return 0;
+		default: fputs(usage, stderr); return 2;
 		}
 	}
 	if (optind < argc) {

@@ -59,20 +59,21 @@ static void status(struct gr_supervisor *supervisor, struct gr_ipc_message *mess
 	time_text(supervisor->since, since, sizeof(since));
 	image_version(supervisor, image, sizeof(image));
 	snprintf(message->text, sizeof(message->text),
-		"version=%s since=%s uptime=%" PRIu64 " warm=%u used=%u starting=%u maximum=%u sessions=%u viewers=%u audit=%s "
-		"records=%" PRIu64 " image=%s tls=%s vencrypt=%s",
-		GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm, counts.used,
-		counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
-		gr_connections_viewers(supervisor), available ? "ok" : "unavailable", records, image,
-		supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
-		supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "-");
+		 "version=%s since=%s uptime=%" PRIu64
+		 " warm=%u used=%u starting=%u maximum=%u sessions=%u viewers=%u audit=%s "
+		 "records=%" PRIu64 " image=%s tls=%s vencrypt=%s",
+		 GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm, counts.used,
+		 counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
+		 gr_connections_viewers(supervisor), available ? "ok" : "unavailable", records, image,
+		 supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
+		 supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "-");
 }
 
 static void sessions(struct gr_supervisor *supervisor, uint64_t number)
 {
 	for (size_t i = 0; i < GR_CONTAINERS_MAX; i++) {
 		const struct gr_session *session = &supervisor->sessions[i];
-		struct gr_ipc_message row = {.type = GR_IPC_ADMIN_ROW, .number = number};
+		struct gr_ipc_message row = { .type = GR_IPC_ADMIN_ROW, .number = number };
 
 		if (session->state == GR_SESSION_FREE || session->state == GR_SESSION_ENDING)
 			continue;
@@ -85,14 +86,15 @@ static void sessions(struct gr_supervisor *supervisor, uint64_t number)
 	}
 }
 
-static void end_session(struct gr_supervisor *supervisor, const struct gr_ipc_message *request, struct gr_ipc_message *done)
+static void end_session(struct gr_supervisor *supervisor, const struct gr_ipc_message *request,
+			struct gr_ipc_message *done)
 {
-	struct gr_audit_event event = {.kind = GR_AUDIT_ADMIN};
+	struct gr_audit_event event = { .kind = GR_AUDIT_ADMIN };
 	struct gr_session *session;
 	int ending;
 
-	session = request->session ? gr_session_find(supervisor, request->session) :
-				     gr_session_of_person(supervisor, request->person, &ending);
+	session = request->session ? gr_session_find(supervisor, request->session)
+				   : gr_session_of_person(supervisor, request->person, &ending);
 	snprintf(event.person, sizeof(event.person), "%.*s", GR_PERSON_MAX, request->text);
 	event.session = session ? session->id : request->session;
 	event.container = session && session->container ? session->container->number : 0;
@@ -111,20 +113,13 @@ static void end_session(struct gr_supervisor *supervisor, const struct gr_ipc_me
 
 int gr_request_message(struct gr_supervisor *supervisor, const struct gr_ipc_message *message)
 {
-	struct gr_ipc_message done = {.type = GR_IPC_ADMIN_DONE, .number = message->number};
+	struct gr_ipc_message done = { .type = GR_IPC_ADMIN_DONE, .number = message->number };
 
 	switch (message->type) {
-	case GR_IPC_ADMIN_STATUS:
-		status(supervisor, &done);
-		break;
-	case GR_IPC_ADMIN_SESSIONS:
-		sessions(supervisor, message->number);
-		break;
-	case GR_IPC_ADMIN_KILL:
-		end_session(supervisor, message, &done);
-		break;
-	default:
-		return GR_EPROTO;
+	case GR_IPC_ADMIN_STATUS: status(supervisor, &done); break;
+	case GR_IPC_ADMIN_SESSIONS: sessions(supervisor, message->number); break;
+	case GR_IPC_ADMIN_KILL: end_session(supervisor, message, &done); break;
+	default: return GR_EPROTO;
 	}
 	answer(supervisor, &done);
 	return 0;

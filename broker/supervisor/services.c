@@ -39,7 +39,8 @@ int gr_services_ready(const struct gr_supervisor *supervisor)
 	return 1;
 }
 
-void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, const struct gr_ipc_message *message, int fd)
+void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, const struct gr_ipc_message *message,
+		      int fd)
 {
 	/* Before READY it is not told anything: all that it must know is sent then. */
 	if (gr_service_ready(supervisor, kind))
@@ -53,7 +54,7 @@ void gr_service_finish(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, 
 
 void gr_services_tell_revocations(struct gr_supervisor *supervisor)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_REVOCATIONS};
+	struct gr_ipc_message message = { .type = GR_IPC_REVOCATIONS };
 	const char *file = supervisor->config.tls.client_crl;
 	const struct stat *last = &supervisor->revocations;
 	struct stat now;
@@ -61,8 +62,8 @@ void gr_services_tell_revocations(struct gr_supervisor *supervisor)
 
 	/* One that cannot be read now refuses people in their gateways, which say so. */
 	if (!file[0] || stat(file, &now) < 0 ||
-		(now.st_ino == last->st_ino && now.st_dev == last->st_dev && now.st_size == last->st_size &&
-			now.st_mtim.tv_sec == last->st_mtim.tv_sec && now.st_mtim.tv_nsec == last->st_mtim.tv_nsec))
+	    (now.st_ino == last->st_ino && now.st_dev == last->st_dev && now.st_size == last->st_size &&
+	     now.st_mtim.tv_sec == last->st_mtim.tv_sec && now.st_mtim.tv_nsec == last->st_mtim.tv_nsec))
 		return;
 	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &now) < 0) {
@@ -77,7 +78,7 @@ void gr_services_tell_revocations(struct gr_supervisor *supervisor)
 /* A way to the audit process for one source; -1 when there is none to be had. */
 static int audit_peer(struct gr_supervisor *supervisor, enum gr_audit_source source)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_PEER, .number = source};
+	struct gr_ipc_message message = { .type = GR_IPC_PEER, .number = source };
 	int pair[2];
 
 	if (gr_io_pair(SOCK_SEQPACKET, pair) < 0)
@@ -89,14 +90,15 @@ static int audit_peer(struct gr_supervisor *supervisor, enum gr_audit_source sou
 
 static void connect_egress(struct gr_supervisor *supervisor)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_PEER, .number = GR_AUDIT_SOURCE_EGRESS};
+	struct gr_ipc_message message = { .type = GR_IPC_PEER, .number = GR_AUDIT_SOURCE_EGRESS };
 	int fd;
 
 	if (!gr_service_ready(supervisor, GR_IPC_KIND_AUDIT) || !gr_service_ready(supervisor, GR_IPC_KIND_EGRESS))
 		return;
 	fd = audit_peer(supervisor, GR_AUDIT_SOURCE_EGRESS);
 	if (fd < 0) {
-		gr_child_kill(gr_service_child(supervisor, GR_IPC_KIND_EGRESS), "no descriptor is left for its audit socket");
+		gr_child_kill(gr_service_child(supervisor, GR_IPC_KIND_EGRESS),
+			      "no descriptor is left for its audit socket");
 		return;
 	}
 	gr_services_send(supervisor, GR_IPC_KIND_EGRESS, &message, fd);
@@ -132,14 +134,10 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 	struct gr_service *service = child->context;
 
 	switch (child->kind) {
-	case GR_IPC_KIND_IDENTITY:
-		return gr_connection_identified(service->supervisor, message);
-	case GR_IPC_KIND_POOL:
-		return gr_containers_message(service->supervisor, message, fd);
-	case GR_IPC_KIND_ADMIN:
-		return gr_request_message(service->supervisor, message);
-	default:
-		return GR_EPROTO;
+	case GR_IPC_KIND_IDENTITY: return gr_connection_identified(service->supervisor, message);
+	case GR_IPC_KIND_POOL: return gr_containers_message(service->supervisor, message, fd);
+	case GR_IPC_KIND_ADMIN: return gr_request_message(service->supervisor, message);
+	default: return GR_EPROTO;
 	}
 }
 
@@ -147,7 +145,7 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 {
 	struct gr_service *service = child->context;
 	struct gr_supervisor *supervisor = service->supervisor;
-	struct gr_audit_event event = {.kind = GR_AUDIT_FAULT};
+	struct gr_audit_event event = { .kind = GR_AUDIT_FAULT };
 	const char *name = gr_ipc_kind_name(child->kind);
 	uint64_t now = gr_io_now_ms();
 
@@ -173,7 +171,8 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 		service->deaths = 0;
 	}
 	if (++service->deaths > GR_SERVICE_DEATHS_MAX) {
-		gr_log_error("garasu-%s ended %u times within a minute (%s): the broker ends", name, service->deaths, end->text);
+		gr_log_error("garasu-%s ended %u times within a minute (%s): the broker ends", name, service->deaths,
+			     end->text);
 		gr_supervisor_fail(supervisor);
 		return;
 	}
@@ -181,7 +180,7 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 	gr_loop_timer_set(service->again, service->deaths == 1 ? 0 : AGAIN_FIRST_MS << (service->deaths - 2));
 }
 
-static const struct gr_child_owner owner = {child_ready, child_message, child_ended};
+static const struct gr_child_owner owner = { child_ready, child_message, child_ended };
 
 static int start_child(struct gr_service *service, struct gr_error *err)
 {

@@ -28,7 +28,8 @@ int gr_services_ready(const struct gr_supervisor *supervisor);
 int gr_service_ready(const struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
 struct gr_child *gr_service_child(struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
 /* Sends to one; lost when it is being started again, after which it is told everything anew. */
-void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, const struct gr_ipc_message *message, int fd);
+void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, const struct gr_ipc_message *message,
+		      int fd);
 
 /*
  * Gives identity the file of revocation lists when it has changed. Every gateway reads it by itself; identity cannot,

@@ -75,7 +75,7 @@ void gr_sessions_end_all(struct gr_supervisor *supervisor, uint32_t reason)
 
 static struct gr_audit_event event_of(const struct gr_session *session, enum gr_audit_kind kind)
 {
-	struct gr_audit_event event = {.kind = kind, .session = session->id};
+	struct gr_audit_event event = { .kind = kind, .session = session->id };
 
 	event.container = session->container_number;
 	memcpy(event.person, session->person, sizeof(event.person));
@@ -120,7 +120,8 @@ static void finish(struct gr_session *session)
 	struct gr_supervisor *supervisor = session->supervisor;
 	struct gr_container *container = session->container;
 
-	gr_log_info("session %016" PRIx64 " of %s is over (%s)", session->id, session->person, gr_reason_name(session->reason));
+	gr_log_info("session %016" PRIx64 " of %s is over (%s)", session->id, session->person,
+		    gr_reason_name(session->reason));
 	session->container = NULL;
 	if (container) {
 		if (session->recorded)
@@ -148,7 +149,7 @@ static void grace_over(void *context)
 
 void gr_session_end(struct gr_session *session, uint32_t reason)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_END, .reason = reason};
+	struct gr_ipc_message message = { .type = GR_IPC_END, .reason = reason };
 
 	if (!alive(session))
 		return;
@@ -183,13 +184,13 @@ static void agent_over(void *context)
 	struct gr_session *session = context;
 
 	gr_log_error("session %016" PRIx64 ": the agent of container %u did not come back", session->id,
-		session->container ? session->container->number : 0);
+		     session->container ? session->container->number : 0);
 	gr_session_end(session, GR_REASON_CONTAINER_FAILED);
 }
 
 static void hand_agent(struct gr_session *session)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_AGENT, .container = session->container->number};
+	struct gr_ipc_message message = { .type = GR_IPC_AGENT, .container = session->container->number };
 
 	gr_loop_timer_set(session->agent, -1);
 	gr_child_send(&session->child, &message, session->container->agent);
@@ -198,7 +199,7 @@ static void hand_agent(struct gr_session *session)
 
 static void start_if_possible(struct gr_session *session)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_START, .session = session->id};
+	struct gr_ipc_message message = { .type = GR_IPC_START, .session = session->id };
 
 	if (session->state != GR_SESSION_STARTING && session->state != GR_SESSION_RESTARTING)
 		return;
@@ -212,7 +213,8 @@ static void start_if_possible(struct gr_session *session)
 	session->state = GR_SESSION_RUNNING;
 	gr_child_send(&session->child, &message, -1);
 	hand_agent(session);
-	gr_log_info("session %016" PRIx64 " of %s runs on container %u", session->id, session->person, session->container->number);
+	gr_log_info("session %016" PRIx64 " of %s runs on container %u", session->id, session->person,
+		    session->container->number);
 	gr_session_hand_over(session);
 	lost_viewer(session);
 }
@@ -308,7 +310,8 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 		session->first_restart = now;
 		session->restarts = 0;
 	}
-	if (session->restarts++ >= GR_SESSION_RESTARTS_MAX || gr_supervisor_stopping(supervisor) || start_process(session) < 0) {
+	if (session->restarts++ >= GR_SESSION_RESTARTS_MAX || gr_supervisor_stopping(supervisor) ||
+	    start_process(session) < 0) {
 		gr_session_end(session, GR_REASON_INTERNAL);
 		return;
 	}
@@ -319,7 +322,7 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 	lost_viewer(session);
 }
 
-static const struct gr_child_owner owner = {child_ready, child_message, child_ended};
+static const struct gr_child_owner owner = { child_ready, child_message, child_ended };
 
 static int start_process(struct gr_session *session)
 {
@@ -366,8 +369,8 @@ static uint64_t new_id(struct gr_supervisor *supervisor)
 	return id;
 }
 
-int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint64_t epoch, struct gr_container *container,
-	struct gr_session **out)
+int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint64_t epoch,
+		      struct gr_container *container, struct gr_session **out)
 {
 	struct gr_session *session = NULL;
 	struct gr_audit_event event;
@@ -418,7 +421,9 @@ static void lost_viewer(struct gr_session *session)
 {
 	if (alive(session))
 		gr_loop_timer_set(session->grace,
-			session->viewer || session->waiting ? -1 : (int64_t)session->supervisor->config.session.grace_seconds * 1000);
+				  session->viewer || session->waiting
+					  ? -1
+					  : (int64_t)session->supervisor->config.session.grace_seconds * 1000);
 }
 
 static void attach_recorded(void *context, uint64_t number, int recorded)
@@ -428,7 +433,8 @@ static void attach_recorded(void *context, uint64_t number, int recorded)
 	if (!connection || connection->state != GR_CONNECTION_WAITING)
 		return;
 	if (!recorded) {
-		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "the record of the attach cannot be written");
+		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE,
+				     "the record of the attach cannot be written");
 		return;
 	}
 	connection->attach_recorded = 1;
@@ -445,10 +451,12 @@ void gr_session_want(struct gr_session *session, struct gr_connection *connectio
 	connection->session = session;
 	gr_loop_timer_set(session->grace, -1);
 	if (other)
-		gr_connection_refuse_number(session->supervisor, other, GR_REASON_TAKEN_OVER, "the same person came again");
+		gr_connection_refuse_number(session->supervisor, other, GR_REASON_TAKEN_OVER,
+					    "the same person came again");
 	event.connection = connection->number;
 	memcpy(event.peer, connection->peer, sizeof(event.peer));
-	if (gr_audit_client_permit(session->supervisor->audit, &event, attach_recorded, session->supervisor, connection->number, NULL) < 0) {
+	if (gr_audit_client_permit(session->supervisor->audit, &event, attach_recorded, session->supervisor,
+				   connection->number, NULL) < 0) {
 		gr_connection_refuse(connection, GR_REASON_AUDIT_UNAVAILABLE, "too many events wait for the record");
 		return;
 	}
@@ -460,11 +468,12 @@ void gr_session_hand_over(struct gr_session *session)
 {
 	struct gr_supervisor *supervisor = session->supervisor;
 	struct gr_connection *connection = gr_connection_find(supervisor, session->waiting);
-	struct gr_ipc_message message = {.type = GR_IPC_ATTACH};
+	struct gr_ipc_message message = { .type = GR_IPC_ATTACH };
 	uint32_t *place;
 	int pair[2];
 
-	if (!connection || session->state != GR_SESSION_RUNNING || !connection->login_recorded || !connection->attach_recorded)
+	if (!connection || session->state != GR_SESSION_RUNNING || !connection->login_recorded ||
+	    !connection->attach_recorded)
 		return;
 	place = handed(session, 0);
 	if (!place) {

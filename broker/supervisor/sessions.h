@@ -49,8 +49,8 @@ struct gr_session *gr_session_find(struct gr_supervisor *supervisor, uint64_t id
 struct gr_session *gr_session_of_person(struct gr_supervisor *supervisor, const char *person, int *ending_out);
 
 /* Starts one for the person on a warm container. GR_EFULL, GR_EIO; the container stays warm then. */
-int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint64_t epoch, struct gr_container *container,
-	struct gr_session **out);
+int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint64_t epoch,
+		      struct gr_container *container, struct gr_session **out);
 
 /* The connection wants to see this session. Another one that waits for it is refused (TAKEN_OVER). */
 void gr_session_want(struct gr_session *session, struct gr_connection *connection);

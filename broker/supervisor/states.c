@@ -14,7 +14,7 @@ static const uint64_t of_connection[GR_CONNECTION_STATES] = {
 	[GR_CONNECTION_OPEN] = ONE(GR_IPC_CLOSED),
 	/* These may have crossed our REFUSE. */
 	[GR_CONNECTION_CLOSING] = ONE(GR_IPC_IDENTIFIED) | ONE(GR_IPC_HANDSHAKE_FAILED) | ONE(GR_IPC_WANT_SESSION) |
-		ONE(GR_IPC_CLOSED),
+				  ONE(GR_IPC_CLOSED),
 };
 
 static const uint64_t of_session[GR_SESSION_STATES] = {

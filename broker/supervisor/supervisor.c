@@ -34,16 +34,15 @@ static int step_over(const struct gr_supervisor *supervisor)
 	case GR_SUPERVISOR_ENDING_SESSIONS:
 		return gr_sessions_left(supervisor) == 0 && gr_connections_left(supervisor) == 0;
 	case GR_SUPERVISOR_ENDING_POOL:
-		return !gr_service_alive(supervisor, GR_IPC_KIND_POOL) && !gr_service_alive(supervisor, GR_IPC_KIND_EGRESS);
-	case GR_SUPERVISOR_ENDING_RECORD:
-		return gr_audit_client_pending(supervisor->audit) == 0;
+		return !gr_service_alive(supervisor, GR_IPC_KIND_POOL) &&
+		       !gr_service_alive(supervisor, GR_IPC_KIND_EGRESS);
+	case GR_SUPERVISOR_ENDING_RECORD: return gr_audit_client_pending(supervisor->audit) == 0;
 	case GR_SUPERVISOR_ENDING_SERVICES:
 		for (unsigned kind = 0; kind < GR_SERVICES; kind++)
 			if (gr_service_alive(supervisor, kind))
 				return 0;
 		return 1;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
@@ -56,7 +55,7 @@ static void recorded(void *context, uint64_t number, int was_recorded)
 
 static void enter(struct gr_supervisor *supervisor, enum gr_supervisor_phase phase)
 {
-	struct gr_audit_event event = {.kind = GR_AUDIT_BROKER_STOP};
+	struct gr_audit_event event = { .kind = GR_AUDIT_BROKER_STOP };
 
 	supervisor->phase = phase;
 	switch (phase) {
@@ -81,7 +80,8 @@ static void enter(struct gr_supervisor *supervisor, enum gr_supervisor_phase pha
 		snprintf(event.detail, sizeof(event.detail), "%s", supervisor->failed ? "after a failure" : "");
 		if (gr_service_ready(supervisor, GR_IPC_KIND_AUDIT))
 			gr_audit_client_permit(supervisor->audit, &event, recorded, supervisor, 0, NULL);
-		gr_loop_timer_set(supervisor->stop, gr_service_ready(supervisor, GR_IPC_KIND_AUDIT) ? RECORD_END_MS : 0);
+		gr_loop_timer_set(supervisor->stop,
+				  gr_service_ready(supervisor, GR_IPC_KIND_AUDIT) ? RECORD_END_MS : 0);
 		break;
 	default:
 		for (unsigned kind = 0; kind < GR_SERVICES; kind++)
@@ -112,7 +112,7 @@ static void stop_over(void *context)
 
 	if (supervisor->phase == GR_SUPERVISOR_ENDING_RECORD && gr_audit_client_pending(supervisor->audit) > 0)
 		gr_log_error("%zu events of the end are not in the audit record: it could not be written",
-			gr_audit_client_pending(supervisor->audit));
+			     gr_audit_client_pending(supervisor->audit));
 	else
 		gr_log_warning("the broker does not wait any longer for what is ending");
 	next_step(supervisor);
@@ -169,11 +169,11 @@ static int listen_for_viewers(struct gr_supervisor *supervisor, struct gr_error 
 	const struct gr_config *config = &supervisor->config;
 	int rc;
 
-	rc = gr_listener_create(
-		supervisor->loop, config->listen.address, config->listen.port, accepted_tls, supervisor, &supervisor->tls, err);
+	rc = gr_listener_create(supervisor->loop, config->listen.address, config->listen.port, accepted_tls, supervisor,
+				&supervisor->tls, err);
 	if (rc == 0 && config->listen.vencrypt_port)
 		rc = gr_listener_create(supervisor->loop, config->listen.address, config->listen.vencrypt_port,
-			accepted_vencrypt, supervisor, &supervisor->vencrypt, err);
+					accepted_vencrypt, supervisor, &supervisor->vencrypt, err);
 	return rc;
 }
 
@@ -184,15 +184,14 @@ static void tell_ready(struct gr_supervisor *supervisor)
 	int size;
 
 	gr_containers_count(supervisor, &counts);
-	if (supervisor->ready_told || supervisor->phase != GR_SUPERVISOR_LISTENING ||
-		counts.warm + counts.used == 0)
+	if (supervisor->ready_told || supervisor->phase != GR_SUPERVISOR_LISTENING || counts.warm + counts.used == 0)
 		return;
 	supervisor->ready_told = 1;
 	gr_loop_timer_set(supervisor->ready, -1);
 	if (supervisor->vencrypt)
 		snprintf(vencrypt, sizeof(vencrypt), ", %s (VeNCrypt)", gr_listener_name(supervisor->vencrypt));
-	size = snprintf(line, sizeof(line), "ready: %s (TLS)%s, %u warm container%s\n", gr_listener_name(supervisor->tls), vencrypt,
-		counts.warm, counts.warm == 1 ? "" : "s");
+	size = snprintf(line, sizeof(line), "ready: %s (TLS)%s, %u warm container%s\n",
+			gr_listener_name(supervisor->tls), vencrypt, counts.warm, counts.warm == 1 ? "" : "s");
 	if (size > 0 && gr_io_write_all(STDOUT_FILENO, line, (size_t)size) < 0)
 		gr_log_debug("nobody reads the standard output");
 }
@@ -201,13 +200,14 @@ static void ready_over(void *context)
 {
 	struct gr_supervisor *supervisor = context;
 
-	gr_log_error("no container is ready after %u s; viewers wait until one is. What the pool said above is the reason",
+	gr_log_error(
+		"no container is ready after %u s; viewers wait until one is. What the pool said above is the reason",
 		supervisor->config.pool.start_seconds);
 }
 
 void gr_supervisor_service_ready(struct gr_supervisor *supervisor)
 {
-	struct gr_audit_event event = {.kind = GR_AUDIT_BROKER_START};
+	struct gr_audit_event event = { .kind = GR_AUDIT_BROKER_START };
 	struct gr_error err;
 
 	if (supervisor->phase != GR_SUPERVISOR_STARTING || !gr_services_ready(supervisor))
@@ -221,7 +221,8 @@ void gr_supervisor_service_ready(struct gr_supervisor *supervisor)
 	}
 	supervisor->phase = GR_SUPERVISOR_LISTENING;
 	gr_log_info("listening on %s (TLS)%s%s%s", gr_listener_name(supervisor->tls), supervisor->vencrypt ? ", " : "",
-		supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "", supervisor->vencrypt ? " (VeNCrypt)" : "");
+		    supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "",
+		    supervisor->vencrypt ? " (VeNCrypt)" : "");
 	gr_loop_timer_set(supervisor->ready, (int64_t)supervisor->config.pool.start_seconds * 1000);
 	tell_ready(supervisor);
 }
@@ -245,7 +246,8 @@ static void signalled(void *context, int signo)
 	stop(supervisor);
 }
 
-int gr_supervisor_create(const struct gr_config *config, const char *programs, struct gr_supervisor **out, struct gr_error *err)
+int gr_supervisor_create(const struct gr_config *config, const char *programs, struct gr_supervisor **out,
+			 struct gr_error *err)
 {
 	struct gr_supervisor *supervisor = calloc(1, sizeof(*supervisor));
 	int rc;
@@ -266,7 +268,8 @@ int gr_supervisor_create(const struct gr_config *config, const char *programs, s
 	supervisor->ready = gr_loop_timer_add(supervisor->loop, ready_over, supervisor);
 	supervisor->audit = gr_audit_client_create(supervisor->loop, GR_AUDIT_SOURCE_SUPERVISOR);
 	supervisor->coordination = gr_coordination_create("local");
-	if (!supervisor->stop || !supervisor->serve || !supervisor->ready || !supervisor->audit || !supervisor->coordination) {
+	if (!supervisor->stop || !supervisor->serve || !supervisor->ready || !supervisor->audit ||
+	    !supervisor->coordination) {
 		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
 		goto failed;
 	}

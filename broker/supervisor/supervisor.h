@@ -61,7 +61,8 @@ struct gr_supervisor {
  * Makes a supervisor with its tables, without children. Copies config; programs: the folder of garasu-<kind>. Returns owned
  * in *out; GR_ENOMEM, GR_EIO, GR_EINVAL.
  */
-int gr_supervisor_create(const struct gr_config *config, const char *programs, struct gr_supervisor **out, struct gr_error *err);
+int gr_supervisor_create(const struct gr_config *config, const char *programs, struct gr_supervisor **out,
+			 struct gr_error *err);
 void gr_supervisor_destroy(struct gr_supervisor *supervisor); /* NULL allowed */
 
 /* Runs until the broker ends: 0 in good order, GR_EIO otherwise, with the reason in the log. */

@@ -56,20 +56,22 @@ static json_t *arguments(const struct gr_bundle_settings *s)
 static json_t *limits(const struct gr_bundle_settings *s)
 {
 	json_int_t bytes = (json_int_t)s->memory_mib << 20;
-	json_t *memory = s->limit_swap ? json_pack("{s:I, s:I}", "limit", bytes, "swap", bytes) : json_pack("{s:I}", "limit", bytes);
-	return json_pack("{s:o, s:{s:I}, s:{s:I, s:I}}", "memory", memory, "pids", "limit", (json_int_t)s->pids, "cpu", "quota",
-			 (json_int_t)s->cpu_percent * 1000, "period", (json_int_t)100000);
+	json_t *memory = s->limit_swap ? json_pack("{s:I, s:I}", "limit", bytes, "swap", bytes)
+				       : json_pack("{s:I}", "limit", bytes);
+	return json_pack("{s:o, s:{s:I}, s:{s:I, s:I}}", "memory", memory, "pids", "limit", (json_int_t)s->pids, "cpu",
+			 "quota", (json_int_t)s->cpu_percent * 1000, "period", (json_int_t)100000);
 }
 
 static json_t *id_map(const struct gr_bundle_settings *s)
 {
-	return json_pack("[{s:i, s:I, s:I}]", "containerID", 0, "hostID", (json_int_t)s->uid_first, "size", (json_int_t)GR_BUNDLE_IDS);
+	return json_pack("[{s:i, s:I, s:I}]", "containerID", 0, "hostID", (json_int_t)s->uid_first, "size",
+			 (json_int_t)GR_BUNDLE_IDS);
 }
 
 static json_t *read_only_bind(const char *source, const char *destination)
 {
-	return json_pack("{s:s, s:s, s:s, s:[s, s, s, s, s, s]}", "destination", destination, "type", "bind", "source", source,
-			 "options", "bind", "ro", "nosuid", "nodev", "noexec", "private");
+	return json_pack("{s:s, s:s, s:s, s:[s, s, s, s, s, s]}", "destination", destination, "type", "bind", "source",
+			 source, "options", "bind", "ro", "nosuid", "nodev", "noexec", "private");
 }
 
 /* Puts what differs between containers into the base. */
@@ -119,8 +121,8 @@ int gr_bundle_write(const char *directory, const struct gr_bundle_settings *sett
 	if (settings->home_url) {
 		home = json_pack("{s:s, s:s}", "HomepageLocation", settings->home_url, "NewTabPageLocation",
 				 settings->home_url);
-		status = home ? save(directory, "home.json", home, err) :
-				gr_error_set(err, GR_EINVAL, "the home page's URL is not UTF-8");
+		status = home ? save(directory, "home.json", home, err)
+			      : gr_error_set(err, GR_EINVAL, "the home page's URL is not UTF-8");
 		if (status)
 			goto out;
 	}

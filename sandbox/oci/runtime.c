@@ -65,12 +65,22 @@ static int spawn(char *const *argv, const char *name, int in, int stdio, const c
 
 #define TEXT(s) ((char *)(uintptr_t)(s))
 
-int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char *bundle, const char *pid_file, int stdio,
-		   const char *log, struct gr_runtime_job *out, struct gr_error *err)
+int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char *bundle, const char *pid_file,
+		   int stdio, const char *log, struct gr_runtime_job *out, struct gr_error *err)
 {
-	char *const argv[] = { TEXT(runtime->program), TEXT("--root"), TEXT(runtime->root),
-			       TEXT("--log"), TEXT(log), TEXT("run"), TEXT("--detach"), TEXT("--bundle"), TEXT(bundle),
-			       TEXT("--pid-file"), TEXT(pid_file), TEXT(id), NULL };
+	char *const argv[] = { TEXT(runtime->program),
+			       TEXT("--root"),
+			       TEXT(runtime->root),
+			       TEXT("--log"),
+			       TEXT(log),
+			       TEXT("run"),
+			       TEXT("--detach"),
+			       TEXT("--bundle"),
+			       TEXT(bundle),
+			       TEXT("--pid-file"),
+			       TEXT(pid_file),
+			       TEXT(id),
+			       NULL };
 	/*
 	 * crun 1.8 gives what it finds at 0, 1 and 2 to the container's user by fchown(2). With the machine's own /dev/null
 	 * there a container would own that, and could take it from everybody. So: a pipe that nobody writes to.
@@ -86,7 +96,8 @@ int gr_runtime_delete(const struct gr_runtime *runtime, const char *id, const ch
 		      struct gr_error *err)
 {
 	char *const argv[] = { TEXT(runtime->program), TEXT("--root"), TEXT(runtime->root),
-			       TEXT("--log"), TEXT(log), TEXT("delete"), TEXT("--force"), TEXT(id), NULL };
+			       TEXT("--log"),          TEXT(log),      TEXT("delete"),
+			       TEXT("--force"),        TEXT(id),       NULL };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return gr_error_errno(err, "open /dev/null");
@@ -139,7 +150,8 @@ int gr_runtime_finish(struct gr_runtime_job *job, struct gr_error *err)
 		last_words(job->log, words, sizeof(words));
 		if (!words[0])
 			snprintf(words, sizeof(words), "%s",
-				 info.si_status == 127 ? "the runtime's program cannot be executed" : "it said nothing");
+				 info.si_status == 127 ? "the runtime's program cannot be executed"
+						       : "it said nothing");
 		status = gr_error_set(err, GR_EIO, "%s: exit status %d: %s", job->name, info.si_status, words);
 	}
 	gr_io_close(&job->pidfd);

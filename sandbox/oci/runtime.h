@@ -28,8 +28,8 @@ struct gr_runtime_job {
  * Starts the container and lets it run: crun run --detach. stdio: the container's standard output and error (borrowed), a
  * pipe or file of its own, which the runtime gives to the container's user: never a device. Its input is empty. pid_file will hold the pid of its first process. GR_EIO, GR_ENOMEM.
  */
-int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char *bundle, const char *pid_file, int stdio,
-		   const char *log, struct gr_runtime_job *out, struct gr_error *err);
+int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char *bundle, const char *pid_file,
+		   int stdio, const char *log, struct gr_runtime_job *out, struct gr_error *err);
 
 /* Kills what runs of the container and removes its state and groups: crun delete --force. As gr_runtime_run. */
 int gr_runtime_delete(const struct gr_runtime *runtime, const char *id, const char *log, struct gr_runtime_job *out,

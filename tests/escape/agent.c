@@ -59,7 +59,8 @@ int main(void)
 				eat_memory();
 			}
 			while (strstr(policy, "/noisy"))
-				fprintf(stderr, "noise \x1b]0;title\x07 noise noise noise noise noise noise noise noise\n");
+				fprintf(stderr,
+					"noise \x1b]0;title\x07 noise noise noise noise noise noise noise noise\n");
 			struct pollfd poller = { .fd = sock, .events = POLLIN };
 			poll(&poller, 1, -1);
 			close(sock);

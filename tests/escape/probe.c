@@ -56,12 +56,12 @@ static int in_child(pid_t pid)
 }
 
 /* TRY("T4", "name", expression) */
-#define TRY(test, name, expression)            \
-	do {                                   \
-		pid_t child_ = fork();         \
-		if (child_ == 0)               \
-			tell((long)(expression)); \
-		report(test, name, in_child(child_)); \
+#define TRY(test, name, expression)                                                                                    \
+	do {                                                                                                           \
+		pid_t child_ = fork();                                                                                 \
+		if (child_ == 0)                                                                                       \
+			tell((long)(expression));                                                                      \
+		report(test, name, in_child(child_));                                                                  \
 	} while (0)
 
 static void try_call(const char *test, const char *name, long number, long a, long b, long c, long d, long e)
@@ -75,14 +75,22 @@ static void sockets(void)
 		const char *name;
 		int family, type, protocol;
 	} kinds[] = {
-		{ "AF_INET6", AF_INET6, SOCK_STREAM, 0 },	{ "AF_NETLINK", AF_NETLINK, SOCK_RAW, 0 },
-		{ "AF_PACKET", AF_PACKET, SOCK_RAW, 0 },	{ "AF_VSOCK", AF_VSOCK, SOCK_STREAM, 0 },
-		{ "AF_ALG", AF_ALG, SOCK_SEQPACKET, 0 },	{ "AF_TIPC", AF_TIPC, SOCK_RDM, 0 },
-		{ "AF_BLUETOOTH", AF_BLUETOOTH, SOCK_RAW, 0 },	{ "AF_KEY", AF_KEY, SOCK_RAW, 2 },
-		{ "AF_XDP", AF_XDP, SOCK_RAW, 0 },		{ "AF_RDS", AF_RDS, SOCK_SEQPACKET, 0 },
-		{ "AF_SMC", AF_SMC, SOCK_STREAM, 0 },		{ "AF_QIPCRTR", AF_QIPCRTR, SOCK_DGRAM, 0 },
-		{ "raw", AF_INET, SOCK_RAW, IPPROTO_ICMP },	{ "ping", AF_INET, SOCK_DGRAM, IPPROTO_ICMP },
-		{ "sctp", AF_INET, SOCK_STREAM, IPPROTO_SCTP }, { "mptcp", AF_INET, SOCK_STREAM, IPPROTO_MPTCP },
+		{ "AF_INET6", AF_INET6, SOCK_STREAM, 0 },
+		{ "AF_NETLINK", AF_NETLINK, SOCK_RAW, 0 },
+		{ "AF_PACKET", AF_PACKET, SOCK_RAW, 0 },
+		{ "AF_VSOCK", AF_VSOCK, SOCK_STREAM, 0 },
+		{ "AF_ALG", AF_ALG, SOCK_SEQPACKET, 0 },
+		{ "AF_TIPC", AF_TIPC, SOCK_RDM, 0 },
+		{ "AF_BLUETOOTH", AF_BLUETOOTH, SOCK_RAW, 0 },
+		{ "AF_KEY", AF_KEY, SOCK_RAW, 2 },
+		{ "AF_XDP", AF_XDP, SOCK_RAW, 0 },
+		{ "AF_RDS", AF_RDS, SOCK_SEQPACKET, 0 },
+		{ "AF_SMC", AF_SMC, SOCK_STREAM, 0 },
+		{ "AF_QIPCRTR", AF_QIPCRTR, SOCK_DGRAM, 0 },
+		{ "raw", AF_INET, SOCK_RAW, IPPROTO_ICMP },
+		{ "ping", AF_INET, SOCK_DGRAM, IPPROTO_ICMP },
+		{ "sctp", AF_INET, SOCK_STREAM, IPPROTO_SCTP },
+		{ "mptcp", AF_INET, SOCK_STREAM, IPPROTO_MPTCP },
 		{ "family-with-high-bits", 0, 0, 0 },
 	};
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
@@ -129,7 +137,8 @@ static void mounts(void)
 	TRY("T6", "unshare-NEWIPC", unshare(CLONE_NEWUSER | CLONE_NEWIPC));
 	TRY("T6", "unshare-NEWUTS", unshare(CLONE_NEWUSER | CLONE_NEWUTS));
 	TRY("T6", "unshare-NEWTIME", unshare(CLONE_NEWUSER | 0x80));
-	try_call("T6", "clone-NEWNS", SYS_clone, CLONE_NEWUSER | CLONE_NEWNS | CLONE_VM /* invalid without a stack that fits */ | CLONE_FS, 0, 0, 0, 0);
+	try_call("T6", "clone-NEWNS", SYS_clone,
+		 CLONE_NEWUSER | CLONE_NEWNS | CLONE_VM /* invalid without a stack that fits */ | CLONE_FS, 0, 0, 0, 0);
 	try_call("T6", "clone3", SYS_clone3, NOWHERE, 0, 0, 0, 0);
 	TRY("T6", "unshare-NEWUSER-alone", unshare(CLONE_NEWUSER)); /* Chromium's own sandbox needs this one */
 }
@@ -194,7 +203,8 @@ static int run_from(const char *directory)
 {
 	char copy[64];
 	snprintf(copy, sizeof(copy), "%s/probe", directory);
-	int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), out = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+	int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
+	    out = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
 	if (in < 0 || out < 0)
 		return -1;
 	char block[4096];
@@ -267,15 +277,17 @@ static void reach(char *where)
 		if (n > sizeof(unix_address.sun_path) - 1)
 			return;
 		memcpy(unix_address.sun_path + 1, where + 1, n);
-		TRY("T2", "abstract", connect_to(AF_UNIX, SOCK_STREAM, (struct sockaddr *)&unix_address,
-						 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)));
+		TRY("T2", "abstract",
+		    connect_to(AF_UNIX, SOCK_STREAM, (struct sockaddr *)&unix_address,
+			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)));
 		return;
 	}
 	char *colon = strchr(where, ':');
 	if (!colon)
 		return;
 	*colon = 0;
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10)) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10)) };
 	inet_pton(AF_INET, where, &address.sin_addr);
 	snprintf(name, sizeof(name), "tcp-%s:%s", where, colon + 1);
 	TRY("T2", name, connect_to(AF_INET, SOCK_STREAM, (struct sockaddr *)&address, sizeof(address)));

@@ -56,9 +56,9 @@ static void wait_for(pid_t pid, int seconds, char *out, size_t cap)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "share", 1, NULL, 's' },  { "rootfs", 1, NULL, 'r' }, { "state", 1, NULL, 'd' },   { "runtime", 1, NULL, 'R' },
-		{ "uid", 1, NULL, 'u' },    { "memory", 1, NULL, 'm' }, { "pids", 1, NULL, 'p' }, { "seconds", 1, NULL, 't' },
-		{ NULL, 0, NULL, 0 },
+		{ "share", 1, NULL, 's' },   { "rootfs", 1, NULL, 'r' },  { "state", 1, NULL, 'd' },
+		{ "runtime", 1, NULL, 'R' }, { "uid", 1, NULL, 'u' },     { "memory", 1, NULL, 'm' },
+		{ "pids", 1, NULL, 'p' },    { "seconds", 1, NULL, 't' }, { NULL, 0, NULL, 0 },
 	};
 	struct gr_runtime runtime = { .program = "/usr/bin/crun" };
 	struct gr_bundle_settings bundle = { .uid_first = 1 << 30, .memory_mib = 256, .pids = 64, .cpu_percent = 100 };
@@ -104,7 +104,8 @@ int main(int argc, char **argv)
 	char status[32] = "none";
 	unsigned long oom = 0;
 	uint64_t began = gr_io_now_ms();
-	int result = gr_runtime_run(&runtime, "escape", state, join(pid_file, state, "pid"), 1, join(log, state, "log"), &job, &err);
+	int result = gr_runtime_run(&runtime, "escape", state, join(pid_file, state, "pid"), 1, join(log, state, "log"),
+				    &job, &err);
 	if (!result)
 		result = gr_runtime_wait(&job, 20000, &err);
 	uint64_t started = gr_io_now_ms();

@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 0 && data[0] == 'u') {
 		if (gr_identity_person_of_uri((const char *)data + 1, size - 1, id) == 0) {
 			check_person(id);
-			demand(size - 1 == strlen("garasu:user/") + strlen(id) && memcmp(data + 13, id, strlen(id)) == 0);
+			demand(size - 1 == strlen("garasu:user/") + strlen(id) &&
+			       memcmp(data + 13, id, strlen(id)) == 0);
 		}
 	} else {
 		certificate(data, size);

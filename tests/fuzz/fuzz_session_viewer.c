@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (status) {
 			require(status == GR_EAGAIN || status == GR_EPROTO);
 			/* Incomplete only as long as the longest message is. */
-			require(status == GR_EPROTO || size < GR_VIEWER_MESSAGE_MAX || size < 4 + 4 * GR_VIEWER_ENCODINGS_MAX);
+			require(status == GR_EPROTO || size < GR_VIEWER_MESSAGE_MAX ||
+				size < 4 + 4 * GR_VIEWER_ENCODINGS_MAX);
 			break;
 		}
 		require(m.size >= 1 && m.size <= size);

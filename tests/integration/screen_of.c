@@ -31,12 +31,12 @@ int main(int argc, char **argv)
 	const xcb_screen_t *screen = xcb_setup_roots_iterator(xcb_get_setup(x)).data;
 	/* The root's geometry, not the setup's: RandR may have changed it since. */
 	xcb_get_geometry_reply_t *size = xcb_get_geometry_reply(x, xcb_get_geometry(x, screen->root), NULL);
-	xcb_get_image_reply_t *image =
-		!size ? NULL :
-			xcb_get_image_reply(x,
-					    xcb_get_image(x, XCB_IMAGE_FORMAT_Z_PIXMAP, screen->root, 0, 0, size->width,
-							  size->height, UINT32_MAX),
-					    NULL);
+	xcb_get_image_reply_t *image = !size ? NULL
+					     : xcb_get_image_reply(x,
+								   xcb_get_image(x, XCB_IMAGE_FORMAT_Z_PIXMAP,
+										 screen->root, 0, 0, size->width,
+										 size->height, UINT32_MAX),
+								   NULL);
 	FILE *out = image ? fopen(argv[2], "wb") : NULL;
 	if (!out) {
 		fprintf(stderr, "%s: no image\n", argv[1]);

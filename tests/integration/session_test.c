@@ -68,7 +68,9 @@ static uint32_t random_below(uint32_t n)
 
 static void order(struct rig *r, uint32_t type, uint32_t reason, uint32_t connection, int fd)
 {
-	struct gr_ipc_message m = { .type = type, .reason = reason, .connection = connection, .container = 4, .session = 99 };
+	struct gr_ipc_message m = {
+		.type = type, .reason = reason, .connection = connection, .container = 4, .session = 99
+	};
 	snprintf(m.person, sizeof(m.person), "hanako");
 	assert_int_equal(gr_ipc_send(r->control, &m, fd), 0);
 	if (fd >= 0)
@@ -212,7 +214,8 @@ static void agent_connects(struct rig *r)
 	order(r, GR_IPC_AGENT, 0, 0, pair[1]);
 	agent_hears(r, GR_RECORD_HELLO);
 	if (!r->memory) {
-		r->memory = mmap(NULL, gr_record_memory(MAX_W, MAX_H), PROT_READ | PROT_WRITE, MAP_SHARED, r->memory_fd, 0);
+		r->memory = mmap(NULL, gr_record_memory(MAX_W, MAX_H), PROT_READ | PROT_WRITE, MAP_SHARED, r->memory_fd,
+				 0);
 		assert_true(r->memory != MAP_FAILED);
 	}
 	agent_state(r);
@@ -357,7 +360,8 @@ static int difference(struct rig *r, rfbClient *c, char *text, size_t size)
 			memcpy(&sent, r->memory + y * STRIDE + x * 4, 4);
 			memcpy(&seen, c->frameBuffer + (y * r->w + x) * 4, 4);
 			if ((sent & 0xffffff) != (seen & 0xffffff)) {
-				snprintf(text, size, "pixel %u,%u: %06x became %06x", x, y, sent & 0xffffff, seen & 0xffffff);
+				snprintf(text, size, "pixel %u,%u: %06x became %06x", x, y, sent & 0xffffff,
+					 seen & 0xffffff);
 				return 1;
 			}
 		}
@@ -395,7 +399,8 @@ static void each_encoding(const char *encodings)
 	pictures_are_equal(&r, c);
 	for (unsigned i = 0; i < 40; i++) {
 		uint16_t x = (uint16_t)random_below(600), y = (uint16_t)random_below(440);
-		struct gr_rect rect = { x, y, (uint16_t)(1 + random_below(640u - x)), (uint16_t)(1 + random_below(480u - y)) };
+		struct gr_rect rect = { x, y, (uint16_t)(1 + random_below(640u - x)),
+					(uint16_t)(1 + random_below(480u - y)) };
 		assert_int_equal(want_with(&r, c), 0);
 		draw(&r, rect);
 		frame(&r, rect);
@@ -618,13 +623,13 @@ static void keys_pointer_and_text_arrive_exactly(void **state)
 	int fd = raw_attach(&r, 1);
 	raw_first_update(fd);
 	static const uint8_t messages[] = {
-		4, 1, 0, 0, 0, 0, 0xff, 0xe1, /* Shift down */
-		255, 0, 0, 1, 0, 0, 0, 0x41, 0, 0, 0, 0x1e, /* A down, QEMU */
-		255, 0, 0, 0, 0, 0, 0, 0x41, 0, 0, 0, 0x1e,
-		6, 0, 0, 0, 0, 0, 0, 5, 's', 'e', 'c', 'r', 't', /* clipboard: goes nowhere */
-		5, 1, 0, 10, 0, 20, 5, 0, 2, 0, 1, 0, /* pointer */
-		71, 1, 0, 6, 0, 0, 0x12, 0x34, 0xe6, 0x97, 0xa5, 0xe6, 0x9c, 0xac, /* 日本 */
-		4, 0, 0, 0, 0, 0, 0xff, 0xe1,
+		4,   1, 0, 0,  0, 0,  0xff, 0xe1, /* Shift down */
+		255, 0, 0, 1,  0, 0,  0,    0x41, 0,    0,    0,    0x1e, /* A down, QEMU */
+		255, 0, 0, 0,  0, 0,  0,    0x41, 0,    0,    0,    0x1e, 6,    0,
+		0,   0, 0, 0,  0, 5,  's',  'e',  'c',  'r',  't', /* clipboard: goes nowhere */
+		5,   1, 0, 10, 0, 20, 5,    0,    2,    0,    1,    0, /* pointer */
+		71,  1, 0, 6,  0, 0,  0x12, 0x34, 0xe6, 0x97, 0xa5, 0xe6, 0x9c, 0xac, /* 日本 */
+		4,   0, 0, 0,  0, 0,  0xff, 0xe1,
 	};
 	/* In pieces of one byte, then as one. */
 	for (unsigned round = 0; round < 2; round++) {
@@ -918,7 +923,8 @@ static void a_viewer_against_the_protocol_is_told_and_cut_off(void **state)
 		close(fd);
 	}
 	/* In the handshake: another version, another security type, a WebSocket. */
-	static const char *const openings[] = { "RFB 003.003\n", "RFB 003.889\n", "GET / HTTP/1.1\r\n\r\n", "RFB 003.008\n\2" };
+	static const char *const openings[] = { "RFB 003.003\n", "RFB 003.889\n", "GET / HTTP/1.1\r\n\r\n",
+						"RFB 003.008\n\2" };
 	for (uint32_t i = 0; i < sizeof(openings) / sizeof(openings[0]); i++) {
 		int pair[2];
 		assert_int_equal(gr_io_pair(SOCK_STREAM, pair), 0);
@@ -974,7 +980,8 @@ static unsigned long switches(pid_t pid)
 	FILE *f = fopen(path, "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1 || sscanf(line, "nonvoluntary_ctxt_switches: %lu", &n) == 1)
+		if (sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1 ||
+		    sscanf(line, "nonvoluntary_ctxt_switches: %lu", &n) == 1)
 			total += n;
 	fclose(f);
 	return total;

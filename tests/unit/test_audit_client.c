@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 static struct gr_loop *loop;
@@ -108,7 +109,7 @@ static uint32_t next(uint64_t *token)
 
 static void acknowledge(uint64_t token, uint64_t sequence)
 {
-	struct gr_audit_acknowledgement answer = {token, sequence};
+	struct gr_audit_acknowledgement answer = { token, sequence };
 
 	assert_int_equal(gr_io_send(other, &answer, sizeof(answer), -1), 0);
 }

@@ -96,7 +96,9 @@ static void unwanted_descriptors_are_refused_and_none_leaks(void **state)
 	for (size_t count = 2; count <= 253; count += 251) {
 		char control[CMSG_SPACE(sizeof(int) * 253)] = { 0 };
 		struct iovec iov = { .iov_base = packet, .iov_len = 1 };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = control,
 				      .msg_controllen = CMSG_SPACE(sizeof(int) * count) };
 		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 		cmsg->cmsg_level = SOL_SOCKET;

@@ -52,12 +52,13 @@ static void an_empty_file_gives_the_defaults(void **state)
 static void every_value_is_taken(void **state)
 {
 	(void)state;
-	assert_int_equal(load("listen { address = \"::1\" port = 6000 vencrypt_port = 0 }\n"
-			      "session { home_url = \"http://127.0.0.1:8000/\" max_width = 1920 }\n"
-			      "pool { warm = 2 uid_first = 2000000 }\n"
-			      "egress { upstream = \"proxy.example:8080\" allow = {\"127.0.0.1:8000\", \"[::1]:81\"} }\n"
-			      "broker { log_level = \"debug\" }\n"),
-			 0);
+	assert_int_equal(
+		load("listen { address = \"::1\" port = 6000 vencrypt_port = 0 }\n"
+		     "session { home_url = \"http://127.0.0.1:8000/\" max_width = 1920 }\n"
+		     "pool { warm = 2 uid_first = 2000000 }\n"
+		     "egress { upstream = \"proxy.example:8080\" allow = {\"127.0.0.1:8000\", \"[::1]:81\"} }\n"
+		     "broker { log_level = \"debug\" }\n"),
+		0);
 	assert_string_equal(config.listen.address, "::1");
 	assert_int_equal(config.listen.port, 6000);
 	assert_int_equal(config.listen.vencrypt_port, 0);
@@ -84,7 +85,8 @@ static void the_example_is_complete_and_shows_the_defaults(void **state)
 	unsigned keys = 0;
 	while (fgets(line, sizeof(line), file)) { /* take the comment sign off every "key = value" */
 		char *hash = strchr(line, '#');
-		int key = line[0] == '\t' && hash && strstr(line, " = ") && !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ", hash[2]) &&
+		int key = line[0] == '\t' && hash && strstr(line, " = ") &&
+			  !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ", hash[2]) &&
 			  strstr(line, " = ") < strchr(hash + 2, ' ') + 1;
 		if (key)
 			*hash = ' ';
@@ -109,8 +111,10 @@ static void a_wrong_line_gives_file_line_and_reason(void **state)
 		"address = \"localhost\": must be a numeric IPv4 or IPv6 address");
 	refused("session { home_url = \"file:///etc/passwd\" }", 1,
 		"home_url = \"file:///etc/passwd\": must be an http: or https: URL without spaces");
-	refused("egress {\nallow = {\"127.0.0.1:80\",\n\"127.0.0.1\"} }", 3, "allow = \"127.0.0.1\": must be host:port");
-	refused("pool {\n\twarm = 0\n}", 2, "warm = 0: must be 1 to 256"); /* a session takes a container that is ready */
+	refused("egress {\nallow = {\"127.0.0.1:80\",\n\"127.0.0.1\"} }", 3,
+		"allow = \"127.0.0.1\": must be host:port");
+	refused("pool {\n\twarm = 0\n}", 2,
+		"warm = 0: must be 1 to 256"); /* a session takes a container that is ready */
 	refused("egress { upstream = \"a:b:80\" }", 1, "upstream = \"a:b:80\": must be host:port");
 	refused("tls { key = \"server.key\" }", 1, "key = \"server.key\": must be an absolute path");
 	refused("broker { log_level = \"loud\" }", 1, "log_level = \"loud\": must be error, warning, info or debug");
@@ -138,7 +142,8 @@ static void a_missing_file_is_named(void **state)
 {
 	(void)state;
 	assert_int_equal(gr_config_load(&config, "/nonexistent/garasu.conf", &err), GR_ENOENT);
-	assert_string_equal(err.text, "cannot read the configuration /nonexistent/garasu.conf: No such file or directory");
+	assert_string_equal(err.text,
+			    "cannot read the configuration /nonexistent/garasu.conf: No such file or directory");
 }
 
 int main(void)

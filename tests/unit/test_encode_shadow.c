@@ -64,7 +64,8 @@ static void scribble(uint8_t *source, size_t stride, uint32_t w, uint32_t h)
 {
 	uint32_t marks = random_below(20);
 	for (uint32_t i = 0; i < marks; i++) {
-		uint32_t x = random_below(w), y = random_below(h), bw = 1 + random_below(w - x), bh = 1 + random_below(h - y);
+		uint32_t x = random_below(w), y = random_below(h), bw = 1 + random_below(w - x),
+			 bh = 1 + random_below(h - y);
 		uint32_t value = random_below(4) ? random_below(0xffffff) : 0xff000000u;
 		if (random_below(2))
 			bw = bh = 1;
@@ -90,9 +91,11 @@ static void random_pictures_agree_with_a_naive_model(void **state)
 			struct gr_rect damage[8], changed[RECTS];
 			size_t n = random_below(9), cap = random_below(4) ? RECTS : 1 + random_below(3);
 			for (size_t i = 0; i < n; i++)
-				damage[i] = (struct gr_rect){ (uint16_t)random_below(w + 20u), (uint16_t)random_below(h + 20u),
-							      (uint16_t)random_below(random_below(2) ? 65536 : w + 1u),
-							      (uint16_t)random_below(random_below(2) ? 65536 : h + 1u) };
+				damage[i] =
+					(struct gr_rect){ (uint16_t)random_below(w + 20u),
+							  (uint16_t)random_below(h + 20u),
+							  (uint16_t)random_below(random_below(2) ? 65536 : w + 1u),
+							  (uint16_t)random_below(random_below(2) ? 65536 : h + 1u) };
 			scribble(source, stride, w, h);
 			uint8_t *pixels = gr_shadow_pixels(s);
 			memcpy(before, pixels, (size_t)w * h * 4);
@@ -101,8 +104,9 @@ static void random_pictures_agree_with_a_naive_model(void **state)
 			for (uint32_t y = 0; y < h; y++) {
 				for (uint32_t x = 0; x < w; x++) {
 					uint32_t old = pixel(before, w * 4u, x, y), now = pixel(pixels, w * 4u, x, y);
-					uint32_t expected =
-						inside_any(damage, n, x, y) ? pixel(source, stride, x, y) & 0xffffff : old;
+					uint32_t expected = inside_any(damage, n, x, y)
+								    ? pixel(source, stride, x, y) & 0xffffff
+								    : old;
 					assert_int_equal(now, expected);
 					if (now != old)
 						assert_true(inside_any(changed, count, x, y));
@@ -184,7 +188,8 @@ static void a_source_rewritten_meanwhile_changes_nothing_unreported(void **state
 		for (size_t i = 0; i < count; i++)
 			for (uint32_t y = changed[i].y; y < (uint32_t)changed[i].y + changed[i].h; y++)
 				memcpy(viewer + ((size_t)y * W + changed[i].x) * 4,
-				       gr_shadow_pixels(s) + ((size_t)y * W + changed[i].x) * 4, (size_t)changed[i].w * 4);
+				       gr_shadow_pixels(s) + ((size_t)y * W + changed[i].x) * 4,
+				       (size_t)changed[i].w * 4);
 		assert_memory_equal(viewer, gr_shadow_pixels(s), sizeof(viewer));
 	}
 	atomic_store(&r.stop, 1);

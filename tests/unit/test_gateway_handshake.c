@@ -117,8 +117,10 @@ static void the_longest_refusal_fits(void **state)
 
 static void other_versions_are_refused_in_their_own_form(void **state)
 {
-	static const char *const others[] = {"RFB 003.003\n", "RFB 003.005\n", "RFB 003.007\n", "RFB 003.889\n", "RFB 003.009\n"};
-	static const char *const foreign[] = {"GET / HTTP/1", "RFB 004.001\n", "\x16\x03\x01\x02\x02\x01\0\0\0\0\0", "RFB 003X008\n"};
+	static const char *const others[] = { "RFB 003.003\n", "RFB 003.005\n", "RFB 003.007\n", "RFB 003.889\n",
+					      "RFB 003.009\n" };
+	static const char *const foreign[] = { "GET / HTTP/1", "RFB 004.001\n", "\x16\x03\x01\x02\x02\x01\0\0\0\0\0",
+					       "RFB 003X008\n" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
@@ -176,7 +178,8 @@ static void vencrypt_ends_with_the_acknowledging_byte(void **state)
 
 static void vencrypt_takes_nothing_else(void **state)
 {
-	static const char *const subtypes[] = {"\0\0\1\1", "\0\0\1\2", "\0\0\1\3", "\0\0\1\5", "\0\0\1\6", "\1\4\0\0", "\0\0\0\1"};
+	static const char *const subtypes[] = { "\0\0\1\1", "\0\0\1\2", "\0\0\1\3", "\0\0\1\5",
+						"\0\0\1\6", "\1\4\0\0", "\0\0\0\1" };
 
 	(void)state;
 	gr_rfb_handshake_init(&h, GR_RFB_SERVER_VENCRYPT);
@@ -248,7 +251,7 @@ static void the_clients_side_takes_no_other_answer(void **state)
 	gr_rfb_handshake_init(&h, GR_RFB_CLIENT);
 	assert_int_equal(FEED(VERSION "\2\2\x10"), GR_EPROTO);
 	for (int i = 0; i < 4; i++) {
-		char result[] = {0, 0, 0, 0};
+		char result[] = { 0, 0, 0, 0 };
 		result[i] = 1;
 		gr_rfb_handshake_init(&h, GR_RFB_CLIENT);
 		assert_int_equal(FEED(VERSION "\1\1"), 0);

@@ -22,7 +22,9 @@ static int person(const char *uri, size_t length, char *id)
 
 static void good_uris_name_their_person(void **state)
 {
-	static const char *const ids[] = {"hanako", "h", "0", "a.b_c-d", "9lives", "abcdefghijklmnopqrstuvwxyz012345"};
+	static const char *const ids[] = {
+		"hanako", "h", "0", "a.b_c-d", "9lives", "abcdefghijklmnopqrstuvwxyz012345"
+	};
 	char uri[64], id[GR_PERSON_MAX + 1];
 
 	(void)state;
@@ -35,11 +37,28 @@ static void good_uris_name_their_person(void **state)
 
 static void other_uris_name_nobody(void **state)
 {
-	static const char *const uris[] = {"", "garasu:user/", "garasu:user", "garasu:role/hanako", "Garasu:user/hanako",
-		"garasu:user/Hanako", "garasu:user/.hanako", "garasu:user/-x", "garasu:user/_x", "garasu:user/ha nako",
-		"garasu:user/hanako/", "garasu:user/../x", "garasu:user/a/b", "garasu:user/h%61", "garasu:user/a\n",
-		"garasu:user/a?x", "garasu:user/a#x", "garasu://user/a", " garasu:user/a", "http://garasu:user/a",
-		"garasu:user/\xe8\x8a\xb1", "garasu:user/abcdefghijklmnopqrstuvwxyz0123456"};
+	static const char *const uris[] = { "",
+					    "garasu:user/",
+					    "garasu:user",
+					    "garasu:role/hanako",
+					    "Garasu:user/hanako",
+					    "garasu:user/Hanako",
+					    "garasu:user/.hanako",
+					    "garasu:user/-x",
+					    "garasu:user/_x",
+					    "garasu:user/ha nako",
+					    "garasu:user/hanako/",
+					    "garasu:user/../x",
+					    "garasu:user/a/b",
+					    "garasu:user/h%61",
+					    "garasu:user/a\n",
+					    "garasu:user/a?x",
+					    "garasu:user/a#x",
+					    "garasu://user/a",
+					    " garasu:user/a",
+					    "http://garasu:user/a",
+					    "garasu:user/\xe8\x8a\xb1",
+					    "garasu:user/abcdefghijklmnopqrstuvwxyz0123456" };
 	char id[GR_PERSON_MAX + 1];
 
 	(void)state;
@@ -82,7 +101,7 @@ static X509 *make(const char *usage, const char *names)
 	const struct {
 		int nid;
 		const char *value;
-	} extensions[] = {{NID_ext_key_usage, usage}, {NID_subject_alt_name, names}};
+	} extensions[] = { { NID_ext_key_usage, usage }, { NID_subject_alt_name, names } };
 	for (size_t i = 0; i < 2; i++) {
 		if (!extensions[i].value)
 			continue;

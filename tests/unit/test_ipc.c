@@ -96,7 +96,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_message_arrives_whole, open_pair, close_pair),
 		cmocka_unit_test_setup_teardown(a_missing_or_unexpected_descriptor_is_refused, open_pair, close_pair),
-		cmocka_unit_test_setup_teardown(wrong_sizes_types_and_unterminated_texts_are_refused, open_pair, close_pair),
+		cmocka_unit_test_setup_teardown(wrong_sizes_types_and_unterminated_texts_are_refused, open_pair,
+						close_pair),
 		cmocka_unit_test(a_child_may_send_only_its_own_messages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,8 +65,8 @@ static void a_signature_verifies_with_the_certificates_key(void **state)
 {
 	struct gr_signer *signer = NULL;
 	struct gr_error err;
-	struct gr_keys_request request = {.length = GR_KEYS_DIGEST};
-	struct gr_keys_answer answer = {0};
+	struct gr_keys_request request = { .length = GR_KEYS_DIGEST };
+	struct gr_keys_answer answer = { 0 };
 
 	assert_int_equal(gr_signer_load(key_file, certificate_file, &signer, &err), 0);
 	memset(request.digest, 0x5a, sizeof request.digest);
@@ -75,7 +75,8 @@ static void a_signature_verifies_with_the_certificates_key(void **state)
 	assert_int_equal(EVP_PKEY_verify_init(context), 1);
 	assert_int_equal(EVP_PKEY_verify(context, answer.signature, answer.length, request.digest, GR_KEYS_DIGEST), 1);
 	request.digest[0] ^= 1;
-	assert_int_not_equal(EVP_PKEY_verify(context, answer.signature, answer.length, request.digest, GR_KEYS_DIGEST), 1);
+	assert_int_not_equal(EVP_PKEY_verify(context, answer.signature, answer.length, request.digest, GR_KEYS_DIGEST),
+			     1);
 	EVP_PKEY_CTX_free(context);
 	gr_signer_destroy(signer);
 }
@@ -84,14 +85,14 @@ static void malformed_requests_are_refused(void **state)
 {
 	struct gr_signer *signer = NULL;
 	struct gr_error err;
-	struct gr_keys_request request = {.length = GR_KEYS_DIGEST};
-	struct gr_keys_answer answer = {.length = 77};
+	struct gr_keys_request request = { .length = GR_KEYS_DIGEST };
+	struct gr_keys_answer answer = { .length = 77 };
 
 	(void)state;
 	assert_int_equal(gr_signer_load(key_file, certificate_file, &signer, &err), 0);
 	assert_int_equal(gr_signer_answer(signer, &request, sizeof request - 1, &answer), GR_EPROTO);
 	assert_int_equal(gr_signer_answer(signer, &request, 0, &answer), GR_EPROTO);
-	static const uint32_t lengths[] = {0, 20, 31, 33, 48, 64, UINT32_MAX};
+	static const uint32_t lengths[] = { 0, 20, 31, 33, 48, 64, UINT32_MAX };
 	for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
 		request.length = lengths[i];
 		assert_int_equal(gr_signer_answer(signer, &request, sizeof request, &answer), GR_EPROTO);
@@ -104,7 +105,7 @@ static void a_key_that_others_may_read_is_refused(void **state)
 {
 	struct gr_signer *signer = NULL;
 	struct gr_error err;
-	static const mode_t modes[] = {0640, 0604, 0644, 0620, 0602, 0610};
+	static const mode_t modes[] = { 0640, 0604, 0644, 0620, 0602, 0610 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {

@@ -77,8 +77,7 @@ static void the_agent_runs_as_browser_without_any_capability(void **state)
 	assert_int_equal(json_integer_value(json_object_get(user, "gid")), GR_BUNDLE_USER);
 	assert_true(json_is_true(part("process", "noNewPrivileges")));
 	assert_int_equal(json_object_size(part("process", "capabilities")), 5);
-	json_object_foreach(part("process", "capabilities"), kind, set)
-		assert_int_equal(json_array_size(set), 0);
+	json_object_foreach(part("process", "capabilities"), kind, set) assert_int_equal(json_array_size(set), 0);
 }
 
 static void every_namespace_is_its_own(void **state)
@@ -88,7 +87,8 @@ static void every_namespace_is_its_own(void **state)
 	json_t *namespaces = part("linux", "namespaces"), *entry;
 	size_t i;
 	assert_int_equal(json_array_size(namespaces), 7);
-	json_array_foreach(namespaces, i, entry) {
+	json_array_foreach(namespaces, i, entry)
+	{
 		assert_string_equal(json_string_value(json_object_get(entry, "type")), kinds[i]);
 		assert_null(json_object_get(entry, "path")); /* a path would join another's */
 	}
@@ -109,19 +109,19 @@ static void ids_root_and_limits_are_those_asked_for(void **state)
 	assert_true(json_is_true(part("root", "readonly")));
 	assert_string_equal(json_string_value(part("linux", "cgroupsPath")), "/garasu-test/c3");
 	json_int_t memory, swap, pids, quota, period;
-	assert_int_equal(json_unpack(part("linux", "resources"), "{s:{s:I,s:I}, s:{s:I}, s:{s:I,s:I}}", "memory", "limit", &memory,
-				     "swap", &swap, "pids", "limit", &pids, "cpu", "quota", &quota, "period", &period),
+	assert_int_equal(json_unpack(part("linux", "resources"), "{s:{s:I,s:I}, s:{s:I}, s:{s:I,s:I}}", "memory",
+				     "limit", &memory, "swap", &swap, "pids", "limit", &pids, "cpu", "quota", &quota,
+				     "period", &period),
 			 0);
-	assert_true(memory == (json_int_t)1536 << 20 && swap == memory && pids == 400 && quota == 150000 && period == 100000);
+	assert_true(memory == (json_int_t)1536 << 20 && swap == memory && pids == 400 && quota == 150000 &&
+		    period == 100000);
 }
 
 static int has(const json_t *list, const char *text)
 {
 	size_t i;
 	json_t *entry;
-	json_array_foreach(list, i, entry)
-		if (!strcmp(json_string_value(entry), text))
-			return 1;
+	json_array_foreach(list, i, entry) if (!strcmp(json_string_value(entry), text)) return 1;
 	return 0;
 }
 
@@ -130,7 +130,8 @@ static void what_is_bound_is_read_only_and_what_is_writable_is_bounded(void **st
 	(void)state;
 	size_t i, binds = 0;
 	json_t *mount;
-	json_array_foreach(json_object_get(config, "mounts"), i, mount) {
+	json_array_foreach(json_object_get(config, "mounts"), i, mount)
+	{
 		const char *type = json_string_value(json_object_get(mount, "type"));
 		json_t *options = json_object_get(mount, "options");
 		assert_true(has(options, "nosuid") && has(options, "noexec"));
@@ -141,8 +142,7 @@ static void what_is_bound_is_read_only_and_what_is_writable_is_bounded(void **st
 			int sized = 0;
 			size_t k;
 			json_t *option;
-			json_array_foreach(options, k, option)
-				sized |= !strncmp(json_string_value(option), "size=", 5);
+			json_array_foreach(options, k, option) sized |= !strncmp(json_string_value(option), "size=", 5);
 			assert_true(sized);
 		} else {
 			assert_string_equal(type, "proc");
@@ -165,23 +165,68 @@ static void the_profile_lists_what_is_permitted_and_nothing_forbidden(void **sta
 {
 	(void)state;
 	static const char *const forbidden[] = {
-		"acct", "add_key", "bpf", "clone3", "delete_module", "fanotify_init", "finit_module", "fsconfig", "fsmount", "fsopen",
-		"fspick", "init_module", "io_setup", "io_uring_enter", "io_uring_register", "io_uring_setup", "ioperm", "iopl", "kcmp",
-		"kexec_file_load", "kexec_load", "keyctl", "mknod", "mknodat", "modify_ldt", "mount", "mount_setattr", "move_mount",
-		"name_to_handle_at", "open_by_handle_at", "open_tree", "perf_event_open", "pidfd_getfd", "pivot_root", "process_madvise",
-		"process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "reboot", "request_key", "sethostname", "setns",
-		"settimeofday", "swapon", "syslog", "umount2", "userfaultfd", "vmsplice",
+		"acct",
+		"add_key",
+		"bpf",
+		"clone3",
+		"delete_module",
+		"fanotify_init",
+		"finit_module",
+		"fsconfig",
+		"fsmount",
+		"fsopen",
+		"fspick",
+		"init_module",
+		"io_setup",
+		"io_uring_enter",
+		"io_uring_register",
+		"io_uring_setup",
+		"ioperm",
+		"iopl",
+		"kcmp",
+		"kexec_file_load",
+		"kexec_load",
+		"keyctl",
+		"mknod",
+		"mknodat",
+		"modify_ldt",
+		"mount",
+		"mount_setattr",
+		"move_mount",
+		"name_to_handle_at",
+		"open_by_handle_at",
+		"open_tree",
+		"perf_event_open",
+		"pidfd_getfd",
+		"pivot_root",
+		"process_madvise",
+		"process_vm_readv",
+		"process_vm_writev",
+		"ptrace",
+		"quotactl",
+		"reboot",
+		"request_key",
+		"sethostname",
+		"setns",
+		"settimeofday",
+		"swapon",
+		"syslog",
+		"umount2",
+		"userfaultfd",
+		"vmsplice",
 	};
 	json_t *seccomp = part("linux", "seccomp"), *rule, *name;
 	assert_string_equal(json_string_value(json_object_get(seccomp, "defaultAction")), "SCMP_ACT_ERRNO");
 	assert_int_equal(json_array_size(json_object_get(seccomp, "architectures")), 1);
 	assert_true(has(json_object_get(seccomp, "architectures"), "SCMP_ARCH_X86_64"));
 	size_t i, k;
-	json_array_foreach(json_object_get(seccomp, "syscalls"), i, rule) {
+	json_array_foreach(json_object_get(seccomp, "syscalls"), i, rule)
+	{
 		json_t *names = json_object_get(rule, "names");
 		int allowed = !strcmp(json_string_value(json_object_get(rule, "action")), "SCMP_ACT_ALLOW");
 		const char *previous = "";
-		json_array_foreach(names, k, name) {
+		json_array_foreach(names, k, name)
+		{
 			const char *text = json_string_value(name);
 			assert_true(strcmp(previous, text) < 0); /* sorted: a change is seen in a diff */
 			previous = text;
@@ -190,8 +235,8 @@ static void the_profile_lists_what_is_permitted_and_nothing_forbidden(void **sta
 		}
 		/* Calls whose arguments decide are never in the list without conditions. */
 		if (allowed && !json_object_get(rule, "args"))
-			assert_false(has(names, "clone") || has(names, "unshare") || has(names, "socket") || has(names, "socketpair") ||
-				     has(names, "personality") || has(names, "setsockopt"));
+			assert_false(has(names, "clone") || has(names, "unshare") || has(names, "socket") ||
+				     has(names, "socketpair") || has(names, "personality") || has(names, "setsockopt"));
 	}
 }
 

@@ -71,7 +71,8 @@ static void messages_outside_the_grammar_are_refused(void **state)
 	for (unsigned type = 0; type < 256; type++) {
 		uint8_t bytes[64] = { (uint8_t)type };
 		if (!memchr(known, (int)type, sizeof(known)))
-			refused(bytes, 1); /* file transfer 7, text chat 11, scaling 8 and 15, xvp 250, colour map 1 … */
+			refused(bytes,
+				1); /* file transfer 7, text chat 11, scaling 8 and 15, xvp 250, colour map 1 … */
 	}
 	const uint8_t audio[12] = { 255, 1 };
 	refused(audio, sizeof(audio));
@@ -95,15 +96,14 @@ static void only_encodings_that_are_used_are_kept(void **state)
 {
 	(void)state;
 	struct gr_viewer_message m;
-	const uint8_t list[] = { 2, 0, 0, 9,
-		0, 0, 0, 7, /* Tight */
-		0xff, 0xff, 0xff, 0x18, /* -232 pointer position */
-		0x47, 0x41, 0x52, 0x01, 0xff, 0xff, 0xfe, 0xfe, /* ours, QEMU keys */
-		0xff, 0xff, 0xfe, 0xcb, /* -309 xvp */
-		0xc0, 0xa1, 0xe5, 0xce, /* extended clipboard */
-		0xff, 0xff, 0xfe, 0xcc, /* -308 */
-		0, 0, 0, 9, /* Ultra */
-		0xff, 0xff, 0xff, 0xe8 }; /* quality 8 */
+	const uint8_t list[] = { 2,    0,    0,    9,    0,    0,    0,    7, /* Tight */
+				 0xff, 0xff, 0xff, 0x18, /* -232 pointer position */
+				 0x47, 0x41, 0x52, 0x01, 0xff, 0xff, 0xfe, 0xfe, /* ours, QEMU keys */
+				 0xff, 0xff, 0xfe, 0xcb, /* -309 xvp */
+				 0xc0, 0xa1, 0xe5, 0xce, /* extended clipboard */
+				 0xff, 0xff, 0xfe, 0xcc, /* -308 */
+				 0,    0,    0,    9, /* Ultra */
+				 0xff, 0xff, 0xff, 0xe8 }; /* quality 8 */
 	good(list, sizeof(list), &m);
 	assert_int_equal(m.encodings.count, 3);
 	assert_int_equal(m.encodings.kept[0], 7);
@@ -125,8 +125,8 @@ static void pixel_formats_that_do_not_fit_are_refused(void **state)
 	static const struct {
 		size_t at;
 		uint8_t value;
-	} wrong[] = { { 4, 24 }, { 4, 0 }, { 5, 0 }, { 5, 33 }, { 7, 0 }, { 9, 0 }, { 8, 7 }, { 9, 254 }, { 14, 32 },
-		      { 14, 25 }, { 16, 255 } };
+	} wrong[] = { { 4, 24 }, { 4, 0 },   { 5, 0 },   { 5, 33 },  { 7, 0 },   { 9, 0 },
+		      { 8, 7 },  { 9, 254 }, { 14, 32 }, { 14, 25 }, { 16, 255 } };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		uint8_t bad[20];
 		memcpy(bad, ours, 20);
@@ -150,8 +150,10 @@ static void committed_text_must_be_short_and_valid(void **state)
 	assert_int_equal(m.text.sequence, 0x102);
 	assert_int_equal(m.text.length, 14);
 	assert_memory_equal(m.text.utf8, "日本語\t🍣", 14);
-	static const char *const bad[] = { "\x80", "\xc0\xaf", "\xe3\x81", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",
-					   "a\x1b[A", "\x7f", "\xc2\x85", "\xe0\x80\x80", "\xf0\x80\x80\x80", "\r" };
+	static const char *const bad[] = {
+		"\x80",    "\xc0\xaf", "\xe3\x81", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",
+		"a\x1b[A", "\x7f",     "\xc2\x85", "\xe0\x80\x80", "\xf0\x80\x80\x80", "\r"
+	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(text(bad[i], strlen(bad[i]), &m), GR_EPROTO);
 	char longest[GR_TEXT_MAX + 1];

@@ -10,12 +10,12 @@
 #include "common/io.h"
 #include "common/log.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #define MAXIMUM 2
@@ -63,7 +64,7 @@ static void acknowledge(int sock, int drive, const char *where)
 
 	while (gr_io_receive(sock, &event, sizeof(event), &size, NULL) == 0) {
 		snprintf(full, sizeof(full), "%s/full", where);
-		answer = (struct gr_audit_acknowledgement){event.token, access(full, F_OK) == 0 ? 0 : ++sequence};
+		answer = (struct gr_audit_acknowledgement){ event.token, access(full, F_OK) == 0 ? 0 : ++sequence };
 		send(drive, &event, sizeof(event), MSG_NOSIGNAL | MSG_DONTWAIT);
 		gr_io_send(sock, &answer, sizeof(answer), -1);
 	}
@@ -72,7 +73,7 @@ static void acknowledge(int sock, int drive, const char *where)
 static void obey(int drive)
 {
 	struct gr_ipc_message message;
-	int pair[2] = {-1, -1};
+	int pair[2] = { -1, -1 };
 	char done = 1;
 
 	if (recv(drive, &message, sizeof(message), 0) != sizeof(message))
@@ -88,9 +89,9 @@ static void obey(int drive)
 
 static int stand_in(const char *kind_name, char **argv)
 {
-	struct gr_ipc_message ready = {.type = GR_IPC_READY};
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct hello hello = {0, argv[2] ? (unsigned)atoi(argv[2]) : 0};
+	struct gr_ipc_message ready = { .type = GR_IPC_READY };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct hello hello = { 0, argv[2] ? (unsigned)atoi(argv[2]) : 0 };
 	int drive = socket(AF_UNIX, SOCK_SEQPACKET, 0), audit = strcmp(kind_name, "audit") == 0;
 	char where[128];
 
@@ -99,14 +100,14 @@ static int stand_in(const char *kind_name, char **argv)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/drive.sock", where);
 	while (strcmp(gr_ipc_kind_name((enum gr_ipc_kind)hello.kind), kind_name) != 0)
 		hello.kind++;
-	if (connect(drive, (struct sockaddr *)&address, sizeof(address)) < 0 || send(drive, &hello, sizeof(hello), 0) < 0 ||
-		gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1) < 0)
+	if (connect(drive, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    send(drive, &hello, sizeof(hello), 0) < 0 || gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1) < 0)
 		return 1;
 	for (;;) {
-		struct pollfd wait[18] = {{GR_IPC_CONTROL_FD, POLLIN, 0}, {drive, POLLIN, 0}};
+		struct pollfd wait[18] = { { GR_IPC_CONTROL_FD, POLLIN, 0 }, { drive, POLLIN, 0 } };
 
 		for (unsigned i = 0; i < peer_count; i++)
-			wait[2 + i] = (struct pollfd){sockets_of_peers[i], POLLIN, 0};
+			wait[2 + i] = (struct pollfd){ sockets_of_peers[i], POLLIN, 0 };
 		if (poll(wait, 2 + peer_count, -1) < 0)
 			return 1;
 		for (unsigned i = 0; i < peer_count; i++)
@@ -136,7 +137,7 @@ static int services[GR_SERVICES];
 
 static int readable(int fd, int ms)
 {
-	struct pollfd wait = {fd, POLLIN, 0};
+	struct pollfd wait = { fd, POLLIN, 0 };
 
 	return poll(&wait, 1, ms) > 0;
 }
@@ -161,7 +162,8 @@ static int take_child(int kind, int *number_out)
 		for (size_t i = 0; i < 64; i++) {
 			if (children[i].sock <= 0) {
 				assert_true(readable(sock, PATIENCE_MS));
-				assert_int_equal(recv(sock, &children[i].hello, sizeof(struct hello), 0), sizeof(struct hello));
+				assert_int_equal(recv(sock, &children[i].hello, sizeof(struct hello), 0),
+						 sizeof(struct hello));
 				children[i].sock = sock;
 				break;
 			}
@@ -214,9 +216,9 @@ static struct gr_audit_event recorded(uint32_t kind)
 	unsigned char packet[2048];
 
 	for (;;) {
-		ssize_t size = readable(services[GR_IPC_KIND_AUDIT], PATIENCE_MS) ?
-			recv(services[GR_IPC_KIND_AUDIT], packet, sizeof(packet), 0) :
-			-1;
+		ssize_t size = readable(services[GR_IPC_KIND_AUDIT], PATIENCE_MS)
+				       ? recv(services[GR_IPC_KIND_AUDIT], packet, sizeof(packet), 0)
+				       : -1;
 
 		if (size <= 0)
 			fail_msg("no event of kind %u", kind);
@@ -228,8 +230,10 @@ static struct gr_audit_event recorded(uint32_t kind)
 
 static void warm_up(uint32_t container)
 {
-	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_STARTED, .container = container}));
-	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_AGENT, .container = container}));
+	assert_true(say(services[GR_IPC_KIND_POOL],
+			(struct gr_ipc_message){ .type = GR_IPC_STARTED, .container = container }));
+	assert_true(say(services[GR_IPC_KIND_POOL],
+			(struct gr_ipc_message){ .type = GR_IPC_AGENT, .container = container }));
 }
 
 static void gone(int sock)
@@ -283,7 +287,7 @@ static void run_broker(int out)
 
 static int begin(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char path[160], self[512], line[256] = "";
 	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	int out[2];
@@ -316,7 +320,7 @@ static int begin(void **state)
 	assert_true(readable(out[0], PATIENCE_MS));
 	assert_true(read(out[0], line, sizeof(line) - 1) > 0);
 	assert_int_equal(sscanf(line, "ready: 127.0.0.1:%u (TLS), 1 warm container", &number), 1);
-	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_GONE, .container = 1}));
+	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){ .type = GR_IPC_GONE, .container = 1 }));
 	recorded(GR_AUDIT_CONTAINER_END);
 	port = (uint16_t)number;
 	close(out[0]);
@@ -361,7 +365,9 @@ static int end(void **state)
 
 static int connect_viewer(void)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(connect(sock, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -375,7 +381,7 @@ struct viewer {
 
 static struct viewer arrive(void)
 {
-	struct viewer viewer = {.tcp = connect_viewer()};
+	struct viewer viewer = { .tcp = connect_viewer() };
 
 	viewer.gateway = take_child(GR_IPC_KIND_GATEWAY, &viewer.number);
 	return viewer;
@@ -383,7 +389,9 @@ static struct viewer arrive(void)
 
 static void identify(const struct viewer *viewer, const char *person)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_IDENTIFIED, .connection = (uint32_t)viewer->number, .text = "serial=1"};
+	struct gr_ipc_message message = { .type = GR_IPC_IDENTIFIED,
+					  .connection = (uint32_t)viewer->number,
+					  .text = "serial=1" };
 
 	snprintf(message.person, sizeof(message.person), "%s", person);
 	assert_true(say(services[GR_IPC_KIND_IDENTITY], message));
@@ -394,7 +402,7 @@ static struct viewer want(const char *person)
 	struct viewer viewer = arrive();
 
 	identify(&viewer, person);
-	assert_true(say(viewer.gateway, (struct gr_ipc_message){.type = GR_IPC_WANT_SESSION}));
+	assert_true(say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_WANT_SESSION }));
 	return viewer;
 }
 
@@ -427,14 +435,15 @@ static struct gr_ipc_message ask(struct gr_ipc_message request)
 
 static void end_session(const char *person, uint32_t container, int session)
 {
-	struct gr_ipc_message message = {.type = GR_IPC_ADMIN_KILL, .number = 1, .text = "root"};
+	struct gr_ipc_message message = { .type = GR_IPC_ADMIN_KILL, .number = 1, .text = "root" };
 
 	snprintf(message.person, sizeof(message.person), "%s", person);
 	assert_int_equal(ask(message).reason, GR_REASON_NONE);
 	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_ENDED_BY_ADMIN);
 	close(session); /* which ends the stand-in */
 	assert_int_equal(hear(services[GR_IPC_KIND_POOL], GR_IPC_DESTROY).container, container);
-	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_GONE, .container = container}));
+	assert_true(say(services[GR_IPC_KIND_POOL],
+			(struct gr_ipc_message){ .type = GR_IPC_GONE, .container = container }));
 }
 
 /* ---- the tests ---- */
@@ -445,32 +454,37 @@ static void every_wrong_message_of_a_gateway_ends_it(void **state)
 	int session = open_session("hanako", 1, &first);
 
 	(void)state;
-	assert_true(say(session, (struct gr_ipc_message){.type = GR_IPC_ATTACHED, .connection = (uint32_t)first.number}));
+	assert_true(
+		say(session, (struct gr_ipc_message){ .type = GR_IPC_ATTACHED, .connection = (uint32_t)first.number }));
 	for (int where = GR_CONNECTION_HANDSHAKE; where <= GR_CONNECTION_CLOSED; where++) {
 		if (where == GR_CONNECTION_CLOSING)
 			continue; /* an end that is under way: what crosses it is let pass */
 		for (uint32_t type = 1; type < GR_IPC_TYPES; type++) {
-			if (gr_connection_permits((enum gr_connection_state)where, type) && gr_ipc_permitted(GR_IPC_KIND_GATEWAY, type))
+			if (gr_connection_permits((enum gr_connection_state)where, type) &&
+			    gr_ipc_permitted(GR_IPC_KIND_GATEWAY, type))
 				continue;
 			viewer = arrive();
 			if (where >= GR_CONNECTION_IDENTIFIED)
 				identify(&viewer, where == GR_CONNECTION_OPEN ? "hanako" : "taro");
 			if (where == GR_CONNECTION_WAITING || where == GR_CONNECTION_OPEN)
-				assert_true(say(viewer.gateway, (struct gr_ipc_message){.type = GR_IPC_WANT_SESSION}));
+				assert_true(
+					say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_WANT_SESSION }));
 			if (where == GR_CONNECTION_OPEN)
 				hear(viewer.gateway, GR_IPC_OPEN);
 			if (where == GR_CONNECTION_CLOSED)
-				assert_true(say(viewer.gateway, (struct gr_ipc_message){.type = GR_IPC_CLOSED}));
-			say(viewer.gateway, (struct gr_ipc_message){.type = type, .connection = (uint32_t)viewer.number});
+				assert_true(say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_CLOSED }));
+			say(viewer.gateway,
+			    (struct gr_ipc_message){ .type = type, .connection = (uint32_t)viewer.number });
 			gone(viewer.gateway);
 			close(viewer.tcp);
 			if (where == GR_CONNECTION_OPEN)
-				assert_true(say(session,
-					(struct gr_ipc_message){.type = GR_IPC_DETACHED, .connection = (uint32_t)viewer.number}));
+				assert_true(
+					say(session, (struct gr_ipc_message){ .type = GR_IPC_DETACHED,
+									      .connection = (uint32_t)viewer.number }));
 		}
 	}
 	stays(session);
-	assert_int_equal(ask((struct gr_ipc_message){.type = GR_IPC_ADMIN_STATUS, .number = 2}).number, 2);
+	assert_int_equal(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS, .number = 2 }).number, 2);
 	leave(&first);
 	close(session);
 }
@@ -479,7 +493,7 @@ static void every_wrong_message_of_a_session_ends_it(void **state)
 {
 	(void)state;
 	for (uint32_t type = 1; type <= GR_IPC_TYPES; type++) {
-		struct gr_ipc_message message = {.type = type};
+		struct gr_ipc_message message = { .type = type };
 		struct viewer viewer;
 		char person[16];
 		int session;
@@ -491,12 +505,13 @@ static void every_wrong_message_of_a_session_ends_it(void **state)
 		/* ATTACHED and DETACHED: of a connection that is not its own. */
 		message.connection = (uint32_t)viewer.number + 1;
 		if (type == GR_IPC_TYPES)
-			message = (struct gr_ipc_message){.type = GR_IPC_DETACHED};
+			message = (struct gr_ipc_message){ .type = GR_IPC_DETACHED };
 		say(session, message);
 		gone(session);
 		/* A new process takes its place, and is told that the page stays. */
 		session = take_child(GR_IPC_KIND_SESSION, NULL);
-		assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_AGENT, .container = 1}));
+		assert_true(say(services[GR_IPC_KIND_POOL],
+				(struct gr_ipc_message){ .type = GR_IPC_AGENT, .container = 1 }));
 		assert_int_equal(hear(session, GR_IPC_START).number, 1);
 		hear(session, GR_IPC_AGENT);
 		end_session(person, 1, session);
@@ -509,19 +524,22 @@ static void wrong_messages_of_services_end_and_restart_them(void **state)
 	struct viewer viewer = arrive();
 
 	(void)state;
-	say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_AGENT, .container = 1}); /* nothing STARTED */
+	say(services[GR_IPC_KIND_POOL],
+	    (struct gr_ipc_message){ .type = GR_IPC_AGENT, .container = 1 }); /* nothing STARTED */
 	gone(services[GR_IPC_KIND_POOL]);
 	services[GR_IPC_KIND_POOL] = take_child(GR_IPC_KIND_POOL, NULL);
-	say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){.type = GR_IPC_STARTED, .container = GR_CONTAINERS_MAX + 1});
+	say(services[GR_IPC_KIND_POOL],
+	    (struct gr_ipc_message){ .type = GR_IPC_STARTED, .container = GR_CONTAINERS_MAX + 1 });
 	gone(services[GR_IPC_KIND_POOL]);
 	services[GR_IPC_KIND_POOL] = take_child(GR_IPC_KIND_POOL, NULL);
 	identify(&viewer, "hanako");
-	say(services[GR_IPC_KIND_IDENTITY],
-		(struct gr_ipc_message){.type = GR_IPC_IDENTIFIED, .connection = (uint32_t)viewer.number, .person = "taro"});
+	say(services[GR_IPC_KIND_IDENTITY], (struct gr_ipc_message){ .type = GR_IPC_IDENTIFIED,
+								     .connection = (uint32_t)viewer.number,
+								     .person = "taro" });
 	gone(services[GR_IPC_KIND_IDENTITY]);
 	services[GR_IPC_KIND_IDENTITY] = take_child(GR_IPC_KIND_IDENTITY, NULL);
 	for (int kind = GR_IPC_KIND_AUDIT; kind < GR_SERVICES; kind++) {
-		say(services[kind], (struct gr_ipc_message){.type = GR_IPC_READY}); /* a second time */
+		say(services[kind], (struct gr_ipc_message){ .type = GR_IPC_READY }); /* a second time */
 		gone(services[kind]);
 		services[kind] = take_child(kind, NULL);
 	}
@@ -585,7 +603,7 @@ static void nothing_starts_that_cannot_be_recorded(void **state)
 	viewer = want("hanako");
 	assert_int_equal(hear(viewer.gateway, GR_IPC_REFUSE).reason, GR_REASON_AUDIT_UNAVAILABLE);
 	leave(&viewer);
-	assert_non_null(strstr(ask((struct gr_ipc_message){.type = GR_IPC_ADMIN_STATUS}).text, "audit=unavailable"));
+	assert_non_null(strstr(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS }).text, "audit=unavailable"));
 	/* The container was given to nobody: the next person has it, once the record can be written. */
 	unlink(full);
 	viewer = want("taro");
@@ -601,7 +619,7 @@ static void egress_that_died_is_told_of_its_containers_again(void **state)
 	struct gr_ipc_message message;
 
 	(void)state;
-	say(services[GR_IPC_KIND_EGRESS], (struct gr_ipc_message){0});
+	say(services[GR_IPC_KIND_EGRESS], (struct gr_ipc_message){ 0 });
 	gone(services[GR_IPC_KIND_EGRESS]);
 	services[GR_IPC_KIND_EGRESS] = take_child(GR_IPC_KIND_EGRESS, NULL);
 	hear(services[GR_IPC_KIND_EGRESS], GR_IPC_PEER);
@@ -614,7 +632,7 @@ static void egress_that_died_is_told_of_its_containers_again(void **state)
 
 static void agent_that_breaks_the_protocol_ends_its_session(void **state)
 {
-	struct gr_ipc_message lost = {.type = GR_IPC_AGENT_LOST, .text = "a cursor of 65535x1 pixels"};
+	struct gr_ipc_message lost = { .type = GR_IPC_AGENT_LOST, .text = "a cursor of 65535x1 pixels" };
 	struct viewer viewer;
 	int session = open_session("hanako", 1, &viewer);
 	struct gr_audit_event event;
@@ -638,7 +656,7 @@ static void agent_that_breaks_the_protocol_ends_its_session(void **state)
 static int given_with_next_connection(void)
 {
 	struct viewer viewer = arrive();
-	struct gr_ipc_message message = {0};
+	struct gr_ipc_message message = { 0 };
 	int given = 0;
 
 	while (message.type != GR_IPC_PEER) {
@@ -673,8 +691,9 @@ static void container_that_dies_ends_its_session(void **state)
 	int session = open_session("hanako", 1, &viewer);
 
 	(void)state;
-	assert_true(say(services[GR_IPC_KIND_POOL],
-		(struct gr_ipc_message){.type = GR_IPC_GONE, .container = 1, .reason = GR_REASON_OUT_OF_MEMORY}));
+	assert_true(
+		say(services[GR_IPC_KIND_POOL],
+		    (struct gr_ipc_message){ .type = GR_IPC_GONE, .container = 1, .reason = GR_REASON_OUT_OF_MEMORY }));
 	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_OUT_OF_MEMORY);
 	close(session);
 	leave(&viewer);
@@ -694,7 +713,7 @@ static void silent_connections_are_bounded(void **state)
 		assert_true(take_child(GR_IPC_KIND_GATEWAY, NULL) > 0);
 	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
 		turned_away += readable(sockets[i], i < GR_CONNECTIONS_UNKNOWN_PER_SOURCE ? 0 : 2000) &&
-			recv(sockets[i], &byte, 1, 0) <= 0;
+			       recv(sockets[i], &byte, 1, 0) <= 0;
 		close(sockets[i]);
 	}
 	assert_int_equal(turned_away, 4);
@@ -704,7 +723,7 @@ static void service_that_dies_again_and_again_ends_the_broker(void **state)
 {
 	(void)state;
 	for (int i = 0; i <= GR_SERVICE_DEATHS_MAX; i++) {
-		say(services[GR_IPC_KIND_KEYS], (struct gr_ipc_message){0});
+		say(services[GR_IPC_KIND_KEYS], (struct gr_ipc_message){ 0 });
 		gone(services[GR_IPC_KIND_KEYS]);
 		services[GR_IPC_KIND_KEYS] = -1;
 		if (i < GR_SERVICE_DEATHS_MAX)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 typedef int (*permits)(int state, uint32_t type);
@@ -51,13 +52,14 @@ static void compare(permits function, const struct line *lines, size_t count)
 static void connection_permits_exactly_its_table(void **state)
 {
 	static const struct line lines[GR_CONNECTION_STATES] = {
-		{GR_CONNECTION_FREE, {0}},
-		{GR_CONNECTION_HANDSHAKE, {GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED}},
-		{GR_CONNECTION_IDENTIFIED, {GR_IPC_WANT_SESSION, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED}},
-		{GR_CONNECTION_WAITING, {GR_IPC_CLOSED}},
-		{GR_CONNECTION_OPEN, {GR_IPC_CLOSED}},
-		{GR_CONNECTION_CLOSING, {GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_WANT_SESSION, GR_IPC_CLOSED}},
-		{GR_CONNECTION_CLOSED, {0}},
+		{ GR_CONNECTION_FREE, { 0 } },
+		{ GR_CONNECTION_HANDSHAKE, { GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED } },
+		{ GR_CONNECTION_IDENTIFIED, { GR_IPC_WANT_SESSION, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED } },
+		{ GR_CONNECTION_WAITING, { GR_IPC_CLOSED } },
+		{ GR_CONNECTION_OPEN, { GR_IPC_CLOSED } },
+		{ GR_CONNECTION_CLOSING,
+		  { GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_WANT_SESSION, GR_IPC_CLOSED } },
+		{ GR_CONNECTION_CLOSED, { 0 } },
 	};
 
 	(void)state;
@@ -67,11 +69,11 @@ static void connection_permits_exactly_its_table(void **state)
 static void session_permits_exactly_its_table(void **state)
 {
 	static const struct line lines[GR_SESSION_STATES] = {
-		{GR_SESSION_FREE, {0}},
-		{GR_SESSION_STARTING, {0}},
-		{GR_SESSION_RUNNING, {GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST}},
-		{GR_SESSION_RESTARTING, {0}},
-		{GR_SESSION_ENDING, {GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST}},
+		{ GR_SESSION_FREE, { 0 } },
+		{ GR_SESSION_STARTING, { 0 } },
+		{ GR_SESSION_RUNNING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST } },
+		{ GR_SESSION_RESTARTING, { 0 } },
+		{ GR_SESSION_ENDING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST } },
 	};
 
 	(void)state;
@@ -81,11 +83,11 @@ static void session_permits_exactly_its_table(void **state)
 static void container_permits_exactly_its_table(void **state)
 {
 	static const struct line lines[GR_CONTAINER_STATES] = {
-		{GR_CONTAINER_FREE, {GR_IPC_STARTED, GR_IPC_GONE}},
-		{GR_CONTAINER_STARTING, {GR_IPC_AGENT, GR_IPC_GONE}},
-		{GR_CONTAINER_WARM, {GR_IPC_AGENT, GR_IPC_GONE}},
-		{GR_CONTAINER_USED, {GR_IPC_AGENT, GR_IPC_GONE}},
-		{GR_CONTAINER_DESTROYING, {GR_IPC_AGENT, GR_IPC_GONE}},
+		{ GR_CONTAINER_FREE, { GR_IPC_STARTED, GR_IPC_GONE } },
+		{ GR_CONTAINER_STARTING, { GR_IPC_AGENT, GR_IPC_GONE } },
+		{ GR_CONTAINER_WARM, { GR_IPC_AGENT, GR_IPC_GONE } },
+		{ GR_CONTAINER_USED, { GR_IPC_AGENT, GR_IPC_GONE } },
+		{ GR_CONTAINER_DESTROYING, { GR_IPC_AGENT, GR_IPC_GONE } },
 	};
 
 	(void)state;
@@ -94,7 +96,7 @@ static void container_permits_exactly_its_table(void **state)
 
 static void queue_keeps_order_and_bound(void **state)
 {
-	struct gr_queue queue = {0};
+	struct gr_queue queue = { 0 };
 
 	(void)state;
 	for (uint32_t i = 1; i <= GR_CONTAINERS_MAX; i++)
@@ -119,7 +121,9 @@ static void key_is_found_on_its_line_in_its_section(void **state)
 
 	(void)state;
 	assert_non_null(file);
-	fputs("# key = 1\nlisten {\n\tport = 1\n}\n\ntls {\n\t# key = \"no\"\n\tkey = \"/x\"\n}\npool { images = \"/y\" }\n", file);
+	fputs("# key = 1\nlisten {\n\tport = 1\n}\n\ntls {\n\t# key = \"no\"\n\tkey = \"/x\"\n}\npool { images = "
+	      "\"/y\" }\n",
+	      file);
 	fclose(file);
 	assert_int_equal(gr_check_line(name, "listen", "port"), 3);
 	assert_int_equal(gr_check_line(name, "tls", "key"), 8);
