@@ -45,7 +45,7 @@ wrong += [u for u in ("file://*", "view-source:*", "chrome://*") if u not in p["
 # Without these pages Chromium's own address list and tab search show "blocked".
 wrong += [u for u in ("chrome://top-chrome",) if u not in p["URLAllowlist"]]
 s = p["ProxySettings"]
-if (s["ProxyMode"], s["ProxyServer"], s["ProxyBypassList"]) != ("fixed_servers", "http://127.0.0.1:3128", "<-loopback>"):
+if (s["ProxyMode"], s["ProxyServer"], s["ProxyBypassList"]) != ("fixed_servers", "http://127.0.0.1:3128", "<-loopback>;gaia.invalid;update.googleapis.com"):
     wrong.append("ProxySettings")
 if wrong:
     sys.exit("  " + ", ".join(wrong))
