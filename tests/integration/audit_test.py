@@ -3,12 +3,10 @@
 
 This program plays the supervisor and the sources. egress_test.py uses the classes here too.
 """
-import array
 import os
 import random
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -16,83 +14,44 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-# LeakSanitizer looks into /proc, which a confined process has not.
-os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
-BUILD = os.environ.get("GARASU_BUILD", "build")
-LIBEXEC = os.path.join(BUILD, "libexec/garasu")
-VERIFY = os.path.join(BUILD, "bin/garasu-audit-verify")
+import supervise  # noqa: E402
+from supervise import check, numbers  # noqa: E402
 
-# broker/ipc/ipc.h
-READY, PEER = 1, 2
-EGRESS_CONTAINER, EGRESS_ASSIGN, EGRESS_FORGET = 15, 16, 17
-MESSAGE = struct.Struct("=IIIIQQQQ40s256s")
-# broker/audit/audit.h
-BROKER_START, SESSION_START, EGRESS_REQUEST, FAULT = 1, 5, 11, 15
-EVENT = struct.Struct("=IIQQIIQQ40s64s320s256s")
-ACKNOWLEDGEMENT = struct.Struct("=QQ")
-SUPERVISOR, EGRESS = 1, 2
+VERIFY = str(supervise.BUILD / "bin/garasu-audit-verify")
 
-
-def message(kind, container=0, session=0, number=0, person=""):
-    return MESSAGE.pack(kind, 0, 0, container, session, number, 0, 0, person.encode(), b"")
+KINDS = numbers("broker/audit/audit.h", "gr_audit_kind", "GR_AUDIT_")
+SOURCES = numbers("broker/audit/audit.h", "gr_audit_source", "GR_AUDIT_SOURCE_")
+SUPERVISOR, EGRESS = SOURCES["SUPERVISOR"], SOURCES["EGRESS"]
+EVENT = struct.Struct("=IIQQIIQQ40s64s320s256s")  # struct gr_audit_event
+ACKNOWLEDGEMENT = struct.Struct("=QQ")  # struct gr_audit_acknowledgement
 
 
 def event(kind, token, detail="", **more):
-    return EVENT.pack(kind, 0, token, more.get("session", 0), 0, 0, 0, 0, more.get("person", "").encode(),
+    return EVENT.pack(KINDS.get(kind, kind), 0, token, more.get("session", 0), 0, 0, 0, 0, more.get("person", "").encode(),
                       b"", b"", detail.encode())
 
 
-def pair():
-    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    a.settimeout(30)
-    b.setblocking(False)
-    return a, b
+class Child(supervise.Child):
+    """One of the broker's processes, and what it says on stderr."""
 
-
-class Child:
-    """One of the broker's processes, with its control socket."""
-
-    running = []
+    started = []  # all of the present test
 
     def __init__(self, name, config, prelude="", ready=True):
-        self.control, theirs = pair()
+        """prelude: shell commands before it, in a mount namespace of their own."""
         self.errors = tempfile.TemporaryFile()
-        command = f"{prelude} exec {LIBEXEC}/{name} {config} 3<&{theirs.fileno()} {theirs.fileno()}<&-"
-        wrap = ["unshare", "-m", "bash", "-c"] if prelude else ["bash", "-c"]
-        self.process = subprocess.Popen([*wrap, command], pass_fds=[theirs.fileno()], stderr=self.errors)
-        theirs.close()
-        Child.running.append(self.process)
+        wrap = ["unshare", "-m", "bash", "-c", prelude + ' exec "$0" "$@"'] if prelude else []
+        super().__init__(name, config, stderr=self.errors.fileno(), wrap=wrap)
+        Child.started.append(self)
         if ready:
-            answer = self.control.recv(MESSAGE.size + 1)
-            if len(answer) != MESSAGE.size or MESSAGE.unpack(answer)[0] != READY:
-                raise AssertionError(f"{name} is not ready: {self.said()}")
-
-    def send(self, packet, fd=None):
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))] if fd is not None else []
-        self.control.sendmsg([packet], rights)
-
-    def peer(self, source):
-        ours, theirs = pair()
-        self.send(message(PEER, number=source), theirs.fileno())
-        theirs.close()
-        return ours
+            answer = self.receive(30)
+            check(answer and answer.type == "READY", f"{name} is not ready: {self.said()}")
 
     def said(self):
         self.errors.seek(0)
         return self.errors.read().decode(errors="replace")
 
-    def stop(self):
-        """In good order; returns the exit status."""
-        self.control.close()
-        return self.process.wait(timeout=20)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.control.close()
-
     def switches(self):
-        with open(f"/proc/{self.process.pid}/status") as status:
+        with open(f"/proc/{self.pid}/status") as status:
             return sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
 
 
@@ -121,17 +80,11 @@ class Folder:
         return subprocess.run([VERIFY, self.log, *more], capture_output=True, text=True)
 
     def remove(self):
-        for process in Child.running:
-            process.kill()
-            process.wait()
-        Child.running.clear()
+        for child in Child.started:
+            child.kill()
+        Child.started.clear()
         subprocess.run(["umount", "-q", self.audit], stderr=subprocess.DEVNULL)
         shutil.rmtree(self.path)
-
-
-def check(condition, what):
-    if not condition:
-        raise AssertionError(what)
 
 
 def acknowledgements(sock, n):
@@ -143,13 +96,13 @@ def acknowledgements(sock, n):
 
 def events_of_two_sources_are_acknowledged_and_chained(folder):
     audit = Child("garasu-audit", folder.config)
-    a, b = audit.peer(SUPERVISOR), audit.peer(EGRESS)
+    a, b = audit.peer(number=SUPERVISOR), audit.peer(number=EGRESS)
     seen = {}
     started, waits = time.monotonic(), []
     for turn in range(100):
         for i in range(10):
-            a.send(event(SESSION_START, turn * 10 + i + 1, detail="改行\nと%"))
-            b.send(event(EGRESS_REQUEST, turn * 10 + i + 1))
+            a.send(event("SESSION_START", turn * 10 + i + 1, detail="改行\nと%"))
+            b.send(event("EGRESS_REQUEST", turn * 10 + i + 1))
         for sock in (a, b):
             for token, sequence in acknowledgements(sock, 10):
                 check(turn * 10 < token <= turn * 10 + 10 and sequence, "an acknowledgement is wrong")
@@ -158,7 +111,7 @@ def events_of_two_sources_are_acknowledged_and_chained(folder):
     rate = 2000 / (time.monotonic() - started)
     for i in range(200):
         before = time.monotonic()
-        a.send(event(SESSION_START, 5000 + i))
+        a.send(event("SESSION_START", 5000 + i))
         acknowledgements(a, 1)
         waits.append(time.monotonic() - before)
     waits.sort()
@@ -167,8 +120,8 @@ def events_of_two_sources_are_acknowledged_and_chained(folder):
     switches = audit.switches()
     time.sleep(2)
     check(audit.switches() == switches, "an idle audit process wakes up")
-    audit.process.send_signal(signal.SIGTERM)
-    a.send(event(BROKER_START, 0))
+    audit.signal(signal.SIGTERM)
+    a.send(event("BROKER_START", 0))
     check(audit.stop() == 0, audit.said())
     lines = folder.lines()
     check(len(lines) == 2201 and lines[-1]["kind"] == "broker.start", "the last event was lost")
@@ -182,26 +135,26 @@ def events_of_two_sources_are_acknowledged_and_chained(folder):
 
 def a_source_may_send_only_its_kinds(folder):
     audit = Child("garasu-audit", folder.config)
-    for packet in (event(FAULT, 1), event(EGRESS_REQUEST, 1)[:-1], event(99, 1), event(0, 1), event(EGRESS_REQUEST, 1)[:-1] + b"x",
-                   event(EGRESS_REQUEST, 1) + b"x"):
+    for packet in (event("FAULT", 1), event("EGRESS_REQUEST", 1)[:-1], event(99, 1), event(0, 1), event("EGRESS_REQUEST", 1)[:-1] + b"x",
+                   event("EGRESS_REQUEST", 1) + b"x"):
         if packet[-1:] == b"x" and len(packet) == EVENT.size:
             packet = packet[:-256] + b"x" * 256
-        peer = audit.peer(EGRESS)
+        peer = audit.peer(number=EGRESS)
         peer.send(packet)
         check(peer.recv(64) == b"", "a peer that breaks the rules is closed")
-    good = audit.peer(SUPERVISOR)
-    good.send(event(BROKER_START, 7))
+    good = audit.peer(number=SUPERVISOR)
+    good.send(event("BROKER_START", 7))
     check(acknowledgements(good, 1) == [(7, 7)], "another peer goes on")
     lines = folder.lines()
     check([line["kind"] for line in lines] == ["fault"] * 6 + ["broker.start"], lines)
-    audit.peer(9)
-    check(audit.process.wait(timeout=10) == 1, "an unknown source")
+    audit.peer(number=9)
+    check(audit.exit_status(10) == 1, "an unknown source")
 
 
 def a_second_process_is_refused(folder):
     audit = Child("garasu-audit", folder.config)
     other = Child("garasu-audit", folder.config, ready=False)
-    check(other.process.wait(timeout=10) == 1 and "another garasu-audit is running" in other.said(), other.said())
+    check(other.exit_status(10) == 1 and "another garasu-audit is running" in other.said(), other.said())
     audit.stop()
 
 
@@ -211,14 +164,14 @@ def what_was_acknowledged_survives_kill_9(folder):
     known = {}
     for turn in range(12):
         audit = Child("garasu-audit", folder.config)
-        peer = audit.peer(SUPERVISOR)
+        peer = audit.peer(number=SUPERVISOR)
         peer.setblocking(False)
         stop = time.monotonic() + chance.uniform(0.005, 0.1)
         token = turn * 1000000
         while time.monotonic() < stop:
             try:
                 token += 1
-                peer.send(event(SESSION_START, token, detail=str(token)))
+                peer.send(event("SESSION_START", token, detail=str(token)))
             except BlockingIOError:
                 token -= 1
             try:
@@ -250,11 +203,11 @@ def a_full_disk_refuses_and_recovers(folder):
     os.mkdir(folder.audit)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", folder.audit], check=True)
     audit = Child("garasu-audit", folder.config)
-    peer = audit.peer(SUPERVISOR)
+    peer = audit.peer(number=SUPERVISOR)
     good, refused = 0, 0
     for turn in range(100):
         for i in range(10):
-            peer.send(event(SESSION_START, 1, detail="x" * 200))
+            peer.send(event("SESSION_START", 1, detail="x" * 200))
         results = [sequence for _, sequence in acknowledgements(peer, 10)]
         good += len([s for s in results if s])
         refused += results.count(0)
@@ -265,7 +218,7 @@ def a_full_disk_refuses_and_recovers(folder):
     check(1 <= audit.said().count("No space left") <= 10, audit.said())  # a smaller batch may still have fitted
     # Room again; the sequence goes on without a hole.
     subprocess.run(["mount", "-o", "remount,size=1m", folder.audit], check=True)
-    peer.send(event(SESSION_START, 5))
+    peer.send(event("SESSION_START", 5))
     check(acknowledgements(peer, 1) == [(5, good + 1)], "it does not work again")
     audit.stop()
     check(folder.verify().returncode == 0 and len(folder.lines()) == good + 1, "the chain")
@@ -273,9 +226,9 @@ def a_full_disk_refuses_and_recovers(folder):
 
 def torn_and_broken_records_are_told_apart(folder):
     audit = Child("garasu-audit", folder.config)
-    peer = audit.peer(SUPERVISOR)
+    peer = audit.peer(number=SUPERVISOR)
     for i in range(5):
-        peer.send(event(SESSION_START, i + 1))
+        peer.send(event("SESSION_START", i + 1))
     acknowledgements(peer, 5)
     audit.stop()
     with open(folder.log, "ab") as record:
@@ -295,7 +248,7 @@ def torn_and_broken_records_are_told_apart(folder):
         record.write(b"S")
     before = open(folder.log, "rb").read()
     audit = Child("garasu-audit", folder.config, ready=False)
-    check(audit.process.wait(timeout=10) == 1, "a broken chain was accepted")
+    check(audit.exit_status(10) == 1, "a broken chain was accepted")
     check("audit.log: line 2: " in audit.said() and "keep the file as evidence" in audit.said(), audit.said())
     check(open(folder.log, "rb").read() == before, "a broken record was touched")
 

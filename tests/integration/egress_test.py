@@ -20,7 +20,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
-from audit_test import EGRESS, EGRESS_ASSIGN, EGRESS_CONTAINER, EGRESS_FORGET, SUPERVISOR, Child, Folder, check, message  # noqa: E402
+from audit_test import EGRESS, Child, Folder  # noqa: E402
+from supervise import check  # noqa: E402
 
 NAME_SERVER = "127.77.0.53"  # its port must be 53
 BIG = os.urandom(1 << 20) * 24
@@ -218,8 +219,8 @@ class Broker:
         a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (a, b):
             end.setblocking(False)
-        self.audit.send(message(2, number=EGRESS), a.fileno())
-        self.egress.send(message(2, number=EGRESS), b.fileno())
+        self.audit.send("PEER", number=EGRESS, fd=a.fileno())
+        self.egress.send("PEER", number=EGRESS, fd=b.fileno())
         a.close()
         b.close()
 
@@ -229,9 +230,9 @@ class Broker:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(path)
             listener.listen(128)
-            self.egress.send(message(EGRESS_CONTAINER, container=number), listener.fileno())
+            self.egress.send("EGRESS_CONTAINER", container=number, fd=listener.fileno())
         if session:
-            self.egress.send(message(EGRESS_ASSIGN, container=number, session=session, person=person))
+            self.egress.send("EGRESS_ASSIGN", container=number, session=session, person=person)
         return path
 
     def stop(self):
@@ -524,7 +525,7 @@ def the_audit_process_may_die_and_come_back(world):
 def a_forgotten_container_and_a_flood_leave_nothing_behind(world):
     world.allow()
     broker = Broker(world.folder)
-    pid = broker.egress.process.pid
+    pid = broker.egress.pid
     raw(broker.container(6), b"GET / HTTP/1.1\r\n\r\n")  # all that was sent to it before is there now
     time.sleep(0.2)
     before = len(os.listdir(f"/proc/{pid}/fd"))
@@ -541,7 +542,7 @@ def a_forgotten_container_and_a_flood_leave_nothing_behind(world):
         sock.close()
     sockets[-1].settimeout(20)
     check(sockets[-1].recv(100).startswith(b"HTTP/1.1 200"), "those that waited get their turn")
-    broker.egress.send(message(EGRESS_FORGET, container=7))
+    broker.egress.send("EGRESS_FORGET", container=7)
     wait_for(lambda: len(os.listdir(f"/proc/{pid}/fd")) == before, "everything to be closed")
     check(sockets[-1].recv(100) == b"", "closed")
     os.unlink(path)

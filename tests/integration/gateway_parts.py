@@ -1,11 +1,7 @@
 """What gateway_test.py is built of: the three processes, certificates, and the parts of supervisor, session and viewer."""
-import contextlib
-import fcntl
 import os
 import pathlib
 import random
-import select
-import signal
 import socket
 import ssl
 import struct
@@ -14,94 +10,16 @@ import tempfile
 import threading
 import time
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-LIBEXEC = pathlib.Path(os.environ.get("GARASU_BUILD", SOURCE / "build/test")) / "libexec/garasu"
+from supervise import SLOW, SOURCE, Child, check
+
 CA_TOOL = SOURCE / "certs/garasu-ca"
-SLOW = 20  # seconds that anything may take on a loaded machine under sanitizers
 ROOT = os.geteuid() == 0
 UID_BASE = 900000
 
-TYPES = ["-"] + ["READY", "PEER", "IDENTIFIED", "HANDSHAKE_FAILED", "WANT_SESSION", "OPEN", "REFUSE", "CLOSED"] + [""] * 20 + ["REVOCATIONS"]
-REASONS = ("NONE UNKNOWN_PERSON REVOKED NO_CAPACITY AUDIT_UNAVAILABLE CONTAINER_FAILED TAKEN_OVER ENDED_BY_ADMIN "
-           "SHUTTING_DOWN TIME_OVER PROTOCOL INTERNAL BAD_CERTIFICATE VIEWER_LEFT OUT_OF_MEMORY").split()
-MESSAGE = struct.Struct("=IIIIQQQQ40s256s")  # struct gr_ipc_message
 IDENTITY_REQUEST = struct.Struct("=IIII4096s4096s4096s")
 VERSION = b"RFB 003.008\n"
 READY = b"GRSU\1\1" + bytes(10)
 WAIT = b"GRSU\1\3" + bytes(10)
-
-
-def check(condition, what="", *seen):
-    if not condition:
-        raise AssertionError(f"{what} {' '.join(map(repr, seen))}")
-
-
-class Message:
-    def __init__(self, packet):
-        check(len(packet) == MESSAGE.size, "a message of a wrong size", len(packet))
-        kind, reason, self.connection, _, _, _, self.down, self.up, person, text = MESSAGE.unpack(packet)
-        self.type, self.reason = TYPES[kind], REASONS[reason]
-        self.person, self.text = person.split(b"\0")[0].decode(), text.split(b"\0")[0].decode("ascii")
-
-    def __repr__(self):
-        return f"{self.type}({self.connection} {self.reason} {self.person} {self.text})"
-
-
-class Child:
-    """A process of the broker; control is our end of its control socket."""
-
-    def __init__(self, name, arguments, fds=()):
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Above all numbers of the child, so that no dup2 hits a descriptor which is still needed.
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in [theirs.fileno(), *fds]]
-        actions = [(os.POSIX_SPAWN_DUP2, fd, 3 + i) for i, fd in enumerate(high)]
-        program = str(LIBEXEC / name)
-        # A confined process cannot be looked at, so the leak sanitizer would call each end of one a failure.
-        environment = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "detect_leaks=0"}
-        self.pid = os.posix_spawn(program, [program, *arguments], environment, file_actions=actions)
-        for fd in high:
-            os.close(fd)
-        theirs.close()
-        self.status = None
-
-    def receive(self, timeout=SLOW):
-        """The next message; None when the process closed its end."""
-        ready, _, _ = select.select([self.control], [], [], timeout)
-        check(ready, "no message from the process in time")
-        packet = self.control.recv(4096)
-        return Message(packet) if packet else None
-
-    def expect(self, kind, reason=None, timeout=SLOW):
-        message = self.receive(timeout)
-        check(message and message.type == kind and reason in (None, message.reason), f"wanted {kind} {reason}, got", message)
-        return message
-
-    def says_nothing(self, seconds=0.0):
-        return not select.select([self.control], [], [], seconds)[0]
-
-    def send(self, kind, reason="NONE", connection=0, fd=None):
-        packet = MESSAGE.pack(TYPES.index(kind), REASONS.index(reason), connection, 0, 0, 0, 0, 0, b"", b"")
-        socket.send_fds(self.control, [packet], [] if fd is None else [fd])
-
-    def exit_status(self, timeout=SLOW):
-        end = time.monotonic() + timeout
-        while self.status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-            else:
-                check(time.monotonic() < end, "the process did not end in time")
-                time.sleep(0.005)
-        return self.status
-
-    def close(self):
-        self.control.close()
-        if self.status is None:
-            with contextlib.suppress(AssertionError):
-                self.exit_status(5)
-        if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            self.exit_status()
 
 
 class Gateway(Child):
@@ -124,8 +42,8 @@ class Gateway(Child):
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
         broker.keys.send("PEER", connection=self.number, fd=pairs[0][0].fileno())
         broker.identity.send("PEER", connection=self.number, fd=pairs[1][0].fileno())
-        super().__init__("garasu-gateway", [broker.config, str(self.number), mode],
-                         [connection.fileno(), pairs[0][1].fileno(), pairs[1][1].fileno()])
+        super().__init__("garasu-gateway", broker.config, self.number, mode,
+                         fds=[connection.fileno(), pairs[0][1].fileno(), pairs[1][1].fileno()])
         for s in (connection, *pairs[0], *pairs[1]):
             s.close()
         broker.gateways.append(self)
@@ -204,8 +122,8 @@ broker {{
   log_level = "error"
 }}
 """)
-        self.keys = Child("garasu-keys", [self.config])
-        self.identity = Child("garasu-identity", [self.config])
+        self.keys = Child("garasu-keys", self.config)
+        self.identity = Child("garasu-identity", self.config)
         self.keys.expect("READY")
         self.identity.expect("READY")
 
@@ -224,11 +142,7 @@ broker {{
 
     def peer(self, child, connection=77):
         """Our end of a socket to keys or identity, as a gateway has it."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(SLOW)
-        child.send("PEER", connection=connection, fd=theirs.fileno())
-        theirs.close()
-        return ours
+        return child.peer(connection=connection)
 
     def close(self):
         for child in (*self.gateways, self.keys, self.identity):

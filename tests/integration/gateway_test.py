@@ -23,8 +23,9 @@ import warnings
 
 sys.dont_write_bytecode = True
 from gateway_parts import (  # noqa: E402
-    Broker, CA_TOOL, Child, Gateway, IDENTITY_REQUEST, Pki, READY, REASONS, ROOT, SLOW, UID_BASE, VERSION, WAIT, alert_name,
-    at_end, check, in_thread, reason_text, receive, refused_in_tls, take, vencrypt, viewer_handshake)
+    Broker, CA_TOOL, Gateway, IDENTITY_REQUEST, Pki, READY, ROOT, UID_BASE, VERSION, WAIT, alert_name,
+    at_end, in_thread, reason_text, receive, refused_in_tls, take, vencrypt, viewer_handshake)
+from supervise import REASON_NAMES, REASONS, SLOW, Child, check  # noqa: E402
 
 
 # --- the tests ------------------------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ def ask_identity(broker, ders, lengths=None, count=None):
         return None
     check(peer.recv(100) == b"", "one request per connection")
     reason, person = struct.unpack("=I40s", answer)
-    return REASONS[reason], person.split(b"\0")[0].decode()
+    return REASON_NAMES[reason], person.split(b"\0")[0].decode()
 
 
 def identity_judges_by_itself(broker):
@@ -172,7 +173,7 @@ def a_server_key_that_others_may_read_stops_the_keys_process(broker):
     key = broker.pki.ca / "server.key"
     key.chmod(0o640)
     try:
-        child = Child("garasu-keys", [broker.config])
+        child = Child("garasu-keys", broker.config)
         check(child.receive() is None and child.exit_status() == 1, "started")
         child.close()
     finally:
@@ -272,7 +273,7 @@ def each_refusal_reaches_each_kind_of_viewer(broker):
         gateway.tls()
         gateway.wanted()
         gateway.send("REFUSE", reason)
-        take(gateway.viewer, b"GRSU\1\2" + struct.pack(">H", REASONS.index(reason)) + bytes(8))
+        take(gateway.viewer, b"GRSU\1\2" + struct.pack(">H", REASONS[reason]) + bytes(8))
         check(at_end(gateway.viewer))
         gateway.ends(reason, hang_up=True)
     # Before the viewer of another make has answered ProtocolVersion, after it chose a type, and inside VeNCrypt.

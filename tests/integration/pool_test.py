@@ -4,60 +4,25 @@
 Most tests use a root file system of one static program that stands in for the agent (tests/escape/agent.c); those in
 RealImage need the sandbox image (GARASU_IMAGES, default /var/lib/garasu/images) and are skipped, and counted, without it.
 """
-import array
 import glob
 import os
 import re
-import select
 import shutil
 import signal
 import socket
-import struct
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-BUILD = os.path.abspath(os.environ.get("GARASU_BUILD", "build"))
-SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.dont_write_bytecode = True
+from supervise import BUILD, Child  # noqa: E402
+
 IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/images")
 UID_FIRST = 1 << 30
-MESSAGE = struct.Struct("=4I4Q40s256s")
 
 
-def constants(enum):
-	"""{"GR_IPC_READY": 1, ...} from the header, so that the numbers stand in one place."""
-	with open(os.path.join(SOURCE, "broker/ipc/ipc.h")) as f:
-		body = re.search(r"enum %s \{(.*?)\n\};" % enum, f.read(), re.S).group(1)
-	body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
-	result, value = {}, -1
-	for name, given in re.findall(r"(GR_\w+)(?:\s*=\s*(\d+))?", body):
-		value = int(given) if given else value + 1
-		result[name] = value
-	return result
-
-
-IPC = constants("gr_ipc_type")
-REASON = constants("gr_reason")
-NAMES = {v: k[len("GR_IPC_"):] for k, v in IPC.items()}
-REASONS = {v: k[len("GR_REASON_"):] for k, v in REASON.items()}
-
-
-class Message:
-	def __init__(self, data, fds):
-		fields = MESSAGE.unpack(data)
-		self.type, self.reason = NAMES[fields[0]], REASONS[fields[1]]
-		self.container, self.session = fields[3], fields[4]
-		self.text = fields[9].rstrip(b"\0").decode("ascii")
-		self.fds = fds
-		self.time = time.monotonic()
-
-	def __repr__(self):
-		return "%s(%d, %s, %r)" % (self.type, self.container, self.reason, self.text)
-
-
-class Pool:
+class Pool(Child):
 	"""One garasu-pool; what it was told to keep is closed by close()."""
 
 	def __init__(self, folder, path="", images=None, runtime="/usr/bin/crun", **pool):
@@ -76,24 +41,16 @@ class Pool:
 		self.log.seek(0, 2)
 		self.log_start = self.log.tell()
 		self.seen = []
-		self.control, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 		self.began = time.monotonic()
-		self.process = subprocess.Popen(
-			["/bin/bash", "-c", 'exec "$0" "$1" 3<&%d %d<&-' % (child.fileno(), child.fileno()), os.path.join(BUILD, "libexec/garasu/garasu-pool"), self.config],
-			pass_fds=[child.fileno()], stderr=self.log, stdin=subprocess.DEVNULL)
-		child.close()
+		super().__init__("garasu-pool", self.config, stderr=self.log.fileno(), leaks=True)
 
 	def receive(self, seconds):
-		if not select.select([self.control], [], [], max(0, seconds))[0]:
+		"""The next message, kept in seen; None when there was none in that time."""
+		if self.says_nothing(max(0, seconds)):
 			return None
-		data, control, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(64))
-		if not data:
+		message = super().receive()
+		if message is None:
 			raise AssertionError("the pool ended:\n" + self.logged())
-		fds = array.array("i")
-		for level, kind, value in control:
-			if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-				fds.frombytes(value)
-		message = Message(data, list(fds))
 		self.seen.append(message)
 		return message
 
@@ -107,18 +64,14 @@ class Pool:
 			if message.type == kind and container in (None, message.container):
 				return message
 
-	def send(self, kind, container=0, session=0):
-		self.control.send(MESSAGE.pack(IPC["GR_IPC_" + kind], 0, 0, container, session, 0, 0, 0, b"", b""))
-
 	def logged(self):
 		self.log.seek(self.log_start)
 		return self.log.read()
 
 	def close(self):
 		"""The control socket's end; returns the exit status."""
-		self.control.close()
 		try:
-			return self.process.wait(60)
+			return self.stop(60)
 		finally:
 			for message in self.seen:
 				for fd in message.fds:
@@ -164,7 +117,7 @@ class PoolTest(unittest.TestCase):
 
 	def tearDown(self):
 		for pool in self.pools:
-			if pool.process.poll() is None:
+			if pool.running():
 				pool.close()
 			pool.log.close()
 		left = left_behind(self.run_directory)
@@ -202,10 +155,10 @@ class StandIn(PoolTest):
 		agent = pool.wait("AGENT")
 		self.assertEqual((agent.container, len(agent.fds)), (started.container, 1))
 		self.assertIsNone(pool.receive(0.5), "one is warm: no more are started")
-		pool.send("ASSIGN", agent.container, 0x1234)
+		pool.send("ASSIGN", container=agent.container, session=0x1234)
 		second = pool.wait("AGENT")
 		self.assertNotEqual(second.container, agent.container)
-		pool.send("DESTROY", agent.container)
+		pool.send("DESTROY", container=agent.container)
 		gone = pool.wait("GONE")
 		self.assertEqual((gone.container, gone.reason), (agent.container, "NONE"))
 		self.assertFalse(os.path.exists(os.path.join(pool.run, "c/%d" % agent.container)))
@@ -222,9 +175,9 @@ class StandIn(PoolTest):
 	def test_no_more_than_the_maximum(self):
 		pool = self.pool(maximum=2, warm=1)
 		for _ in range(2):
-			pool.send("ASSIGN", pool.wait("AGENT").container, 1)
+			pool.send("ASSIGN", container=pool.wait("AGENT").container, session=1)
 		self.assertIsNone(pool.receive(1))
-		pool.send("DESTROY", 1)
+		pool.send("DESTROY", container=1)
 		pool.wait("GONE", 1)
 		self.assertEqual(pool.wait("AGENT").container, 1)
 
@@ -248,14 +201,14 @@ class StandIn(PoolTest):
 	def test_a_container_that_dies_while_in_use_is_told_and_replaced(self):
 		pool = self.pool("die")
 		first = pool.wait("AGENT").container
-		pool.send("ASSIGN", first, 1)
+		pool.send("ASSIGN", container=first, session=1)
 		self.assertEqual(pool.wait("GONE", first).reason, "CONTAINER_FAILED")
 		self.assertIn("exit status 5", pool.logged())
 
 	def test_a_container_killed_from_outside_is_told(self):
 		pool = self.pool()
 		container = pool.wait("AGENT").container
-		pool.send("ASSIGN", container, 1)
+		pool.send("ASSIGN", container=container, session=1)
 		pool.wait("AGENT")
 		os.kill(pool.init(container), signal.SIGKILL)
 		self.assertEqual(pool.wait("GONE", container).reason, "CONTAINER_FAILED")
@@ -263,7 +216,7 @@ class StandIn(PoolTest):
 	def test_too_much_memory_is_told_as_such(self):
 		pool = self.pool("memory", memory_mib=256)
 		container = pool.wait("AGENT").container
-		pool.send("ASSIGN", container, 1)
+		pool.send("ASSIGN", container=container, session=1)
 		self.assertEqual(pool.wait("GONE", container).reason, "OUT_OF_MEMORY")
 
 	def test_a_killed_pool_is_cleared_up_after_by_the_next(self):
@@ -271,9 +224,7 @@ class StandIn(PoolTest):
 		pool.wait("AGENT")
 		pool.wait("AGENT")
 		inits = [pool.init(1), pool.init(2)]
-		pool.process.kill()
-		pool.process.wait()
-		pool.control.close()
+		pool.kill()
 		self.assertTrue(all(os.path.exists("/proc/%d" % pid) for pid in inits))
 		second = self.pool()
 		second.wait("READY")
@@ -284,9 +235,9 @@ class StandIn(PoolTest):
 	def test_sigterm_ends_everything(self):
 		pool = self.pool()
 		pool.wait("AGENT")
-		pool.process.terminate()
+		pool.signal(signal.SIGTERM)
 		self.assertEqual(pool.wait("GONE").reason, "SHUTTING_DOWN")
-		self.assertEqual(pool.process.wait(30), 0)
+		self.assertEqual(pool.exit_status(30), 0)
 
 	def test_the_control_socket_s_end_while_starting_ends_everything(self):
 		pool = self.pool()
@@ -350,7 +301,7 @@ class StandIn(PoolTest):
 		pool = self.pool("noisy")
 		container = pool.wait("AGENT").container
 		init = pool.init(container)
-		relay = [p for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		relay = [p for p in children(pool.pid) if name(p) == "garasu-pool"]
 		os.kill(int(relay[0]), signal.SIGKILL)
 		time.sleep(2)
 		lines = pool.logged().count("noise")
@@ -358,7 +309,7 @@ class StandIn(PoolTest):
 		self.assertGreater(pool.logged().count("noise"), lines)
 		self.assertEqual(pool.init(container), init)
 		self.assertTrue(os.path.exists("/proc/%d/exe" % init))
-		living = [p for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		living = [p for p in children(pool.pid) if name(p) == "garasu-pool"]
 		self.assertEqual(len(living), 1)
 		self.assertNotEqual(living, relay)
 
@@ -366,7 +317,7 @@ class StandIn(PoolTest):
 		pool = self.pool()
 		pool.wait("AGENT")
 		time.sleep(3)  # the log process's window over the agent's first line
-		threads = [pool.process.pid] + [int(p) for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		threads = [pool.pid] + [int(p) for p in children(pool.pid) if name(p) == "garasu-pool"]
 		before = [switches(p) for p in threads]
 		time.sleep(2)
 		self.assertEqual([switches(p) for p in threads], before)
@@ -375,12 +326,12 @@ class StandIn(PoolTest):
 	def test_privileges_of_the_pool_and_its_log_process(self):
 		pool = self.pool()
 		pool.wait("AGENT")
-		status = fields(pool.process.pid)
+		status = fields(pool.pid)
 		self.assertEqual(status["NoNewPrivs"], "1")
 		for dropped in (16, 17, 20, 22, 25, 34, 38, 39):  # module, rawio, pacct, boot, time, syslog, perfmon, bpf
 			self.assertFalse(int(status["CapPrm"], 16) >> dropped & 1, dropped)
 			self.assertFalse(int(status["CapBnd"], 16) >> dropped & 1, dropped)
-		relay = [p for p in children(pool.process.pid) if name(p) == "garasu-pool"]
+		relay = [p for p in children(pool.pid) if name(p) == "garasu-pool"]
 		self.assertEqual(len(relay), 1)
 		status = fields(relay[0])
 		self.assertEqual(set(status["Uid"].split()), {"900006"})
@@ -392,14 +343,14 @@ class StandIn(PoolTest):
 		counts = []
 		container = pool.wait("AGENT").container
 		for turn in range(6):
-			pool.send("ASSIGN", container, turn + 1)
+			pool.send("ASSIGN", container=container, session=turn + 1)
 			following = pool.wait("AGENT").container
-			pool.send("DESTROY", container)
+			pool.send("DESTROY", container=container)
 			pool.wait("GONE", container)
 			container = following
 			if turn in (2, 5):
-				counts.append(len(os.listdir("/proc/%d/fd" % pool.process.pid)))
-				self.assertEqual([p for p in children(pool.process.pid) if fields(p)["State"].startswith("Z")], [])
+				counts.append(len(os.listdir("/proc/%d/fd" % pool.pid)))
+				self.assertEqual([p for p in children(pool.pid) if fields(p)["State"].startswith("Z")], [])
 		self.assertEqual(counts[0], counts[1])
 
 
@@ -448,10 +399,10 @@ class RealImage(PoolTest):
 				self.assertGreaterEqual(len(status["NSpid"].split()), 3, line)
 			self.assertEqual(int(status["NoNewPrivs"]), 1, line)
 		self.assertGreaterEqual(len(renderers), 1, "\n".join(lines))
-		pool.send("ASSIGN", agent.container, 1)
+		pool.send("ASSIGN", container=agent.container, session=1)
 		pool.wait("AGENT", seconds=60)
 		began = time.monotonic()
-		pool.send("DESTROY", agent.container)
+		pool.send("DESTROY", container=agent.container)
 		pool.wait("GONE", agent.container)
 		print("DESTROY to GONE %.2f s" % (time.monotonic() - began))
 		self.assertEqual(pool.close(), 0)
