@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum value_type { PATH, OPTIONAL_PATH, ADDRESS, URL, UPSTREAM, ALLOW, LEVEL, NUMBER };
+enum value_type { PATH, OPTIONAL_PATH, ADDRESS, URL, UPSTREAM, ALLOW, VERDICT, LEVEL, NUMBER };
 
 struct setting {
 	const char *section, *key;
@@ -46,6 +46,7 @@ static const struct setting settings[] = {
 	{ "pool", "start_seconds", NUMBER, FIELD(pool, start_seconds), 1, 600 },
 	{ "egress", "upstream", UPSTREAM, FIELD(egress, upstream), 0, 0 },
 	{ "egress", "allow", ALLOW, FIELD(egress, allow), 0, 0 },
+	{ "egress", "default", VERDICT, FIELD(egress, default_deny), 0, 0 },
 	{ "audit", "directory", PATH, FIELD(audit, directory), 0, 0 },
 	{ "broker", "run_directory", PATH, FIELD(broker, run_directory), 0, 0 },
 	{ "broker", "uid_base", NUMBER, FIELD(broker, uid_base), 1000, 0x7fffffffL - 16384L },
@@ -106,6 +107,12 @@ static int parse_level(const char *text, enum gr_log_level *out)
 	return GR_EINVAL;
 }
 
+static int parse_verdict(const char *text, int *deny)
+{
+	*deny = strcmp(text, "deny") == 0;
+	return *deny || strcmp(text, "permit") == 0 ? 0 : GR_EINVAL;
+}
+
 static int is_url(const char *text)
 {
 	size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
@@ -128,6 +135,7 @@ static const char *string_fault(const struct setting *setting, const char *text)
 {
 	struct gr_config_endpoint endpoint;
 	enum gr_log_level level;
+	int deny;
 	switch (setting->type) {
 	case OPTIONAL_PATH:
 		if (!*text)
@@ -147,6 +155,7 @@ static const char *string_fault(const struct setting *setting, const char *text)
 			return NULL;
 		/* fall through */
 	case ALLOW: return parse_endpoint(text, &endpoint) ? "must be host:port" : NULL;
+	case VERDICT: return parse_verdict(text, &deny) ? "must be permit or deny" : NULL;
 	case LEVEL: return parse_level(text, &level) ? "must be error, warning, info or debug" : NULL;
 	default: return NULL;
 	}
@@ -211,6 +220,7 @@ static void take_values(struct gr_config *config, cfg_t *cfg)
 			for (unsigned n = 0; n < config->egress.allow_count; n++)
 				parse_endpoint(cfg_opt_getnstr(opt, n), &config->egress.allow[n]);
 			break;
+		case VERDICT: parse_verdict(cfg_opt_getnstr(opt, 0), &config->egress.default_deny); break;
 		case LEVEL: parse_level(cfg_opt_getnstr(opt, 0), &config->broker.log_level); break;
 		default: snprintf(field, setting->size, "%s", cfg_opt_getnstr(opt, 0));
 		}

@@ -59,9 +59,9 @@ struct gr_config {
 
 	struct { /* section egress */
 		struct gr_config_endpoint upstream; /* an HTTP proxy; host "" = connect directly */
-		struct gr_config_endpoint
-			allow[GR_CONFIG_ALLOW_MAX]; /* exceptions: private addresses that are permitted */
+		struct gr_config_endpoint allow[GR_CONFIG_ALLOW_MAX]; /* permitted always, at private addresses too */
 		unsigned allow_count;
+		int default_deny; /* 1: nothing but allow is permitted */
 	} egress;
 
 	struct { /* section audit */

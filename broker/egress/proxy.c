@@ -241,6 +241,10 @@ static void check_request(struct gr_connection *c)
 			refuse(c, GR_ANSWER_REFUSED, why);
 			return;
 		}
+		if (egress->config->egress.default_deny) {
+			refuse(c, GR_ANSWER_REFUSED, "not in egress.allow");
+			return;
+		}
 		if (!gr_target_port_is_usual(&c->target, c->tunnel)) {
 			refuse(c, GR_ANSWER_REFUSED, "port not permitted");
 			return;

@@ -318,11 +318,12 @@ class World:
         Site.heads.clear()
         name_server.asked.clear()
 
-    def allow(self, *more, upstream=None):
+    def allow(self, *more, upstream=None, deny=False):
         allowed = [f"127.0.0.1:{self.http}", f"127.0.0.1:{self.https}", f"site.example:{self.http}", f"site.example:{self.https}",
                    f"hosts.example:{self.http}", f"127.0.0.1:{self.closed}", *more]
         listed = ", ".join(f'"{endpoint}"' for endpoint in allowed)
         chain = f' upstream = "127.0.0.1:{upstream}"\n' if upstream else ""
+        chain += ' default = "deny"\n' if deny else ""
         self.folder.configure(f"egress {{\n{chain} allow = {{{listed}}}\n}}\n")
 
 
@@ -478,6 +479,30 @@ def an_upstream_proxy_is_chained_to(world):
     check([line["kind"] for line in lines] == ["egress.request", "egress.end"] * 3 + ["egress.refused"], lines)
 
 
+def by_default_deny_only_what_is_allowed_is_reached(world):
+    for upstream in (None, world.upstream):
+        world.allow("far.example:80", upstream=upstream, deny=True)
+        broker = Broker(world.folder)
+        path = broker.container(2 if upstream else 1)
+        UpstreamProxy.asked.clear()
+        proxy = forward(path)
+        check(curl(proxy, f"http://127.0.0.1:{world.http}/listed") == b"page /listed", "what is allowed")
+        sites, asked = len(Site.heads), len(UpstreamProxy.asked)
+        refused = ["nowhere.example:80", "93.184.216.34:80", "far.example:443", "www.far.example:80", f"site.example:{world.closed}",
+                   f"localhost:{world.http}"]
+        for target in refused:
+            for request in (f"GET http://{target}/ HTTP/1.1\r\nHost: far.example\r\n\r\n", f"CONNECT {target} HTTP/1.1\r\n\r\n"):
+                answer = raw(path, request.encode())
+                check(answer.startswith(b"HTTP/1.1 403 "), (request, answer))
+        check(len(Site.heads) == sites and len(UpstreamProxy.asked) == asked, "a refused request went out")
+        check(not name_server.asked, name_server.asked)
+        lines = broker.stop()
+        lines = [line for line in lines if line.get("container") == ("2" if upstream else "1")]
+        check([line["kind"] for line in lines] == ["egress.request", "egress.end"] + ["egress.refused"] * 2 * len(refused), lines)
+        details = [line["detail"] for line in lines[2:]]
+        check(details == ["not%20in%20egress.allow"] * 10 + ["loopback%20address"] * 2, details)
+
+
 def a_full_disk_stops_the_internet_until_there_is_room(world):
     world.allow()
     os.mkdir(world.folder.audit)
@@ -557,7 +582,8 @@ def main():
         print("egress_test: skipped: needs root (user ids, tmpfs, port 53)")
         return 77
     tests = [plain_requests_are_carried_and_recorded, tunnels_are_carried_and_recorded, what_is_not_permitted_is_refused_and_recorded,
-             an_upstream_proxy_is_chained_to, a_full_disk_stops_the_internet_until_there_is_room, the_audit_process_may_die_and_come_back,
+             an_upstream_proxy_is_chained_to, by_default_deny_only_what_is_allowed_is_reached,
+             a_full_disk_stops_the_internet_until_there_is_room, the_audit_process_may_die_and_come_back,
              a_forgotten_container_and_a_flood_leave_nothing_behind]
     for test in tests:
         if len(sys.argv) > 1 and sys.argv[1] not in test.__name__:
