@@ -196,7 +196,7 @@ class Faults(unittest.TestCase):
         self.assertEqual(self.broker.ctl("kill", "taro", check=False).returncode, 1)
 
     def test_unprivileged_processes(self):
-        """Every process but the supervisor and the pool has a uid of its own, no capability and an empty root."""
+        """No process under the broker's own uids (all but the supervisor and the pool) has capabilities or may gain any."""
         self.connected()
         for pid, command in self.broker.own_processes().items():
             if pid == self.broker.process.pid:
@@ -205,7 +205,7 @@ class Faults(unittest.TestCase):
             self.assertIn("NoNewPrivs:\t1", status, command)
             self.assertIn("CapEff:\t" + "0" * 16, status, command)
 
-    def test_stopped_broker_leaves_nothing_and_the_control_tool_says_so(self):
+    def test_control_tool_without_a_broker(self):
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run([garasu.BUILD / "bin/garasuctl", "--socket", f"{folder}/admin.sock", "status"], capture_output=True, text=True)
         self.assertEqual(done.returncode, 3)
