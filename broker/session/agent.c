@@ -30,6 +30,7 @@ struct gr_agent {
 	struct gr_loop_timer *timer; /* HELLO, RESIZE, or the delivery of `lost` */
 	struct gr_loop_timer *stuck; /* runs while the queue does not move */
 	int stuck_armed;
+	int full; /* the socket took no more: `writable` is due when the queue is empty again */
 	enum state state;
 	const char *violation;
 	int wanted; /* a WANT_FRAME is unanswered */
@@ -63,6 +64,7 @@ static void flush(struct gr_agent *a)
 			if (!a->stuck_armed)
 				gr_loop_timer_set(a->stuck, STUCK_MS);
 			a->stuck_armed = 1;
+			a->full = 1;
 			return;
 		}
 		if (status) {
@@ -75,6 +77,10 @@ static void flush(struct gr_agent *a)
 	}
 	gr_loop_timer_set(a->stuck, -1);
 	gr_loop_change(a->watch, GR_LOOP_READ);
+	if (a->full) { /* whoever emptied it: the loop's turn, or a record posted meanwhile */
+		a->full = 0;
+		a->events->writable(a->context);
+	}
 }
 
 /* Everything after HELLO goes this way, so that the order stays. */
@@ -181,11 +187,8 @@ static void take(struct gr_agent *a, const union gr_record *record)
 static void ready(void *context, int fd, unsigned events)
 {
 	struct gr_agent *a = context;
-	if (events & GR_LOOP_WRITE && a->queued) {
+	if (events & GR_LOOP_WRITE && a->queued)
 		flush(a);
-		if (a->state == STATE_READY && !a->queued)
-			a->events->writable(a->context);
-	}
 	for (unsigned i = 0; i < TURN && a->watch && a->sock == fd; i++) {
 		union gr_record untrusted_record, record;
 		size_t size;
@@ -293,7 +296,7 @@ void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags)
 	a->wanted = a->whole = a->resizing = 0;
 	a->next_width = a->next_height = 0;
 	a->queued = a->first = 0;
-	a->stuck_armed = 0;
+	a->stuck_armed = a->full = 0;
 	gr_loop_timer_set(a->stuck, -1);
 	struct gr_record_hello hello = { GR_RECORD_HELLO, GR_RECORD_VERSION, a->geometry.max_width,
 					 a->geometry.max_height, flags };
@@ -314,11 +317,15 @@ void gr_agent_want(struct gr_agent *a, int whole)
 	if (a->state != STATE_READY || a->wanted)
 		return;
 	union gr_record record = { .want_frame = { GR_RECORD_WANT_FRAME, (uint32_t)a->whole } };
-	int status = post(a, &record);
-	if (status && status != GR_EAGAIN)
-		return;
+	/* Before it is posted: that may come back here by way of `writable`. */
 	a->wanted = 1;
+	int asked_whole = a->whole;
 	a->whole = 0;
+	int status = post(a, &record);
+	if (status && status != GR_EAGAIN) {
+		a->wanted = 0;
+		a->whole |= asked_whole;
+	}
 }
 
 void gr_agent_resize(struct gr_agent *a, uint16_t w, uint16_t h)

@@ -149,6 +149,18 @@ static void agent_writable(void *context)
 	struct gr_session *s = context;
 	if (s->viewer)
 		gr_viewer_pause(s->viewer, 0);
+	pump(s); /* a WANT_FRAME may have found no room */
+}
+
+/* What was asked of an agent that is gone is answered for it. */
+static void agent_owes_nothing(struct gr_session *s)
+{
+	texts_are_lost(s);
+	if (s->size_asked)
+		gr_update_size_answer(s->update, 2);
+	s->size_asked = 0;
+	if (s->viewer)
+		gr_viewer_pause(s->viewer, 0);
 }
 
 /* The viewer keeps the picture as it is; the supervisor brings another agent, or ends the session. */
@@ -163,12 +175,7 @@ static void agent_lost(void *context, const char *violation)
 	} else {
 		gr_log_warning("the agent's connection ended");
 	}
-	texts_are_lost(s);
-	if (s->size_asked)
-		gr_update_size_answer(s->update, 2);
-	s->size_asked = 0;
-	if (s->viewer)
-		gr_viewer_pause(s->viewer, 0);
+	agent_owes_nothing(s);
 	tell(s, message);
 	pump(s);
 }
@@ -326,6 +333,7 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 	}
 	switch (message->type) {
 	case GR_IPC_AGENT:
+		agent_owes_nothing(s); /* its end may not have been noticed yet */
 		gr_agent_connect(s->agent, fd, s->opened ? 0 : GR_HELLO_OPEN_HOME);
 		s->opened = 1;
 		break;

@@ -37,6 +37,10 @@ int gr_update_feed(struct gr_update *update, const void *message, size_t n);
 /* 1 when the viewer has asked for an update and not got it. */
 int gr_update_waiting(const struct gr_update *update);
 
+/* Whether the viewer has yet to be told the present size, and whether a rectangle lies inside that size. */
+int gr_update_size_pending(const struct gr_update *update);
+int gr_update_shows(const struct gr_update *update, struct gr_rect rect);
+
 /* The shadow changed in these rectangles. */
 void gr_update_changed(struct gr_update *update, const struct gr_rect *rects, size_t n);
 /* The shadow has another size: the viewer is told, everything counts as changed. */

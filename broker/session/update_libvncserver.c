@@ -183,6 +183,16 @@ int gr_update_waiting(const struct gr_update *update)
 	return update->client && update->client->state == RFB_NORMAL && !sraRgnEmpty(update->client->requestedRegion);
 }
 
+int gr_update_size_pending(const struct gr_update *update)
+{
+	return update->client && update->client->newFBSizePending;
+}
+
+int gr_update_shows(const struct gr_update *update, struct gr_rect rect)
+{
+	return rect.x + rect.w <= update->screen->width && rect.y + rect.h <= update->screen->height;
+}
+
 void gr_update_changed(struct gr_update *update, const struct gr_rect *rects, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

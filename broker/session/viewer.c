@@ -31,8 +31,10 @@ struct gr_viewer {
 	int paused;
 	int garasu; /* it listed our records */
 	int qemu_key_due; /* it listed -258 and was not yet told that we understand it */
-	int caret_due;
-	uint8_t caret[12];
+	int resume; /* messages from before a pause wait: the loop is asked for a turn */
+	int shown; /* an update was sent, and with it the size of the screen */
+	int caret_due, caret_known;
+	struct gr_rect caret;
 	int stalling; /* the timer runs for output that is not taken */
 	uint64_t bytes_up, sent_seen;
 	size_t skip; /* bytes of a ClientCutText still to be thrown away */
@@ -61,7 +63,7 @@ static void settle(struct gr_viewer *v)
 	if (v->phase == PHASE_GONE)
 		return;
 	int output = gr_outflow_left(v->out) > 0;
-	unsigned events = output ? GR_LOOP_WRITE : 0;
+	unsigned events = output || v->resume ? GR_LOOP_WRITE : 0;
 	if (v->phase != PHASE_LEAVING && !v->paused)
 		events |= GR_LOOP_READ;
 	gr_loop_change(v->watch, events);
@@ -116,16 +118,26 @@ static void record(struct gr_viewer *v, const uint8_t *bytes, size_t n)
 
 void gr_viewer_caret(struct gr_viewer *v, int known, struct gr_rect rect)
 {
-	uint8_t *r = v->caret;
-	memset(r, 0, sizeof(v->caret));
-	r[0] = 71;
-	r[1] = 2;
-	put16(r + 2, known ? 1 : 0);
-	put16(r + 4, rect.x);
-	put16(r + 6, rect.y);
-	put16(r + 8, rect.w);
-	put16(r + 10, rect.h);
+	v->caret_known = known;
+	v->caret = rect;
 	v->caret_due = 1; /* only the newest counts: sent when the output is empty */
+}
+
+/* After the size of the screen that it lies in: a viewer takes a caret outside of its screen for a violation. */
+static void caret(struct gr_viewer *v)
+{
+	if (!v->caret_due || !v->shown || gr_update_size_pending(v->update))
+		return;
+	v->caret_due = 0;
+	uint8_t r[12] = { 71, 2 };
+	if (v->caret_known && gr_update_shows(v->update, v->caret)) {
+		put16(r + 2, 1);
+		put16(r + 4, v->caret.x);
+		put16(r + 6, v->caret.y);
+		put16(r + 8, v->caret.w);
+		put16(r + 10, v->caret.h);
+	}
+	record(v, r, sizeof(r));
 }
 
 void gr_viewer_text_result(struct gr_viewer *v, uint32_t sequence, uint32_t status)
@@ -144,10 +156,6 @@ int gr_viewer_pump(struct gr_viewer *v)
 		return 0;
 	if (gr_outflow_left(v->out))
 		return 0; /* it has not taken what it has: nothing new is made for it */
-	if (v->caret_due) {
-		v->caret_due = 0;
-		record(v, v->caret, sizeof(v->caret));
-	}
 	if (gr_update_waiting(v->update)) {
 		if (v->qemu_key_due) {
 			/* An update of one empty rectangle with the pseudo-encoding -258. */
@@ -162,7 +170,10 @@ int gr_viewer_pump(struct gr_viewer *v)
 			gr_log_error("an update could not be made");
 			end_soon(v, GR_REASON_INTERNAL);
 		}
+		if (v->phase == PHASE_NORMAL && n > 0)
+			v->shown = 1;
 	}
+	caret(v);
 	flush(v);
 	return v->phase == PHASE_NORMAL && !gr_outflow_left(v->out) && gr_update_waiting(v->update);
 }
@@ -173,10 +184,8 @@ void gr_viewer_pause(struct gr_viewer *v, int on)
 		return;
 	v->paused = on;
 	/* What is already here is looked at before more is read: by the loop, soon. */
-	if (!on && v->input_size && v->phase == PHASE_NORMAL)
-		gr_loop_change(v->watch, GR_LOOP_READ | GR_LOOP_WRITE);
-	else
-		settle(v);
+	v->resume = !on && v->input_size > 0;
+	settle(v);
 }
 
 /* Takes SetEncodings apart and gives libvncserver only what this broker uses. */
@@ -270,6 +279,7 @@ static void work(struct gr_viewer *v)
 static void ready(void *context, int fd, unsigned events)
 {
 	struct gr_viewer *v = context;
+	v->resume = 0;
 	if (events & GR_LOOP_WRITE)
 		drain(v);
 	if (v->phase > PHASE_NORMAL)
