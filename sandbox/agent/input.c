@@ -245,24 +245,25 @@ static void run(struct gr_input *in)
 		return;
 	in->running = 1;
 	while (in->count > 0 && !gr_text_is_busy(in->text)) {
-		struct item *item = &in->queue[in->first];
-		if (item->type == GR_RECORD_TEXT) {
-			uint64_t now = gr_io_now_ms(), due = text_due(in);
-			if (now < due) {
-				gr_loop_timer_set(in->click_timer, (int64_t)(due - now));
-				break;
-			}
-			in->own_text = item->own;
-			in->text_sequence = item->text.sequence;
-			if (gr_text_send(in->text, item->text.text, item->text.length) < 0)
-				text_result(in, item, GR_TEXT_NOT_DELIVERED);
-		} else if (item->type == GR_RECORD_KEY) {
-			do_key(in, &item->key);
-		} else {
-			do_pointer(in, &item->pointer);
+		const struct item item = in->queue[in->first];
+		uint64_t now = gr_io_now_ms(), due = item.type == GR_RECORD_TEXT ? text_due(in) : 0;
+		if (now < due) {
+			gr_loop_timer_set(in->click_timer, (int64_t)(due - now));
+			break;
 		}
+		/* Off the queue before it is acted on: an answer that cannot be sent empties the whole queue. */
 		in->first = (in->first + 1) % QUEUE_MAX;
 		in->count--;
+		if (item.type == GR_RECORD_TEXT) {
+			in->own_text = item.own;
+			in->text_sequence = item.text.sequence;
+			if (gr_text_send(in->text, item.text.text, item.text.length) < 0)
+				text_result(in, &item, GR_TEXT_NOT_DELIVERED);
+		} else if (item.type == GR_RECORD_KEY) {
+			do_key(in, &item.key);
+		} else {
+			do_pointer(in, &item.pointer);
+		}
 	}
 	xcb_flush(in->display->x);
 	in->running = 0;

@@ -160,7 +160,8 @@ static void pump(struct agent *agent)
 		gr_loop_remove(agent->display_watch);
 		agent->display_watch = NULL; /* the X server's end is noticed by its parent, us */
 	}
-	gr_link_resume(agent->link);
+	if (!agent->input || !gr_input_is_full(agent->input))
+		gr_link_resume(agent->link);
 	agent->pumping = false;
 }
 
