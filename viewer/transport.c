@@ -302,7 +302,8 @@ static int relay(struct transport *transport)
 
 		int down_blocked = transport->down.end != 0;
 		struct pollfd fds[3] = {
-			{ .fd = transport->sock,
+			/* Left out when nothing is wanted of it: its end would be reported all the same, again and again. */
+			{ .fd = down_blocked && !transport->tls_write_blocked ? -1 : transport->sock,
 			  .events = (short)((down_blocked ? 0 : POLLIN) |
 					    (transport->tls_write_blocked ? POLLOUT : 0)) },
 			{ .fd = settings->stream,
