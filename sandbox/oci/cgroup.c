@@ -59,7 +59,7 @@ int gr_cgroup_detect(enum gr_cgroup_layout *out, struct gr_error *err)
 
 int gr_cgroup_enter(enum gr_cgroup_layout *out, struct gr_error *err)
 {
-	enum gr_cgroup_layout layout;
+	enum gr_cgroup_layout layout = GR_CGROUP_V1;
 	int status = gr_cgroup_detect(&layout, err);
 	if (status)
 		return status;
