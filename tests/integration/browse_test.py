@@ -221,9 +221,10 @@ sslVersionMin = TLSv1.3
         os.close(write)
         with os.fdopen(read) as line:  # Xvfb writes the number and the newline one after the other
             environment = {**os.environ, "DISPLAY": ":" + line.readline().strip(), "HOME": str(self.folder)}
-        vncviewer = subprocess.Popen(["xtigervncviewer", "-SecurityTypes=None", "-FullScreen", "-AutoSelect=0", "-NoJPEG",
-                                      "-PreferredEncoding=Tight", "-RemoteResize=0", f"127.0.0.1::{port}"], env=environment,
-                                     stdout=subprocess.DEVNULL, stderr=open(self.folder / "tigervnc.log", "w"))
+        with open(self.folder / "tigervnc.log", "w") as log:
+            vncviewer = subprocess.Popen(["xtigervncviewer", "-SecurityTypes=None", "-FullScreen", "-AutoSelect=0", "-NoJPEG",
+                                          "-PreferredEncoding=Tight", "-RemoteResize=0", f"127.0.0.1::{port}"], env=environment,
+                                         stdout=subprocess.DEVNULL, stderr=log)
         self.addCleanup(lambda: (vncviewer.terminate(), vncviewer.wait()))
 
         def do(*arguments):
@@ -246,6 +247,7 @@ sslVersionMin = TLSv1.3
         wait_for("the click", lambda: [e for e in self.events("click") if e["target"] == "name"])
         do("type", "--delay", 30, "Tiger 456")
         wait_for("the typed text", lambda: self.value("name") == "Tiger 456")
+        self.assertEqual([e["key"] for e in self.events("keydown") if len(e["key"]) == 1], list("Tiger 456"))
         do("mousemove", *places["long"], "click", 1)
         self.loaded("/long")
         do("mousemove", 640, 500, "click", "--repeat", 2, "--delay", 50, 5)
