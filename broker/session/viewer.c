@@ -157,21 +157,22 @@ int gr_viewer_pump(struct gr_viewer *v)
 	if (gr_outflow_left(v->out))
 		return 0; /* it has not taken what it has: nothing new is made for it */
 	if (gr_update_waiting(v->update)) {
-		if (v->qemu_key_due) {
-			/* An update of one empty rectangle with the pseudo-encoding -258. */
+		size_t n = 0;
+		if (gr_update_send(v->update, &n)) {
+			gr_log_error("an update could not be made");
+			end_soon(v, GR_REASON_INTERNAL);
+		}
+		if (v->phase == PHASE_NORMAL && n > 0)
+			v->shown = 1;
+		if (v->qemu_key_due && v->shown && v->phase == PHASE_NORMAL) {
+			/* An update of one empty rectangle with the pseudo-encoding -258. Behind the first real one: TigerVNC's viewer
+			   looks only there for whether it may ask for a size. */
 			static const uint8_t acknowledge[] = { 0, 0, 0, 1, 0,    0,    0,    0,
 							       0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe };
 			v->qemu_key_due = 0;
 			if (gr_outflow_append(v->out, acknowledge, sizeof(acknowledge)))
 				end_soon(v, GR_REASON_INTERNAL);
 		}
-		size_t n;
-		if (v->phase == PHASE_NORMAL && gr_update_send(v->update, &n)) {
-			gr_log_error("an update could not be made");
-			end_soon(v, GR_REASON_INTERNAL);
-		}
-		if (v->phase == PHASE_NORMAL && n > 0)
-			v->shown = 1;
 	}
 	caret(v);
 	flush(v);

@@ -221,11 +221,14 @@ sslVersionMin = TLSv1.3
         os.close(write)
         with os.fdopen(read) as line:  # Xvfb writes the number and the newline one after the other
             environment = {**os.environ, "DISPLAY": ":" + line.readline().strip(), "HOME": str(self.folder)}
-        with open(self.folder / "tigervnc.log", "w") as log:
-            vncviewer = subprocess.Popen(["xtigervncviewer", "-SecurityTypes=None", "-FullScreen", "-AutoSelect=0", "-NoJPEG",
-                                          "-PreferredEncoding=Tight", "-RemoteResize=0", f"127.0.0.1::{port}"], env=environment,
-                                         stdout=subprocess.DEVNULL, stderr=log)
-        self.addCleanup(lambda: (vncviewer.terminate(), vncviewer.wait()))
+
+        def tigervnc(*options):
+            with open(self.folder / "tigervnc.log", "w") as log:
+                process = subprocess.Popen(["xtigervncviewer", "-SecurityTypes=None", "-AutoSelect=0", "-NoJPEG", "-PreferredEncoding=Tight",
+                                            *options, f"127.0.0.1::{port}"], env=environment, stdout=subprocess.DEVNULL, stderr=log)
+            self.addCleanup(lambda: (process.terminate(), process.wait()))
+            return process
+        vncviewer = tigervnc("-FullScreen", "-RemoteResize=0")
 
         def do(*arguments):
             subprocess.run(["xdotool", *map(str, arguments)], env=environment, check=True)
@@ -253,6 +256,11 @@ sslVersionMin = TLSv1.3
         do("mousemove", 640, 500, "click", "--repeat", 2, "--delay", 50, 5)
         wait_for("the wheel", lambda: sum(e["dy"] for e in self.events("wheel")) == 240)
         wait_for("the scrolled page", same)
+
+        vncviewer.terminate()
+        vncviewer.wait()
+        tigervnc("-RemoteResize=1", "-DesktopSize=1100x720")
+        wait_for("the page to notice its new size", lambda: any(e["w"] == 1100 for e in self.events("resize")))
 
     def test_5_the_browser_keeps_its_own_sandbox(self):
         viewer = self.broker.viewer("hanako")
