@@ -30,13 +30,7 @@ class Faults(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        if os.environ.get("GARASU_KEEP"):
-            print(cls.broker.log_text()[-6000:])
-        code = cls.broker.stop()
-        left = cls.broker.leftovers()
-        cls.broker.remove()
-        assert code == 0, f"the broker ended with {code}"
-        assert not left, f"left behind: {left}"
+        cls.broker.finish()
 
     def refused(self, done, code, *words):
         self.assertEqual(done.returncode, code, done.stderr)

@@ -145,6 +145,16 @@ class Broker:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def finish(self):
+        """Ends the broker and fails unless it ended in good order and left nothing. GARASU_KEEP=1 shows its log."""
+        if os.environ.get("GARASU_KEEP"):
+            print(self.log_text()[-6000:])
+        code = self.stop()
+        left = self.leftovers()
+        self.remove()
+        assert code == 0, f"the broker ended with {code}"
+        assert not left, f"left behind: {left}"
+
     def log_text(self):
         return (self.folder / "broker.log").read_text(errors="replace")
 
