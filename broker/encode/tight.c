@@ -1,0 +1,468 @@
+#include "broker/encode/tight.h"
+#include "broker/encode/deflate.h"
+#include "common/error.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLOUR 0x00ffffffu
+#define TWO_PIXELS 0x00ffffff00ffffffull
+
+#ifndef STRIP_WIDTH
+#define STRIP_WIDTH 512u
+#endif
+#ifndef TILE_PIXELS
+#define TILE_PIXELS 131072u
+#endif
+#ifndef NARROWEST
+#define NARROWEST 64u
+#endif
+#define SPLIT_HEIGHT 64u
+#ifndef ROWS_MIN
+#define ROWS_MIN 16u
+#endif
+#ifndef BAND_MIN
+#define BAND_MIN 32u
+#endif
+#ifndef MARGIN_MIN
+#define MARGIN_MIN 32u
+#endif
+#define COLOURS 256u
+#define SLOTS_BITS 10
+#define SLOTS (1u << SLOTS_BITS)
+#define RAW_BELOW 12u
+
+#define ENCODING_TIGHT 7u
+#define CONTROL_FILL 0x80u
+#define CONTROL_JPEG 0x90u
+#define CONTROL_FILTER 0x40u
+#define FILTER_PALETTE 1u
+
+#define STREAM_PIXELS 0u
+#define STREAM_MONO 1u
+#define STREAM_PALETTE 2u
+
+struct gr_tight_encoder {
+	struct gr_deflate *deflate;
+	uint32_t colours[COLOURS + 1]; /* in the order in which they were met */
+	uint32_t keys[SLOTS]; /* round << 24 | colour */
+	uint8_t numbers[SLOTS]; /* index in colours */
+	uint32_t round; /* 1..255: which keys count */
+};
+
+/* Where and what is written. */
+struct writer {
+	const uint32_t *pixels;
+	size_t stride;
+	uint8_t *out;
+	unsigned rects;
+};
+
+struct gr_tight_encoder *gr_tight_encoder_create(void)
+{
+	struct gr_tight_encoder *tight = calloc(1, sizeof(*tight));
+	if (!tight)
+		return NULL;
+	tight->deflate = gr_deflate_create();
+	if (!tight->deflate) {
+		free(tight);
+		return NULL;
+	}
+	return tight;
+}
+
+void gr_tight_encoder_destroy(struct gr_tight_encoder *tight)
+{
+	if (!tight)
+		return;
+	gr_deflate_destroy(tight->deflate);
+	free(tight);
+}
+
+/*
+ * A palette is sent only when it and the indices are less than 3 bytes a pixel.
+ */
+size_t gr_tight_encoder_bound(uint16_t w, uint16_t h)
+{
+	size_t strips = ((size_t)w + NARROWEST - 1) / NARROWEST + 1;
+	size_t rects = strips * (2 * ((size_t)h / ROWS_MIN + 1) + 2);
+	return (size_t)w * h * 3 + rects * 64;
+}
+
+static uint8_t *put16(uint8_t *out, unsigned v)
+{
+	out[0] = (uint8_t)(v >> 8);
+	out[1] = (uint8_t)v;
+	return out + 2;
+}
+
+static uint8_t *put_header(struct gr_rect rect, uint8_t *out)
+{
+	out = put16(out, rect.x);
+	out = put16(out, rect.y);
+	out = put16(out, rect.w);
+	out = put16(out, rect.h);
+	out = put16(out, 0);
+	return put16(out, ENCODING_TIGHT);
+}
+
+static uint8_t *put_colour(uint32_t colour, uint8_t *out)
+{
+	out[0] = (uint8_t)(colour >> 16);
+	out[1] = (uint8_t)(colour >> 8);
+	out[2] = (uint8_t)colour;
+	return out + 3;
+}
+
+/* 1 to 3 bytes. */
+static uint8_t *put_length(size_t n, uint8_t *out)
+{
+	assert(n < 1u << 22);
+	*out++ = (uint8_t)((n & 0x7f) | (n > 0x7f ? 0x80 : 0));
+	if (n > 0x7f)
+		*out++ = (uint8_t)((n >> 7 & 0x7f) | (n > 0x3fff ? 0x80 : 0));
+	if (n > 0x3fff)
+		*out++ = (uint8_t)(n >> 14);
+	return out;
+}
+
+size_t gr_tight_encoder_jpeg_header(struct gr_rect rect, size_t length, uint8_t *out)
+{
+	uint8_t *end = put_header(rect, out);
+	*end++ = CONTROL_JPEG;
+	return (size_t)(put_length(length, end) - out);
+}
+
+static const uint32_t *row_at(const struct writer *w, uint32_t x, uint32_t y)
+{
+	return w->pixels + y * w->stride + x;
+}
+
+static uint64_t two_pixels(const uint32_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return v & TWO_PIXELS;
+}
+
+/* How many of the n pixels from p on are `colour`. */
+static size_t run_of(const uint32_t *p, size_t n, uint32_t colour)
+{
+	uint64_t two = colour | (uint64_t)colour << 32;
+	size_t i = 0;
+	for (; i + 8 <= n; i += 8)
+		if ((two_pixels(p + i) ^ two) | (two_pixels(p + i + 2) ^ two) | (two_pixels(p + i + 4) ^ two) |
+		    (two_pixels(p + i + 6) ^ two))
+			break;
+	while (i < n && (p[i] & COLOUR) == colour)
+		i++;
+	return i;
+}
+
+/* How many rows at the top of the area are all `colour`. */
+static uint32_t rows_of(const struct writer *w, struct gr_rect area, uint32_t colour)
+{
+	uint32_t rows = 0;
+	while (rows < area.h && run_of(row_at(w, area.x, area.y + rows), area.w, colour) == area.w)
+		rows++;
+	return rows;
+}
+
+static void write_fill(struct writer *w, struct gr_rect rect, uint32_t colour)
+{
+	w->out = put_header(rect, w->out);
+	*w->out++ = CONTROL_FILL;
+	w->out = put_colour(colour, w->out);
+	w->rects++;
+}
+
+/* The data of a rectangle, which stand in the stream's room. */
+static void write_data(struct gr_tight_encoder *tight, struct writer *w, unsigned stream, size_t n, size_t row_bytes)
+{
+	if (n < RAW_BELOW) {
+		memcpy(w->out, gr_deflate_room(tight->deflate, stream), n);
+		w->out += n;
+	} else {
+		/* The length comes first and is not known: 3 bytes are left free, and what follows moved when it is shorter. */
+		uint8_t *length = w->out;
+		size_t bytes = gr_deflate_piece(tight->deflate, stream, n, row_bytes, length + 3);
+		w->out = put_length(bytes, length);
+		if (w->out != length + 3)
+			memmove(w->out, length + 3, bytes);
+		w->out += bytes;
+	}
+	w->rects++;
+}
+
+static void write_pixels(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect rect)
+{
+	uint8_t *room = gr_deflate_room(tight->deflate, STREAM_PIXELS);
+	for (uint32_t y = 0; y < rect.h; y++) {
+		const uint32_t *row = row_at(w, rect.x, rect.y + y);
+		for (uint32_t x = 0; x < rect.w; x++)
+			room = put_colour(row[x], room);
+	}
+	w->out = put_header(rect, w->out);
+	*w->out++ = STREAM_PIXELS << 4;
+	write_data(tight, w, STREAM_PIXELS, (size_t)rect.w * rect.h * 3, (size_t)rect.w * 3);
+}
+
+static uint8_t *put_palette_header(struct gr_rect rect, unsigned stream, const uint32_t *colours, unsigned n,
+				   uint8_t *out)
+{
+	out = put_header(rect, out);
+	*out++ = (uint8_t)(CONTROL_FILTER | stream << 4);
+	*out++ = FILTER_PALETTE;
+	*out++ = (uint8_t)(n - 1);
+	for (unsigned i = 0; i < n; i++)
+		out = put_colour(colours[i], out);
+	return out;
+}
+
+/* from: one byte a pixel, 0 or 1. */
+static void write_mono(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect rect, const uint8_t *from)
+{
+	uint8_t *room = gr_deflate_room(tight->deflate, STREAM_MONO), *to = room;
+	for (uint32_t y = 0; y < rect.h; y++) {
+		uint32_t x = 0;
+		for (; x + 8 <= rect.w; x += 8, from += 8) {
+			uint64_t eight;
+			memcpy(&eight, from, sizeof(eight));
+			*to++ = (uint8_t)(eight * 0x8040201008040201ull >> 56);
+		}
+		if (x < rect.w) {
+			unsigned bits = 0;
+			for (unsigned shift = 8; x < rect.w; x++)
+				bits |= (unsigned)*from++ << --shift;
+			*to++ = (uint8_t)bits;
+		}
+	}
+	w->out = put_palette_header(rect, STREAM_MONO, tight->colours, 2, w->out);
+	write_data(tight, w, STREAM_MONO, (size_t)(to - room), ((size_t)rect.w + 7) / 8);
+}
+
+#ifndef SORT
+#define SORT 1
+#endif
+static void write_palette(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect rect, uint8_t *indices,
+			  unsigned n)
+{
+	uint32_t sorted[COLOURS];
+	if (SORT) { // x
+		uint64_t keys[COLOURS];
+		uint8_t rank[COLOURS];
+		for (unsigned i = 0; i < n; i++) {
+			uint32_t c = tight->colours[i];
+			uint64_t luma = (c >> 16 & 255) * 77 + (c >> 8 & 255) * 151 + (c & 255) * 28;
+			keys[i] = luma << 32 | (uint64_t)(c & 0xffffff) << 8 | i;
+		}
+		/* shell sort */
+		for (unsigned gap = 121; gap; gap /= 3)
+			for (unsigned i = gap; i < n; i++) {
+				uint64_t k = keys[i];
+				unsigned j = i;
+				for (; j >= gap && keys[j - gap] > k; j -= gap)
+					keys[j] = keys[j - gap];
+				keys[j] = k;
+			}
+		for (unsigned i = 0; i < n; i++) {
+			sorted[i] = (uint32_t)(keys[i] >> 8 & 0xffffff);
+			rank[keys[i] & 255] = (uint8_t)i;
+		}
+		size_t px = (size_t)rect.w * rect.h;
+		for (size_t i = 0; i < px; i++)
+			indices[i] = rank[indices[i]];
+	} else {
+		memcpy(sorted, tight->colours, n * 4);
+	}
+	w->out = put_palette_header(rect, STREAM_PALETTE, sorted, n, w->out);
+	write_data(tight, w, STREAM_PALETTE, (size_t)rect.w * rect.h, rect.w);
+}
+
+/* The index of a colour, added when it is new and there is room; COLOURS when there is none. */
+static inline unsigned index_of(struct gr_tight_encoder *tight, uint32_t colour, unsigned *n)
+{
+	uint32_t key = tight->round << 24 | colour;
+	uint32_t slot = (colour * 0x9e3779b1u) >> (32 - SLOTS_BITS);
+	while (tight->keys[slot] != key) {
+		if (tight->keys[slot] >> 24 != tight->round) {
+			if (*n == COLOURS)
+				return COLOURS;
+			tight->keys[slot] = key;
+			tight->numbers[slot] = (uint8_t)*n;
+			tight->colours[(*n)++] = colour;
+			break;
+		}
+		slot = (slot + 1) & (SLOTS - 1);
+	}
+	return tight->numbers[slot];
+}
+
+/*
+ * Writes the indices of the area's rows until it ends, there are too many colours, or an even part of ROWS_MIN rows
+ * comes. Returns the rows, *n_out: their colours.
+ */
+static uint32_t take_indices(struct gr_tight_encoder *tight, const struct writer *w, struct gr_rect area, uint8_t *to,
+			     unsigned *n_out)
+{
+	if (++tight->round == 256) {
+		memset(tight->keys, 0, sizeof(tight->keys));
+		tight->round = 1;
+	}
+	unsigned n = 0;
+	uint32_t most = TILE_PIXELS / area.w, y = 0, even = 0;
+	if (most > area.h)
+		most = area.h;
+	for (; y < most; y++) {
+		const uint32_t *row = row_at(w, area.x, area.y + y);
+		unsigned n_before = n;
+		for (size_t x = 0; x < area.w;) {
+			uint32_t colour = row[x] & COLOUR;
+			unsigned index = index_of(tight, colour, &n);
+			if (index == COLOURS) {
+				*n_out = n_before;
+				return y;
+			}
+			to[x++] = (uint8_t)index;
+			if (x + 8 > area.w || (row[x] & COLOUR) != colour)
+				continue;
+			size_t run = run_of(row + x, area.w - x, colour);
+			memset(to + x, (int)index, run);
+			x += run;
+		}
+		to += area.w;
+		(void)even;
+	}
+	*n_out = n;
+	return y;
+}
+
+static void write_strip(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect area)
+{
+	while (area.h) {
+		struct gr_rect now = area;
+		uint32_t colour = *row_at(w, area.x, area.y) & COLOUR;
+		uint32_t rows = rows_of(w, area, colour);
+		if (rows >= ROWS_MIN || rows == area.h) {
+			now.h = (uint16_t)rows;
+			write_fill(w, now, colour);
+		} else {
+			uint8_t *indices = gr_deflate_room(tight->deflate, STREAM_PALETTE);
+			unsigned colours;
+			rows = take_indices(tight, w, area, indices, &colours);
+			if (rows < area.h && rows < ROWS_MIN) {
+				now.h = (uint16_t)(area.h < SPLIT_HEIGHT ? area.h : SPLIT_HEIGHT);
+				if (area.w >= 2 * NARROWEST) {
+					struct gr_rect half = now;
+					half.w /= 2;
+					write_strip(tight, w, half);
+					half.x = (uint16_t)(half.x + half.w);
+					half.w = (uint16_t)(now.w - half.w);
+					write_strip(tight, w, half);
+				} else {
+					write_pixels(tight, w, now);
+				}
+			} else {
+				now.h = (uint16_t)rows;
+				if (colours == 2)
+					write_mono(tight, w, now, indices);
+				else if (colours * 3 + rows * area.w > 3 * rows * area.w)
+					write_pixels(tight, w, now);
+				else
+					write_palette(tight, w, now, indices, colours);
+			}
+		}
+		area.y = (uint16_t)(area.y + now.h);
+		area.h = (uint16_t)(area.h - now.h);
+	}
+}
+
+/* The columns at the area's left (or right) that are all `colour`. */
+static uint32_t margin_of(const struct writer *w, struct gr_rect area, uint32_t colour, int right)
+{
+	uint32_t margin = area.w;
+	for (uint32_t y = 0; y < area.h && margin >= MARGIN_MIN; y++) {
+		const uint32_t *row = row_at(w, area.x, area.y + y);
+		if (right) {
+			uint32_t run = 0;
+			while (run < margin && (row[area.w - 1 - run] & COLOUR) == colour)
+				run++;
+			margin = run;
+		} else {
+			margin = (uint32_t)run_of(row, margin, colour);
+		}
+	}
+	return margin >= MARGIN_MIN ? margin : 0;
+}
+
+/* The rows from the area's top to where BAND_MIN rows of one colour, the same for all, begin. */
+static uint32_t rows_to_blank(const struct writer *w, struct gr_rect area)
+{
+	uint32_t blank = 0, last = 0;
+	for (uint32_t y = 0; y < area.h; y++) {
+		const uint32_t *row = row_at(w, area.x, area.y + y);
+		uint32_t colour = *row & COLOUR;
+		if (run_of(row, area.w, colour) < area.w) {
+			blank = 0;
+			continue;
+		}
+		blank = blank && colour == last ? blank + 1 : 1;
+		last = colour;
+		if (blank == BAND_MIN)
+			return y + 1 - BAND_MIN;
+	}
+	return area.h;
+}
+
+static void write_margin(struct writer *w, struct gr_rect *area, int right)
+{
+	uint32_t colour = *row_at(w, area->x + (right ? area->w - 1u : 0), area->y) & COLOUR;
+	struct gr_rect fill = *area;
+	fill.w = (uint16_t)margin_of(w, *area, colour, right);
+	if (!fill.w)
+		return;
+	area->w = (uint16_t)(area->w - fill.w);
+	if (right)
+		fill.x = (uint16_t)(area->x + area->w);
+	else
+		area->x = (uint16_t)(area->x + fill.w);
+	write_fill(w, fill, colour);
+}
+
+static void write_band(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect band)
+{
+	if (band.h >= BAND_MIN) {
+		write_margin(w, &band, 0);
+		if (band.w)
+			write_margin(w, &band, 1);
+	}
+	for (uint32_t x = 0; x < band.w; x += STRIP_WIDTH) {
+		struct gr_rect strip = band;
+		strip.x = (uint16_t)(band.x + x);
+		strip.w = (uint16_t)(band.w - x < STRIP_WIDTH ? band.w - x : STRIP_WIDTH);
+		write_strip(tight, w, strip);
+	}
+}
+
+ptrdiff_t gr_tight_encoder_write(struct gr_tight_encoder *tight, const uint32_t *pixels, size_t stride,
+				 struct gr_rect rect, uint8_t *out, unsigned *rects)
+{
+	struct writer w = { pixels, stride, out, 0 };
+	while (rect.h) {
+		struct gr_rect now = rect;
+		uint32_t colour = *row_at(&w, rect.x, rect.y) & COLOUR;
+		uint32_t rows = rows_of(&w, rect, colour);
+		if (rows >= BAND_MIN || rows == rect.h) {
+			now.h = (uint16_t)rows;
+			write_fill(&w, now, colour);
+		} else {
+			now.h = (uint16_t)rows_to_blank(&w, rect);
+			write_band(tight, &w, now);
+		}
+		rect.y = (uint16_t)(rect.y + now.h);
+		rect.h = (uint16_t)(rect.h - now.h);
+	}
+	*rects += w.rects;
+	return w.out - out;
+}
