@@ -7,11 +7,11 @@
 
 #define WINDOW 32768u
 #define CAPACITY (WINDOW + GR_DEFLATE_PIECE_MAX + WINDOW) /* the last part is there to move the window less often */
-#define HASH_BITS 13
+#define HASH_BITS 14
 #define MATCH_MIN 4u /* what is looked for; deflate's own is 3 */
 #define MATCH_MAX 258u
-#define FAR 2048u /* at this distance a match of MATCH_MIN costs more than literals */
-#define FAR_MATCH_MIN 6u
+#define FAR_MATCH_MIN                                                                                                  \
+	6u /* shorter ones that are neither in the pixel before nor in the row above cost more than literals */
 #define SEQUENCES 16384u /* of one block */
 #define LITERALS 286u /* and end of block, and lengths */
 #define DISTANCES 30u
@@ -68,7 +68,7 @@ static inline uint32_t load32(const uint8_t *p)
 {
 	uint32_t v;
 	memcpy(&v, p, sizeof(v));
-	return v;
+	return le32toh(v);
 }
 
 static inline uint64_t load64(const uint8_t *p)
@@ -308,41 +308,48 @@ struct found {
 	unsigned length, distance;
 };
 
-static inline uint32_t hash(uint32_t four)
+/* Of the first FAR_MATCH_MIN bytes. */
+static inline uint32_t hash(uint64_t eight)
 {
-	return (four * 0x9e3779b1u) >> (32 - HASH_BITS);
+	return (uint32_t)((eight << (64 - 8 * FAR_MATCH_MIN)) * 0x9e3779b97f4a7c15ull >> (64 - HASH_BITS));
 }
 
 /*
  * Makes the sequences of one block from *from on, at most up to `end`; the number of sequences. Sets *from to where the
- * block ends.
+ * block ends. A unit is a pixel: matches begin and end between two.
  */
-static size_t find(struct gr_deflate *deflate, struct stream *s, uint32_t *from, uint32_t end, uint32_t row_bytes)
+static inline __attribute__((always_inline)) size_t find_units(struct gr_deflate *deflate, struct stream *s,
+							       uint32_t *from, uint32_t end, uint32_t row_bytes,
+							       uint32_t unit)
 {
+	const uint32_t mask = unit == 3 ? 0x00ffffff : 0xffffffff;
+	const unsigned least = unit == 3 ? 3 : MATCH_MIN;
 	const uint8_t *bytes = s->bytes;
 	uint32_t i = *from, literals_from = i;
 	size_t n = 0;
 	uint32_t *literal_count = deflate->literal_count;
 
-	if (i == s->lowest && i < end)
-		i++; /* nothing is before it */
+	if (i - s->lowest < unit && i < end)
+		i += unit; /* nothing is before it */
 	while (i + 8 <= end && n < SEQUENCES - 1) {
-		uint32_t four = load32(bytes + i);
+		uint64_t eight = load64(bytes + i);
+		uint32_t four = (uint32_t)eight;
 		unsigned most = end - i < MATCH_MAX ? end - i : MATCH_MAX;
 		struct found best = { 0, 0 };
-		uint32_t *slot = &s->last[hash(four)];
+		uint32_t *slot = &s->last[hash(eight)];
 		uint32_t distance = s->base + i - *slot;
 		*slot = s->base + i;
-		if (load32(bytes + i - 1) == four)
-			best = (struct found){ match_length(bytes + i, bytes + i - 1, 4, most), 1 };
-		if (best.length < 32 && i - s->lowest >= row_bytes && load32(bytes + i - row_bytes) == four) {
-			unsigned length = match_length(bytes + i, bytes + i - row_bytes, 4, most);
+		if (((load32(bytes + i - unit) ^ four) & mask) == 0)
+			best = (struct found){ match_length(bytes + i, bytes + i - unit, least, most), unit };
+		if (best.length < 32 && i - s->lowest >= row_bytes &&
+		    ((load32(bytes + i - row_bytes) ^ four) & mask) == 0) {
+			unsigned length = match_length(bytes + i, bytes + i - row_bytes, least, most);
 			if (length > best.length + 1)
 				best = (struct found){ length, row_bytes };
 		}
 		if (best.length < 16 && distance <= WINDOW && load32(bytes + i - distance) == four) {
 			unsigned length = match_length(bytes + i, bytes + i - distance, 4, most);
-			if (length >= (distance > FAR ? FAR_MATCH_MIN : MATCH_MIN) && length > best.length + 2)
+			if (length >= FAR_MATCH_MIN && length > best.length + 2)
 				best = (struct found){ length, distance };
 		}
 		if (!best.length) {
@@ -366,6 +373,13 @@ static size_t find(struct gr_deflate *deflate, struct stream *s, uint32_t *from,
 	literal_count[END_OF_BLOCK]++;
 	*from = i;
 	return n;
+}
+
+static size_t find(struct gr_deflate *deflate, struct stream *s, uint32_t *from, uint32_t end, uint32_t row_bytes,
+		   uint32_t unit)
+{
+	return unit == 3 ? find_units(deflate, s, from, end, row_bytes, 3)
+			 : find_units(deflate, s, from, end, row_bytes, 1);
 }
 
 /* The writing. */
@@ -514,7 +528,8 @@ static void write_stored(const uint8_t *bytes, size_t n, struct bits *b)
 	} while (n);
 }
 
-size_t gr_deflate_piece(struct gr_deflate *deflate, unsigned stream, size_t n, size_t row_bytes, uint8_t *out)
+size_t gr_deflate_piece(struct gr_deflate *deflate, unsigned stream, size_t n, size_t row_bytes, unsigned unit,
+			uint8_t *out)
 {
 	assert(stream < GR_DEFLATE_STREAMS && n && n <= GR_DEFLATE_PIECE_MAX);
 	struct stream *s = &deflate->streams[stream];
@@ -530,7 +545,7 @@ size_t gr_deflate_piece(struct gr_deflate *deflate, unsigned stream, size_t n, s
 		uint32_t begin = at;
 		memset(deflate->literal_count, 0, sizeof(deflate->literal_count));
 		memset(deflate->distance_count, 0, sizeof(deflate->distance_count));
-		size_t sequences = find(deflate, s, &at, end, (uint32_t)row_bytes);
+		size_t sequences = find(deflate, s, &at, end, (uint32_t)row_bytes, unit);
 		uint64_t fixed = cost(deflate, &deflate->fixed_literal, &deflate->fixed_distance);
 		uint64_t stored = (uint64_t)(at - begin) * 8 + ((at - begin) / 65535 + 1) * 40;
 		code_build(&deflate->literal, deflate->literal_count, LITERALS, CODE_MAX);

@@ -31,9 +31,10 @@ void gr_deflate_destroy(struct gr_deflate *deflate); /* NULL allowed */
 uint8_t *gr_deflate_room(struct gr_deflate *deflate, unsigned stream);
 
 /*
- * Compresses the n bytes (1..GR_DEFLATE_PIECE_MAX) that were put into the stream's room, in rows of row_bytes, into out,
- * which has GR_DEFLATE_BOUND(n) + GR_DEFLATE_SLACK bytes. Returns how many it took.
+ * Compresses the n bytes (1..GR_DEFLATE_PIECE_MAX) that were put into the stream's room, in rows of row_bytes whose pixels are
+ * unit (1 or 3) bytes, into out, which has GR_DEFLATE_BOUND(n) + GR_DEFLATE_SLACK bytes. Returns how many it took.
  */
-size_t gr_deflate_piece(struct gr_deflate *deflate, unsigned stream, size_t n, size_t row_bytes, uint8_t *out);
+size_t gr_deflate_piece(struct gr_deflate *deflate, unsigned stream, size_t n, size_t row_bytes, unsigned unit,
+			uint8_t *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include "common/error.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +17,14 @@
 #define TILE_PIXELS 131072u
 #endif
 #ifndef NARROWEST
-#define NARROWEST 64u
+#define NARROWEST 128u
 #endif
+#ifndef SPLIT_HEIGHT
 #define SPLIT_HEIGHT 64u
+#endif
+#ifndef PAY
+#define PAY 16u
+#endif
 #ifndef ROWS_MIN
 #define ROWS_MIN 16u
 #endif
@@ -139,22 +145,28 @@ static const uint32_t *row_at(const struct writer *w, uint32_t x, uint32_t y)
 	return w->pixels + y * w->stride + x;
 }
 
-static uint64_t two_pixels(const uint32_t *p)
+/* Pixels that are looked at at once, 16 bytes: a register of every processor that this runs on. */
+typedef uint64_t pixels4 __attribute__((vector_size(16)));
+
+static inline pixels4 load4(const uint32_t *p)
 {
-	uint64_t v;
+	pixels4 v;
 	memcpy(&v, p, sizeof(v));
-	return v & TWO_PIXELS;
+	return v;
 }
 
 /* How many of the n pixels from p on are `colour`. */
-static size_t run_of(const uint32_t *p, size_t n, uint32_t colour)
+static inline size_t run_of(const uint32_t *p, size_t n, uint32_t colour)
 {
 	uint64_t two = colour | (uint64_t)colour << 32;
+	pixels4 same = { two, two };
 	size_t i = 0;
-	for (; i + 8 <= n; i += 8)
-		if ((two_pixels(p + i) ^ two) | (two_pixels(p + i + 2) ^ two) | (two_pixels(p + i + 4) ^ two) |
-		    (two_pixels(p + i + 6) ^ two))
+	for (; i + 16 <= n; i += 16) {
+		pixels4 differs = (load4(p + i) ^ same) | (load4(p + i + 4) ^ same) | (load4(p + i + 8) ^ same) |
+				  (load4(p + i + 12) ^ same);
+		if ((differs[0] | differs[1]) & TWO_PIXELS)
 			break;
+	}
 	while (i < n && (p[i] & COLOUR) == colour)
 		i++;
 	return i;
@@ -186,7 +198,8 @@ static void write_data(struct gr_tight_encoder *tight, struct writer *w, unsigne
 	} else {
 		/* The length comes first and is not known: 3 bytes are left free, and what follows moved when it is shorter. */
 		uint8_t *length = w->out;
-		size_t bytes = gr_deflate_piece(tight->deflate, stream, n, row_bytes, length + 3);
+		size_t bytes = gr_deflate_piece(tight->deflate, stream, n, row_bytes, stream == STREAM_PIXELS ? 3 : 1,
+						length + 3);
 		w->out = put_length(bytes, length);
 		if (w->out != length + 3)
 			memmove(w->out, length + 3, bytes);
@@ -200,8 +213,10 @@ static void write_pixels(struct gr_tight_encoder *tight, struct writer *w, struc
 	uint8_t *room = gr_deflate_room(tight->deflate, STREAM_PIXELS);
 	for (uint32_t y = 0; y < rect.h; y++) {
 		const uint32_t *row = row_at(w, rect.x, rect.y + y);
-		for (uint32_t x = 0; x < rect.w; x++)
-			room = put_colour(row[x], room);
+		for (uint32_t x = 0; x < rect.w; x++, room += 3) {
+			uint32_t rgb = htole32(__builtin_bswap32(row[x]) >> 8); /* the fourth byte is overwritten */
+			memcpy(room, &rgb, sizeof(rgb));
+		}
 	}
 	w->out = put_header(rect, w->out);
 	*w->out++ = STREAM_PIXELS << 4;
@@ -271,7 +286,20 @@ static void write_palette(struct gr_tight_encoder *tight, struct writer *w, stru
 			rank[keys[i] & 255] = (uint8_t)i;
 		}
 		size_t px = (size_t)rect.w * rect.h;
-		for (size_t i = 0; i < px; i++)
+		uint64_t last = 0, last_ranks = rank[0] * 0x0101010101010101ull;
+		size_t i = 0;
+		for (; i + 8 <= px; i += 8) {
+			uint64_t eight;
+			memcpy(&eight, indices + i, sizeof(eight));
+			if (eight != last) {
+				last = eight;
+				last_ranks = 0;
+				for (unsigned k = 0; k < 64; k += 8)
+					last_ranks |= (uint64_t)rank[eight >> k & 255] << k;
+			}
+			memcpy(indices + i, &last_ranks, sizeof(last_ranks));
+		}
+		for (; i < px; i++)
 			indices[i] = rank[indices[i]];
 	} else {
 		memcpy(sorted, tight->colours, n * 4);
@@ -299,31 +327,35 @@ static inline unsigned index_of(struct gr_tight_encoder *tight, uint32_t colour,
 	return tight->numbers[slot];
 }
 
-/*
- * Writes the indices of the area's rows until it ends, there are too many colours, or an even part of ROWS_MIN rows
- * comes. Returns the rows, *n_out: their colours.
- */
-static uint32_t take_indices(struct gr_tight_encoder *tight, const struct writer *w, struct gr_rect area, uint8_t *to,
-			     unsigned *n_out)
+/* What take_indices found. */
+struct indices {
+	uint32_t rows;
+	unsigned colours;
+	size_t changes; /* pixels that are not the colour of the one before */
+};
+
+/* Writes the indices of the area's rows until it ends or there are too many colours. */
+static struct indices take_indices(struct gr_tight_encoder *tight, const struct writer *w, struct gr_rect area,
+				   uint8_t *to)
 {
 	if (++tight->round == 256) {
 		memset(tight->keys, 0, sizeof(tight->keys));
 		tight->round = 1;
 	}
-	unsigned n = 0;
-	uint32_t most = TILE_PIXELS / area.w, y = 0, even = 0;
+	struct indices found = { 0, 0, 0 };
+	uint32_t most = TILE_PIXELS / area.w;
 	if (most > area.h)
 		most = area.h;
-	for (; y < most; y++) {
-		const uint32_t *row = row_at(w, area.x, area.y + y);
-		unsigned n_before = n;
+	for (; found.rows < most; found.rows++, to += area.w) {
+		const uint32_t *row = row_at(w, area.x, area.y + found.rows);
+		unsigned colours = found.colours;
+		size_t changes = found.changes;
 		for (size_t x = 0; x < area.w;) {
 			uint32_t colour = row[x] & COLOUR;
-			unsigned index = index_of(tight, colour, &n);
-			if (index == COLOURS) {
-				*n_out = n_before;
-				return y;
-			}
+			unsigned index = index_of(tight, colour, &colours);
+			if (index == COLOURS)
+				return found;
+			changes++;
 			to[x++] = (uint8_t)index;
 			if (x + 8 > area.w || (row[x] & COLOUR) != colour)
 				continue;
@@ -331,50 +363,61 @@ static uint32_t take_indices(struct gr_tight_encoder *tight, const struct writer
 			memset(to + x, (int)index, run);
 			x += run;
 		}
-		to += area.w;
-		(void)even;
+		found.colours = colours;
+		found.changes = changes;
 	}
-	*n_out = n;
-	return y;
+	return found;
+}
+
+static void write_strip(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect area);
+
+static void write_halves(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect area)
+{
+	struct gr_rect half = area;
+	half.w /= 2;
+	write_strip(tight, w, half);
+	half.x = (uint16_t)(half.x + half.w);
+	half.w = (uint16_t)(area.w - half.w);
+	write_strip(tight, w, half);
+}
+
+/* Writes one tile at the area's top; returns its rows. */
+static uint32_t write_tile(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect area)
+{
+	uint8_t *room = gr_deflate_room(tight->deflate, STREAM_PALETTE);
+	struct indices found = take_indices(tight, w, area, room);
+	struct gr_rect now = area;
+	now.h = (uint16_t)found.rows;
+	if (found.colours == 2) {
+		write_mono(tight, w, now, room);
+	} else if (found.colours && found.colours * 3u < found.changes * PAY / 16) {
+		write_palette(tight, w, now, room, found.colours);
+	} else if (found.rows == area.h) {
+		write_pixels(tight, w, now);
+	} else {
+		now.h = (uint16_t)(area.h < SPLIT_HEIGHT ? area.h : SPLIT_HEIGHT);
+		if (area.w >= 2 * NARROWEST)
+			write_halves(tight, w, now);
+		else
+			write_pixels(tight, w, now);
+	}
+	return now.h;
 }
 
 static void write_strip(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect area)
 {
 	while (area.h) {
-		struct gr_rect now = area;
 		uint32_t colour = *row_at(w, area.x, area.y) & COLOUR;
 		uint32_t rows = rows_of(w, area, colour);
 		if (rows >= ROWS_MIN || rows == area.h) {
+			struct gr_rect now = area;
 			now.h = (uint16_t)rows;
 			write_fill(w, now, colour);
 		} else {
-			uint8_t *indices = gr_deflate_room(tight->deflate, STREAM_PALETTE);
-			unsigned colours;
-			rows = take_indices(tight, w, area, indices, &colours);
-			if (rows < area.h && rows < ROWS_MIN) {
-				now.h = (uint16_t)(area.h < SPLIT_HEIGHT ? area.h : SPLIT_HEIGHT);
-				if (area.w >= 2 * NARROWEST) {
-					struct gr_rect half = now;
-					half.w /= 2;
-					write_strip(tight, w, half);
-					half.x = (uint16_t)(half.x + half.w);
-					half.w = (uint16_t)(now.w - half.w);
-					write_strip(tight, w, half);
-				} else {
-					write_pixels(tight, w, now);
-				}
-			} else {
-				now.h = (uint16_t)rows;
-				if (colours == 2)
-					write_mono(tight, w, now, indices);
-				else if (colours * 3 + rows * area.w > 3 * rows * area.w)
-					write_pixels(tight, w, now);
-				else
-					write_palette(tight, w, now, indices, colours);
-			}
+			rows = write_tile(tight, w, area);
 		}
-		area.y = (uint16_t)(area.y + now.h);
-		area.h = (uint16_t)(area.h - now.h);
+		area.y = (uint16_t)(area.y + rows);
+		area.h = (uint16_t)(area.h - rows);
 	}
 }
 
