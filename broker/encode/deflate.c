@@ -12,6 +12,7 @@
 #define MATCH_MAX 258u
 #define FAR_MATCH_MIN                                                                                                  \
 	6u /* shorter ones that are neither in the pixel before nor in the row above cost more than literals */
+#define SKIP_LOG2 5 /* after so many literals (log2) the search goes in longer steps */
 #define SEQUENCES 16384u /* of one block */
 #define LITERALS 286u /* and end of block, and lengths */
 #define DISTANCES 30u
@@ -347,13 +348,13 @@ static inline __attribute__((always_inline)) size_t find_units(struct gr_deflate
 			if (length > best.length + 1)
 				best = (struct found){ length, row_bytes };
 		}
-		if (best.length < 16 && distance <= WINDOW && load32(bytes + i - distance) == four) {
+		if (best.length < 16 && distance - 1 < WINDOW && load32(bytes + i - distance) == four) {
 			unsigned length = match_length(bytes + i, bytes + i - distance, 4, most);
 			if (length >= FAR_MATCH_MIN && length > best.length + 2)
 				best = (struct found){ length, distance };
 		}
 		if (!best.length) {
-			i++;
+			i += 1 + ((i - literals_from) >> SKIP_LOG2);
 			continue;
 		}
 		for (uint32_t k = literals_from; k < i; k++)
@@ -362,7 +363,10 @@ static inline __attribute__((always_inline)) size_t find_units(struct gr_deflate
 		deflate->distance_count[distance_symbol(deflate, best.distance - 1)]++;
 		deflate->sequences[n++] = (struct sequence){ i - literals_from, (uint16_t)best.length,
 							     (uint16_t)(best.distance - 1) };
+		/* Not every place of a match is remembered, only where one may be met again: what follows its ends. */
+		s->last[hash(load64(bytes + i + 1))] = s->base + i + 1;
 		i += best.length;
+		s->last[hash(load64(bytes + i - 1))] = s->base + i - 1;
 		literals_from = i;
 	}
 	if (n < SEQUENCES - 1)
@@ -532,6 +536,7 @@ size_t gr_deflate_piece(struct gr_deflate *deflate, unsigned stream, size_t n, s
 			uint8_t *out)
 {
 	assert(stream < GR_DEFLATE_STREAMS && n && n <= GR_DEFLATE_PIECE_MAX);
+	assert(row_bytes && row_bytes <= WINDOW && (unit == 1 || unit == 3));
 	struct stream *s = &deflate->streams[stream];
 	struct bits b = { 0, 0, out };
 	if (!s->begun) {
@@ -547,7 +552,7 @@ size_t gr_deflate_piece(struct gr_deflate *deflate, unsigned stream, size_t n, s
 		memset(deflate->distance_count, 0, sizeof(deflate->distance_count));
 		size_t sequences = find(deflate, s, &at, end, (uint32_t)row_bytes, unit);
 		uint64_t fixed = cost(deflate, &deflate->fixed_literal, &deflate->fixed_distance);
-		uint64_t stored = (uint64_t)(at - begin) * 8 + ((at - begin) / 65535 + 1) * 40;
+		uint64_t bytes = at - begin, stored = bytes * 8 + (bytes / 65535 + 1) * 40;
 		code_build(&deflate->literal, deflate->literal_count, LITERALS, CODE_MAX);
 		if (sequences == 1)
 			deflate->distance_count[0] = 1; /* a code of none is not understood everywhere */

@@ -16,7 +16,7 @@
 #define GR_DEFLATE_PIECE_MAX (192u << 10) /* bytes */
 
 /* The most that a piece of n bytes takes, and what may be written behind that as scratch. */
-#define GR_DEFLATE_BOUND(n) ((size_t)(n) + (size_t)(n) / 65535 * 5 + 5 + 5 + 2)
+#define GR_DEFLATE_BOUND(n) ((size_t)(n) + (size_t)(n) / 4096 + 20)
 #define GR_DEFLATE_SLACK 16u
 
 struct gr_deflate;

@@ -8,53 +8,51 @@
 #include <string.h>
 
 #define COLOUR 0x00ffffffu
-#define TWO_PIXELS 0x00ffffff00ffffffull
+#define TWO_COLOURS 0x00ffffff00ffffffull
 
-#ifndef STRIP_WIDTH
-#define STRIP_WIDTH 512u
-#endif
-#ifndef TILE_PIXELS
-#define TILE_PIXELS 131072u
-#endif
-#ifndef NARROWEST
-#define NARROWEST 128u
-#endif
-#ifndef SPLIT_HEIGHT
-#define SPLIT_HEIGHT 64u
-#endif
-#ifndef PAY
-#define PAY 16u
-#endif
-#ifndef ROWS_MIN
-#define ROWS_MIN 16u
-#endif
-#ifndef BAND_MIN
-#define BAND_MIN 32u
-#endif
-#ifndef MARGIN_MIN
-#define MARGIN_MIN 32u
-#endif
+/* Found by measuring pages, tables, maps and PDFs. */
+#define STRIP_WIDTH 512u /* pixels; the format permits 2048 */
+#define TILE_PIXELS GR_DEFLATE_PIECE_MAX /* of a palette */
+#define SPLIT_HEIGHT 128u /* rows of a strip that are written otherwise when it has too many colours */
+#define NARROWEST 128u /* pixels: nothing is halved to less */
+#define FILL_MIN 16u /* rows inside a strip */
+#define BAND_MIN 32u /* rows of one colour that are cut out of a rectangle */
+#define MARGIN_MIN 32u /* columns of one colour that are cut off at its sides */
+
+/*
+ * A colour of a palette costs 3 bytes. An index instead of a pixel saves about one where a run of pixels ends, and something
+ * on long runs: one byte for so many pixels.
+ */
+#define PIXELS_PER_SAVED_BYTE 64u
 #define COLOURS 256u
 #define SLOTS_BITS 10
 #define SLOTS (1u << SLOTS_BITS)
-#define RAW_BELOW 12u
+#define RAW_BELOW 12u /* bytes that are not compressed */
 
 #define ENCODING_TIGHT 7u
 #define CONTROL_FILL 0x80u
 #define CONTROL_JPEG 0x90u
-#define CONTROL_FILTER 0x40u
+#define CONTROL_FILTER 0x40u /* the filter's number follows; bits 4 and 5: the stream */
 #define FILTER_PALETTE 1u
 
 #define STREAM_PIXELS 0u
 #define STREAM_MONO 1u
 #define STREAM_PALETTE 2u
 
+/* Bytes of a rectangle beside its pixels: headers, what deflate adds to the shortest piece, its scratch. */
+#define RECT_OVERHEAD (12u + 1 + 3 + GR_DEFLATE_BOUND(0) + GR_DEFLATE_SLACK)
+
+_Static_assert(STRIP_WIDTH *SPLIT_HEIGHT * 3 <= GR_DEFLATE_PIECE_MAX, "pixels of a strip must be one piece");
+_Static_assert((COLOURS * 3 + 1) * PIXELS_PER_SAVED_BYTE * 3 <= GR_DEFLATE_PIECE_MAX,
+	       "a tile for which a palette does not pay must be one piece");
+_Static_assert(GR_DEFLATE_STREAMS > STREAM_PALETTE, "a stream for each");
+
 struct gr_tight_encoder {
 	struct gr_deflate *deflate;
 	uint32_t colours[COLOURS + 1]; /* in the order in which they were met */
 	uint32_t keys[SLOTS]; /* round << 24 | colour */
 	uint8_t numbers[SLOTS]; /* index in colours */
-	uint32_t round; /* 1..255: which keys count */
+	uint32_t round; /* 1..255: which keys are of this tile */
 };
 
 /* Where and what is written. */
@@ -87,13 +85,18 @@ void gr_tight_encoder_destroy(struct gr_tight_encoder *tight)
 }
 
 /*
- * A palette is sent only when it and the indices are less than 3 bytes a pixel.
+ * No rectangle takes more than 3 bytes a pixel and what deflate adds to them, and RECT_OVERHEAD. A palette is sent only when
+ * it has fewer bytes than a third of the pixels. So how many rectangles there can be is left. In columns that are not
+ * narrower than NARROWEST (but for the last) there are fills, each of FILL_MIN rows and one tile above it; 24-bit pixels, and
+ * halves, each of SPLIT_HEIGHT rows and one tile above; and what ends with a band, which has BAND_MIN rows of blank below
+ * and two margins beside. Other tiles end because there are too many colours; of two that follow each other one has 129
+ * of them at least, so more than 360 pixels, and their overhead is in what they do not use of 3 bytes a pixel.
  */
 size_t gr_tight_encoder_bound(uint16_t w, uint16_t h)
 {
-	size_t strips = ((size_t)w + NARROWEST - 1) / NARROWEST + 1;
-	size_t rects = strips * (2 * ((size_t)h / ROWS_MIN + 1) + 2);
-	return (size_t)w * h * 3 + rects * 64;
+	size_t columns = w / NARROWEST + 2u, pixels = (size_t)w * h;
+	size_t rects = columns * (2u * (h / FILL_MIN + 1u) + 2u * (h / SPLIT_HEIGHT + 1u) + 4u * (h / BAND_MIN + 1u));
+	return GR_DEFLATE_BOUND(pixels * 3) + rects * RECT_OVERHEAD;
 }
 
 static uint8_t *put16(uint8_t *out, unsigned v)
@@ -164,7 +167,7 @@ static inline size_t run_of(const uint32_t *p, size_t n, uint32_t colour)
 	for (; i + 16 <= n; i += 16) {
 		pixels4 differs = (load4(p + i) ^ same) | (load4(p + i + 4) ^ same) | (load4(p + i + 8) ^ same) |
 				  (load4(p + i + 12) ^ same);
-		if ((differs[0] | differs[1]) & TWO_PIXELS)
+		if ((differs[0] | differs[1]) & TWO_COLOURS)
 			break;
 	}
 	while (i < n && (p[i] & COLOUR) == colour)
@@ -257,53 +260,60 @@ static void write_mono(struct gr_tight_encoder *tight, struct writer *w, struct 
 	write_data(tight, w, STREAM_MONO, (size_t)(to - room), ((size_t)rect.w + 7) / 8);
 }
 
-#ifndef SORT
-#define SORT 1
-#endif
+static uint64_t luma_key(uint32_t colour, unsigned index)
+{
+	uint64_t luma = (colour >> 16 & 255) * 77 + (colour >> 8 & 255) * 151 + (colour & 255) * 28;
+	return luma << 32 | colour << 8 | index;
+}
+
+/* Shell's: at most 256 keys, no two are equal. */
+static void sort_keys(uint64_t *keys, unsigned n)
+{
+	for (unsigned gap = 121; gap; gap /= 3)
+		for (unsigned i = gap; i < n; i++) {
+			uint64_t key = keys[i];
+			unsigned k = i;
+			for (; k >= gap && keys[k - gap] > key; k -= gap)
+				keys[k] = keys[k - gap];
+			keys[k] = key;
+		}
+}
+
+/* Eight at once: mostly they are the same as the eight before. */
+static void replace_indices(uint8_t *indices, size_t n, const uint8_t *rank)
+{
+	uint64_t last = 0, last_ranks = rank[0] * 0x0101010101010101ull;
+	size_t i = 0;
+	for (; i + 8 <= n; i += 8) {
+		uint64_t eight;
+		memcpy(&eight, indices + i, sizeof(eight));
+		if (eight != last) {
+			last = eight;
+			last_ranks = 0;
+			for (unsigned k = 0; k < 64; k += 8)
+				last_ranks |= (uint64_t)rank[eight >> k & 255] << k;
+		}
+		memcpy(indices + i, &last_ranks, sizeof(last_ranks));
+	}
+	for (; i < n; i++)
+		indices[i] = rank[indices[i]];
+}
+
+/* The palette goes from dark to light: the same shades have nearly the same indices then in every tile. */
 static void write_palette(struct gr_tight_encoder *tight, struct writer *w, struct gr_rect rect, uint8_t *indices,
 			  unsigned n)
 {
+	uint64_t keys[COLOURS];
 	uint32_t sorted[COLOURS];
-	if (SORT) { // x
-		uint64_t keys[COLOURS];
-		uint8_t rank[COLOURS];
-		for (unsigned i = 0; i < n; i++) {
-			uint32_t c = tight->colours[i];
-			uint64_t luma = (c >> 16 & 255) * 77 + (c >> 8 & 255) * 151 + (c & 255) * 28;
-			keys[i] = luma << 32 | (uint64_t)(c & 0xffffff) << 8 | i;
-		}
-		/* shell sort */
-		for (unsigned gap = 121; gap; gap /= 3)
-			for (unsigned i = gap; i < n; i++) {
-				uint64_t k = keys[i];
-				unsigned j = i;
-				for (; j >= gap && keys[j - gap] > k; j -= gap)
-					keys[j] = keys[j - gap];
-				keys[j] = k;
-			}
-		for (unsigned i = 0; i < n; i++) {
-			sorted[i] = (uint32_t)(keys[i] >> 8 & 0xffffff);
-			rank[keys[i] & 255] = (uint8_t)i;
-		}
-		size_t px = (size_t)rect.w * rect.h;
-		uint64_t last = 0, last_ranks = rank[0] * 0x0101010101010101ull;
-		size_t i = 0;
-		for (; i + 8 <= px; i += 8) {
-			uint64_t eight;
-			memcpy(&eight, indices + i, sizeof(eight));
-			if (eight != last) {
-				last = eight;
-				last_ranks = 0;
-				for (unsigned k = 0; k < 64; k += 8)
-					last_ranks |= (uint64_t)rank[eight >> k & 255] << k;
-			}
-			memcpy(indices + i, &last_ranks, sizeof(last_ranks));
-		}
-		for (; i < px; i++)
-			indices[i] = rank[indices[i]];
-	} else {
-		memcpy(sorted, tight->colours, n * 4);
+	uint8_t rank[COLOURS] = { 0 };
+	for (unsigned i = 0; i < n; i++)
+		keys[i] = luma_key(tight->colours[i], i);
+	sort_keys(keys, n);
+	for (unsigned i = 0; i < n; i++) {
+		sorted[i] = (uint32_t)(keys[i] >> 8) & COLOUR;
+		rank[keys[i] & 255] = (uint8_t)i;
 	}
+	replace_indices(indices, (size_t)rect.w * rect.h, rank);
 	w->out = put_palette_header(rect, STREAM_PALETTE, sorted, n, w->out);
 	write_data(tight, w, STREAM_PALETTE, (size_t)rect.w * rect.h, rect.w);
 }
@@ -388,9 +398,12 @@ static uint32_t write_tile(struct gr_tight_encoder *tight, struct writer *w, str
 	struct indices found = take_indices(tight, w, area, room);
 	struct gr_rect now = area;
 	now.h = (uint16_t)found.rows;
-	if (found.colours == 2) {
+	if (found.colours == 1) {
+		write_fill(w, now, tight->colours[0]);
+	} else if (found.colours == 2) {
 		write_mono(tight, w, now, room);
-	} else if (found.colours && found.colours * 3u < found.changes * PAY / 16) {
+	} else if (found.colours &&
+		   (size_t)found.colours * 3 < found.changes + (size_t)found.rows * area.w / PIXELS_PER_SAVED_BYTE) {
 		write_palette(tight, w, now, room, found.colours);
 	} else if (found.rows == area.h) {
 		write_pixels(tight, w, now);
@@ -409,7 +422,7 @@ static void write_strip(struct gr_tight_encoder *tight, struct writer *w, struct
 	while (area.h) {
 		uint32_t colour = *row_at(w, area.x, area.y) & COLOUR;
 		uint32_t rows = rows_of(w, area, colour);
-		if (rows >= ROWS_MIN || rows == area.h) {
+		if (rows >= FILL_MIN || rows == area.h) {
 			struct gr_rect now = area;
 			now.h = (uint16_t)rows;
 			write_fill(w, now, colour);

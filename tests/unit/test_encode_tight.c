@@ -131,7 +131,7 @@ static size_t round_trip(struct gr_rect rect)
 	return (size_t)n;
 }
 
-enum kind { NOISE, FEW, TWO, GRADIENT, TEXT, LINES, BOXES, SPOTS, EQUAL, KINDS };
+enum kind { NOISE, FEW, TWO, GRADIENT, TEXT, LINES, BOXES, SPOTS, ROWS, STRIPES, EQUAL, KINDS };
 
 static uint32_t colour_of(enum kind kind, uint32_t x, uint32_t y, uint32_t first, unsigned colours)
 {
@@ -144,6 +144,12 @@ static uint32_t colour_of(enum kind kind, uint32_t x, uint32_t y, uint32_t first
 	case LINES: return y % 33 == 0 ? 0x808080 + first % 64 : first;
 	case BOXES: return first + (x / 61 + y / 47 * 5) * 0x010203;
 	case SPOTS: return random_number() % 2000 ? first : random_number();
+	case ROWS: { /* each has its own number of colours, some are equal */
+		static const uint32_t counts[] = { 1, 1, 1, 2, 3, 200, 255, 256, 257, 500 };
+		uint32_t row = first ^ y / (1 + first % 3) * 0x9e3779b1;
+		return (row >> 8) + x % counts[row % 10] * 0x010203;
+	}
+	case STRIPES: return y % 18 && x % 40 ? first : random_number(); /* a row of noise, and fills just worth it */
 	case EQUAL:
 	case KINDS: break;
 	}
@@ -171,6 +177,19 @@ static void small_rectangles_of_every_size_are_exact(void **state)
 				paint(rect, kind);
 				round_trip(rect);
 			}
+}
+
+/* One row of a colour, then more colours than a palette has: the row must not become a palette of one. */
+static void a_row_of_one_colour_above_noise_is_exact(void **state)
+{
+	(void)state;
+	for (uint16_t rows = 1; rows < 20; rows++) {
+		struct gr_rect rect = { 0, 0, 700, (uint16_t)(rows + 3) };
+		paint(rect, NOISE);
+		struct gr_rect top = { 0, 0, 700, rows };
+		paint(top, EQUAL);
+		round_trip(rect);
+	}
 }
 
 static void many_rectangles_through_the_same_streams_are_exact(void **state)
@@ -312,6 +331,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(small_rectangles_of_every_size_are_exact, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_row_of_one_colour_above_noise_is_exact, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_rectangles_through_the_same_streams_are_exact, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_widest_screen_is_exact, setup, teardown),
 		cmocka_unit_test_setup_teardown(equal_pixels_are_a_few_bytes, setup, teardown),
