@@ -74,8 +74,12 @@ static int replay_all(const struct gr_replay_options *options, char **paths, siz
 		fputs("garasu-bench: out of memory\n", stderr);
 		return EXIT_BAD;
 	}
-	struct gr_bench_result total = { .name = "total", .out.exact_final = 1, .peer.exact_final = 1 };
+	struct gr_bench_result total = { .name = "total",
+					 .has_peer = options->with_peer,
+					 .out.exact_final = options->verify ? 1 : -1,
+					 .peer.exact_final = options->verify ? 1 : -1 };
 	int status = 0;
+	size_t whole = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (gr_replay(paths[i], options, &results[i], &err)) {
 			snprintf(results[i].failure, sizeof(results[i].failure), "%s", err.text);
@@ -83,6 +87,7 @@ static int replay_all(const struct gr_replay_options *options, char **paths, siz
 			status = EXIT_BAD;
 			continue;
 		}
+		whole++;
 		if (results[i].out.exact_final == 0) {
 			fprintf(stderr, "garasu-bench: %s: the last frame is not exact after the refinement\n",
 				paths[i]);
@@ -96,7 +101,8 @@ static int replay_all(const struct gr_replay_options *options, char **paths, siz
 	}
 	gr_bench_result_sort(&total);
 	const struct gr_report report = { options, results, count, &total };
-	gr_report_table(&report, stdout);
+	if (whole)
+		gr_report_table(&report, stdout);
 	if (fflush(stdout) != 0)
 		status = EXIT_BAD;
 	if (json && gr_report_json(&report, json, &err)) {

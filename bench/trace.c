@@ -328,10 +328,11 @@ static void paint_planar(const struct gr_trace *trace, struct gr_rect rect, uint
 		for (size_t x = 1; x < w; x++)
 			at[x] = (uint8_t)(at[x] + at[x - 1]);
 		for (size_t y = 1; y < rect.h; y++) {
+			const uint8_t *above = at;
 			at += w;
-			at[0] = (uint8_t)(at[0] + at[0 - w]);
+			at[0] = (uint8_t)(at[0] + above[0]);
 			for (size_t x = 1; x < w; x++)
-				at[x] = (uint8_t)(at[x] + gr_trace_predict(at[x - 1], at[x - w], at[x - w - 1]));
+				at[x] = (uint8_t)(at[x] + gr_trace_predict(at[x - 1], above[x], above[x - 1]));
 		}
 	}
 	const uint8_t *green = trace->packed, *blue = green + area, *red = blue + area;
