@@ -90,6 +90,28 @@ static void mark(struct gr_screen *screen, struct gr_rect rect, int lossy)
 		memset(screen->lossy + y * screen->w + rect.x, lossy, rect.w);
 }
 
+/*
+ * A HISTORY rectangle need not paint all its pixels, and says which only to its decoder. That sets X to 0xff in what it paints:
+ * so X is cleared before, and shows afterwards where it was.
+ */
+static void forget_x(struct gr_screen *screen, struct gr_rect rect)
+{
+	for (size_t y = rect.y; y < (size_t)rect.y + rect.h; y++)
+		for (size_t x = rect.x; x < (size_t)rect.x + rect.w; x++)
+			screen->pixels[y * screen->w + x] &= 0xffffffu;
+}
+
+static void mark_painted(struct gr_screen *screen, struct gr_rect rect)
+{
+	for (size_t y = rect.y; y < (size_t)rect.y + rect.h; y++)
+		for (size_t x = rect.x; x < (size_t)rect.x + rect.w; x++) {
+			size_t at = y * screen->w + x;
+			if (screen->pixels[at] >> 24)
+				screen->lossy[at] = 0;
+			screen->pixels[at] |= 0xff000000u;
+		}
+}
+
 static int is_inside(const struct gr_screen *screen, struct gr_rect rect)
 {
 	return rect.x + rect.w <= screen->w && rect.y + rect.h <= screen->h;
@@ -162,11 +184,16 @@ static int decode_rectangle(struct gr_screen *screen, int32_t encoding, struct g
 			mark(screen, rect, is_jpeg);
 		return code;
 	}
-	case GR_ENCODING_HISTORY:
+	case GR_ENCODING_HISTORY: {
+		forget_x(screen, rect);
+		int code = decode_own(screen, encoding, rect, why);
+		mark_painted(screen, rect);
+		return code;
+	}
 	case GR_ENCODING_PHOTO: {
 		int code = decode_own(screen, encoding, rect, why);
 		if (!code)
-			mark(screen, rect, encoding == GR_ENCODING_PHOTO);
+			mark(screen, rect, 1);
 		return code;
 	}
 	default: *why = "an encoding that was not asked for"; return GR_EPROTO;

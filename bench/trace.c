@@ -71,7 +71,7 @@ static int read_exactly(struct gr_trace *trace, uint8_t *into, size_t n, struct 
 
 static int read_header(struct gr_trace *trace, struct gr_error *err)
 {
-	uint8_t header[GR_TRACE_HEADER_SIZE];
+	uint8_t header[GR_TRACE_HEADER_SIZE] = { 0 };
 	int code = read_exactly(trace, header, sizeof(header), err);
 	if (code)
 		return code;
@@ -145,9 +145,9 @@ int gr_trace_open_file(const char *path, struct gr_trace **out, struct gr_error 
 	struct gr_trace opening = { .fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) };
 	if (opening.fd < 0)
 		return gr_error_errno(err, "cannot be opened");
-	struct gr_trace *trace;
+	struct gr_trace *trace = NULL;
 	int code = gr_trace_open(read_file, &opening, &trace, err);
-	if (code) {
+	if (code || !trace) {
 		close(opening.fd);
 		return code;
 	}
@@ -264,7 +264,7 @@ static int read_damage(struct gr_trace *trace, size_t n, size_t *count_out, stru
 {
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint8_t raw[GR_TRACE_RECT_SIZE];
+		uint8_t raw[GR_TRACE_RECT_SIZE] = { 0 };
 		int code = unpack(trace, raw, sizeof(raw), err);
 		if (code)
 			return code;
@@ -281,7 +281,7 @@ static int read_changed(struct gr_trace *trace, size_t n, struct gr_error *err)
 {
 	size_t area = 0, most = (size_t)trace->info.width * trace->info.height;
 	for (size_t i = 0; i < n; i++) {
-		uint8_t raw[GR_TRACE_RECT_SIZE];
+		uint8_t raw[GR_TRACE_RECT_SIZE] = { 0 };
 		int code = unpack(trace, raw, sizeof(raw), err);
 		if (code)
 			return code;
@@ -367,7 +367,7 @@ int gr_trace_next(struct gr_trace *trace, uint32_t *pixels, struct gr_trace_fram
 {
 	if (trace->next == trace->info.records)
 		return finish(trace, err);
-	uint8_t head[GR_TRACE_RECORD_SIZE];
+	uint8_t head[GR_TRACE_RECORD_SIZE] = { 0 };
 	int code = unpack(trace, head, sizeof(head), err);
 	if (code)
 		return code;

@@ -49,8 +49,9 @@ static int put(struct gr_trace_writer *writer, const void *data, size_t n, ZSTD_
 
 static void put_header(const struct gr_trace_writer *writer, uint64_t duration_us, uint8_t header[GR_TRACE_HEADER_SIZE])
 {
+	static const uint8_t magic[] = GR_TRACE_MAGIC;
 	memset(header, 0, GR_TRACE_HEADER_SIZE);
-	memcpy(header, GR_TRACE_MAGIC, 8);
+	memcpy(header, magic, sizeof(magic) - 1);
 	gr_trace_put32(header + 8, GR_TRACE_VERSION);
 	gr_trace_put32(header + 12, writer->w);
 	gr_trace_put32(header + 16, writer->h);
