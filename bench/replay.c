@@ -251,10 +251,9 @@ static int play_frame(struct replay *replay, const struct gr_trace_frame *frame,
 	if (code || replay->damage_count == 0)
 		return code;
 	replay->result->frames++;
-	/* The analyzer loses sight of who frees replay->damage. */
-	code = side_step(replay, &replay->out, replay->damage,
-			 replay->damage_count, /* NOLINT(clang-analyzer-unix.Malloc) */
-			 err);
+	/* The analyzer does not see that gr_replay frees replay->damage. */
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+	code = side_step(replay, &replay->out, replay->damage, replay->damage_count, err);
 	if (!code)
 		code = check_lossless(replay, "", err);
 	if (!code && replay->result->has_peer) {
