@@ -1,7 +1,7 @@
 #include "bench/replay.h"
+#include "bench/canvas.h"
 #include "bench/encoder.h"
 #include "bench/peer.h"
-#include "bench/screen.h"
 #include "bench/trace.h"
 #include "bench/worker.h"
 
@@ -16,7 +16,7 @@ enum {
 
 struct side {
 	struct gr_worker worker;
-	struct gr_screen *screen; /* NULL: nothing is decoded */
+	struct gr_canvas *screen; /* NULL: nothing is decoded */
 	struct gr_bench_side *result;
 	int64_t refinement_in;
 };
@@ -49,14 +49,14 @@ static int side_init_screen(struct replay *replay, struct side *side, struct gr_
 {
 	if (!replay->options->verify)
 		return 0;
-	side->screen = gr_screen_create(replay->info.width, replay->info.height, replay->options->codec.history_log2);
+	side->screen = gr_canvas_create(replay->info.width, replay->info.height, replay->options->codec.history_log2);
 	return side->screen ? 0 : gr_error_set(err, GR_ENOMEM, "out of memory");
 }
 
 static void side_finish(struct side *side)
 {
 	gr_worker_finish(&side->worker);
-	gr_screen_destroy(side->screen);
+	gr_canvas_destroy(side->screen);
 }
 
 /* One frame or one refinement of one codec: all that it has to write, and its decoding. */
@@ -79,7 +79,7 @@ static int side_step(struct replay *replay, struct side *side, const struct gr_r
 			if (gr_samples_add(&side->result->slices, slice->cpu_ns))
 				return gr_error_set(err, GR_ENOMEM, "out of memory");
 			if (side->screen)
-				code = gr_screen_update(side->screen, side->worker.out + at, slice->size, err);
+				code = gr_canvas_update(side->screen, side->worker.out + at, slice->size, err);
 			if (code)
 				return gr_error_wrap(err, "frame %u: %s", replay->sequence, side->worker.codec->name);
 			at += slice->size;
@@ -98,8 +98,8 @@ static int check_lossless(const struct replay *replay, const char *when, struct 
 	if (!replay->out.screen)
 		return 0;
 	size_t w = replay->info.width;
-	const uint32_t *shown = gr_screen_pixels(replay->out.screen);
-	const uint8_t *lossy = gr_screen_lossy(replay->out.screen);
+	const uint32_t *shown = gr_canvas_pixels(replay->out.screen);
+	const uint8_t *lossy = gr_canvas_lossy(replay->out.screen);
 	for (size_t y = 0; y < replay->info.height; y++) {
 		size_t row = y * w;
 		if (memcmp(shown + row, replay->truth + row, w * 4) == 0)
@@ -221,13 +221,13 @@ static void judge(struct replay *replay)
 {
 	struct gr_quality ours, theirs;
 	struct gr_bench_result *result = replay->result;
-	int ours_differs = gr_quality_compare(replay->truth, gr_screen_pixels(replay->out.screen), replay->info.width,
+	int ours_differs = gr_quality_compare(replay->truth, gr_canvas_pixels(replay->out.screen), replay->info.width,
 					      replay->info.height, replay->scratch, &ours);
 	if (ours_differs)
 		gr_lossy_frames_add(&result->out.lossy, &ours);
 	if (!result->has_peer)
 		return;
-	int theirs_differs = gr_quality_compare(replay->truth, gr_screen_pixels(replay->peer.screen),
+	int theirs_differs = gr_quality_compare(replay->truth, gr_canvas_pixels(replay->peer.screen),
 						replay->info.width, replay->info.height, replay->scratch, &theirs);
 	if (theirs_differs)
 		gr_lossy_frames_add(&result->peer.lossy, &theirs);
@@ -270,7 +270,7 @@ static int play_frame(struct replay *replay, const struct gr_trace_frame *frame,
 static int is_exact(const struct replay *replay, const struct side *side)
 {
 	struct gr_quality quality;
-	return !gr_quality_compare(replay->truth, gr_screen_pixels(side->screen), replay->info.width,
+	return !gr_quality_compare(replay->truth, gr_canvas_pixels(side->screen), replay->info.width,
 				   replay->info.height, replay->scratch, &quality);
 }
 

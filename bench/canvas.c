@@ -1,4 +1,4 @@
-#include "bench/screen.h"
+#include "bench/canvas.h"
 #include "common/decode/decode.h"
 #include "viewer/reader.h"
 #include "viewer/tight.h"
@@ -14,7 +14,7 @@ enum {
 	TIGHT_JPEG = 9, /* upper half of the control byte */
 };
 
-struct gr_screen {
+struct gr_canvas {
 	uint16_t w, h;
 	uint32_t *pixels;
 	uint8_t *lossy;
@@ -28,110 +28,110 @@ struct gr_screen {
 
 static int refill(void *context, uint8_t *into, size_t room, size_t *got)
 {
-	struct gr_screen *screen = context;
-	size_t n = screen->left < room ? screen->left : room;
+	struct gr_canvas *canvas = context;
+	size_t n = canvas->left < room ? canvas->left : room;
 	if (n == 0)
 		return GR_ECLOSED;
-	memcpy(into, screen->message, n);
-	screen->message += n;
-	screen->left -= n;
+	memcpy(into, canvas->message, n);
+	canvas->message += n;
+	canvas->left -= n;
 	*got = n;
 	return 0;
 }
 
-struct gr_screen *gr_screen_create(uint16_t w, uint16_t h, unsigned history_log2)
+struct gr_canvas *gr_canvas_create(uint16_t w, uint16_t h, unsigned history_log2)
 {
-	struct gr_screen *screen = calloc(1, sizeof(*screen));
-	if (!screen)
+	struct gr_canvas *canvas = calloc(1, sizeof(*canvas));
+	if (!canvas)
 		return NULL;
-	screen->w = w;
-	screen->h = h;
+	canvas->w = w;
+	canvas->h = h;
 	size_t area = (size_t)w * h;
-	screen->pixels = calloc(area, sizeof(*screen->pixels));
-	screen->lossy = calloc(area, 1);
-	screen->tight = gr_tight_create(1);
-	screen->decode = gr_decode_create(history_log2, 1);
-	if (!screen->pixels || !screen->lossy || !screen->tight || !screen->decode ||
-	    gr_reader_init(&screen->reader, refill, screen)) {
-		gr_screen_destroy(screen);
+	canvas->pixels = calloc(area, sizeof(*canvas->pixels));
+	canvas->lossy = calloc(area, 1);
+	canvas->tight = gr_tight_create(1);
+	canvas->decode = gr_decode_create(history_log2, 1);
+	if (!canvas->pixels || !canvas->lossy || !canvas->tight || !canvas->decode ||
+	    gr_reader_init(&canvas->reader, refill, canvas)) {
+		gr_canvas_destroy(canvas);
 		return NULL;
 	}
 	for (size_t i = 0; i < area; i++)
-		screen->pixels[i] = 0xff000000u;
-	return screen;
+		canvas->pixels[i] = 0xff000000u;
+	return canvas;
 }
 
-void gr_screen_destroy(struct gr_screen *screen)
+void gr_canvas_destroy(struct gr_canvas *canvas)
 {
-	if (!screen)
+	if (!canvas)
 		return;
-	if (screen->reader.buffer)
-		gr_reader_finish(&screen->reader);
-	gr_tight_destroy(screen->tight);
-	gr_decode_destroy(screen->decode);
-	free(screen->pixels);
-	free(screen->lossy);
-	free(screen);
+	if (canvas->reader.buffer)
+		gr_reader_finish(&canvas->reader);
+	gr_tight_destroy(canvas->tight);
+	gr_decode_destroy(canvas->decode);
+	free(canvas->pixels);
+	free(canvas->lossy);
+	free(canvas);
 }
 
-const uint32_t *gr_screen_pixels(const struct gr_screen *screen)
+const uint32_t *gr_canvas_pixels(const struct gr_canvas *canvas)
 {
-	return screen->pixels;
+	return canvas->pixels;
 }
 
-const uint8_t *gr_screen_lossy(const struct gr_screen *screen)
+const uint8_t *gr_canvas_lossy(const struct gr_canvas *canvas)
 {
-	return screen->lossy;
+	return canvas->lossy;
 }
 
-static void mark(struct gr_screen *screen, struct gr_rect rect, int lossy)
+static void mark(struct gr_canvas *canvas, struct gr_rect rect, int lossy)
 {
 	for (size_t y = rect.y; y < (size_t)rect.y + rect.h; y++)
-		memset(screen->lossy + y * screen->w + rect.x, lossy, rect.w);
+		memset(canvas->lossy + y * canvas->w + rect.x, lossy, rect.w);
 }
 
 /*
  * A HISTORY rectangle need not paint all its pixels, and says which only to its decoder. That sets X to 0xff in what it paints:
  * so X is cleared before, and shows afterwards where it was.
  */
-static void forget_x(struct gr_screen *screen, struct gr_rect rect)
+static void forget_x(struct gr_canvas *canvas, struct gr_rect rect)
 {
 	for (size_t y = rect.y; y < (size_t)rect.y + rect.h; y++)
 		for (size_t x = rect.x; x < (size_t)rect.x + rect.w; x++)
-			screen->pixels[y * screen->w + x] &= 0xffffffu;
+			canvas->pixels[y * canvas->w + x] &= 0xffffffu;
 }
 
-static void mark_painted(struct gr_screen *screen, struct gr_rect rect)
+static void mark_painted(struct gr_canvas *canvas, struct gr_rect rect)
 {
 	for (size_t y = rect.y; y < (size_t)rect.y + rect.h; y++)
 		for (size_t x = rect.x; x < (size_t)rect.x + rect.w; x++) {
-			size_t at = y * screen->w + x;
-			if (screen->pixels[at] >> 24)
-				screen->lossy[at] = 0;
-			screen->pixels[at] |= 0xff000000u;
+			size_t at = y * canvas->w + x;
+			if (canvas->pixels[at] >> 24)
+				canvas->lossy[at] = 0;
+			canvas->pixels[at] |= 0xff000000u;
 		}
 }
 
-static int is_inside(const struct gr_screen *screen, struct gr_rect rect)
+static int is_inside(const struct gr_canvas *canvas, struct gr_rect rect)
 {
-	return rect.x + rect.w <= screen->w && rect.y + rect.h <= screen->h;
+	return rect.x + rect.w <= canvas->w && rect.y + rect.h <= canvas->h;
 }
 
 /* As if all of it were read before any of it is written: rows in the order that permits it. */
-static void copy(struct gr_screen *screen, struct gr_rect rect, struct gr_rect from)
+static void copy(struct gr_canvas *canvas, struct gr_rect rect, struct gr_rect from)
 {
 	for (size_t i = 0; i < rect.h; i++) {
 		size_t row = from.y < rect.y ? rect.h - 1 - i : i;
-		size_t source = (from.y + row) * screen->w + from.x, target = (rect.y + row) * screen->w + rect.x;
-		memmove(screen->pixels + target, screen->pixels + source, (size_t)rect.w * 4);
-		memmove(screen->lossy + target, screen->lossy + source, rect.w);
+		size_t source = (from.y + row) * canvas->w + from.x, target = (rect.y + row) * canvas->w + rect.x;
+		memmove(canvas->pixels + target, canvas->pixels + source, (size_t)rect.w * 4);
+		memmove(canvas->lossy + target, canvas->lossy + source, rect.w);
 	}
 }
 
 /* A payload of our own, wholly in memory: the reader's buffer is smaller than one may be. */
-static int decode_own(struct gr_screen *screen, int32_t encoding, struct gr_rect rect, const char **why)
+static int decode_own(struct gr_canvas *canvas, int32_t encoding, struct gr_rect rect, const char **why)
 {
-	struct gr_reader *reader = &screen->reader;
+	struct gr_reader *reader = &canvas->reader;
 	size_t n = gr_reader_u32(reader);
 	if (gr_reader_status(reader))
 		return gr_reader_status(reader);
@@ -153,14 +153,14 @@ static int decode_own(struct gr_screen *screen, int32_t encoding, struct gr_rect
 		at += got;
 	}
 	if (!code)
-		code = gr_decode_rectangle(screen->decode, encoding, payload, n, screen->pixels, screen->w, rect, why);
+		code = gr_decode_rectangle(canvas->decode, encoding, payload, n, canvas->pixels, canvas->w, rect, why);
 	free(payload);
 	return code;
 }
 
-static int decode_rectangle(struct gr_screen *screen, int32_t encoding, struct gr_rect rect, const char **why)
+static int decode_rectangle(struct gr_canvas *canvas, int32_t encoding, struct gr_rect rect, const char **why)
 {
-	struct gr_reader *reader = &screen->reader;
+	struct gr_reader *reader = &canvas->reader;
 	switch (encoding) {
 	case ENCODING_COPY_RECT: {
 		struct gr_rect from = { 0, 0, rect.w, rect.h };
@@ -168,43 +168,43 @@ static int decode_rectangle(struct gr_screen *screen, int32_t encoding, struct g
 		from.y = gr_reader_u16(reader);
 		if (gr_reader_status(reader))
 			return gr_reader_status(reader);
-		if (!is_inside(screen, from)) {
+		if (!is_inside(canvas, from)) {
 			*why = "CopyRect from outside the screen";
 			return GR_EPROTO;
 		}
-		copy(screen, rect, from);
+		copy(canvas, rect, from);
 		return 0;
 	}
 	case ENCODING_TIGHT: {
 		if (gr_reader_wait(reader))
 			return gr_reader_status(reader);
 		int is_jpeg = reader->buffer[reader->begin] >> 4 == TIGHT_JPEG;
-		int code = gr_tight_decode(screen->tight, reader, screen->pixels, screen->w, rect, why);
+		int code = gr_tight_decode(canvas->tight, reader, canvas->pixels, canvas->w, rect, why);
 		if (!code)
-			mark(screen, rect, is_jpeg);
+			mark(canvas, rect, is_jpeg);
 		return code;
 	}
 	case GR_ENCODING_HISTORY: {
-		forget_x(screen, rect);
-		int code = decode_own(screen, encoding, rect, why);
-		mark_painted(screen, rect);
+		forget_x(canvas, rect);
+		int code = decode_own(canvas, encoding, rect, why);
+		mark_painted(canvas, rect);
 		return code;
 	}
 	case GR_ENCODING_PHOTO: {
-		int code = decode_own(screen, encoding, rect, why);
+		int code = decode_own(canvas, encoding, rect, why);
 		if (!code)
-			mark(screen, rect, 1);
+			mark(canvas, rect, 1);
 		return code;
 	}
 	default: *why = "an encoding that was not asked for"; return GR_EPROTO;
 	}
 }
 
-int gr_screen_update(struct gr_screen *screen, const uint8_t *message, size_t n, struct gr_error *err)
+int gr_canvas_update(struct gr_canvas *canvas, const uint8_t *message, size_t n, struct gr_error *err)
 {
-	struct gr_reader *reader = &screen->reader;
-	screen->message = message;
-	screen->left = n;
+	struct gr_reader *reader = &canvas->reader;
+	canvas->message = message;
+	canvas->left = n;
 	unsigned type = gr_reader_u16(reader) >> 8, count = gr_reader_u16(reader);
 	if (gr_reader_status(reader) || type != 0)
 		return gr_error_set(err, GR_EPROTO, "what was written is no FramebufferUpdate");
@@ -221,17 +221,17 @@ int gr_screen_update(struct gr_screen *screen, const uint8_t *message, size_t n,
 			break;
 		const char *why = "the message ends inside it";
 		int code = GR_EPROTO;
-		if (!rect.w || !rect.h || !is_inside(screen, rect))
+		if (!rect.w || !rect.h || !is_inside(canvas, rect))
 			why = "it is empty, or reaches beyond the screen";
 		else
-			code = decode_rectangle(screen, encoding, rect, &why);
+			code = decode_rectangle(canvas, encoding, rect, &why);
 		if (code == GR_ENOMEM)
 			return gr_error_set(err, code, "out of memory");
 		if (code)
 			return gr_error_set(err, GR_EPROTO, "rectangle %u (%ux%u at %u,%u, encoding %d): %s", i, rect.w,
 					    rect.h, rect.x, rect.y, encoding, why);
 	}
-	if (screen->left || reader->begin != reader->end)
+	if (canvas->left || reader->begin != reader->end)
 		return gr_error_set(err, GR_EPROTO, "there is more in the message than its rectangles");
 	return 0;
 }
