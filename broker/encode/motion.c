@@ -9,7 +9,20 @@
 #define PROBE 16u /* pixels */
 #define PROBES_ACROSS 16u
 #define PROBES_DOWN 32u
-#define CHANGED_MIN 16u /* of PROBES_ACROSS * PROBES_DOWN: with less, there is little to be gained */
+#define PROBES (PROBES_ACROSS * PROBES_DOWN)
+#define CHANGED_MIN 16u /* of PROBES: with less, there is little to be gained */
+#define EXPLAINED_MIN 8u
+
+/* A browser eases into a scroll and out of it: the same few vectors come again and again. */
+#define RECENT 8u
+
+/* So many probes are looked for along their whole column, and along their whole row, before both axes are searched. */
+#define SCANNED 8u
+#define SCANNED_MIN 3u /* of those must agree */
+
+/* Where nothing is found for some frames, as in a video, the search in both axes is made only now and then. */
+#define FAILURES_MIN 4u
+#define PAUSE 7u
 
 /*
  * Anchors: rows of the old screen at every OLD_STEP-th y are compared with groups of OLD_STEP neighbouring rows of the new
@@ -36,11 +49,20 @@ struct vote {
 	uint32_t count; /* 0 = free */
 };
 
+/* A short row of the new screen that differs from what stood there, and is not flat. */
+struct probe {
+	uint16_t x, y;
+	uint32_t now[PROBE];
+};
+
 struct gr_motion {
 	const struct gr_kernels *kernels;
-	struct gr_vector last;
 	size_t width;
+	struct gr_vector recent[RECENT]; /* the last one first */
+	unsigned failures, pause; /* of the search in both axes, in a row; searches still to be left out */
 	uint32_t *line, *hashes, *scratch; /* width, width, 2 * width */
+	struct probe probes[PROBES];
+	size_t probe_count;
 	struct anchor table[TABLE];
 	struct vote votes[VOTES];
 };
@@ -83,16 +105,6 @@ static const uint8_t *untrusted_at(const struct search *s, size_t x, size_t y)
 	return s->untrusted_now + y * s->untrusted_stride + x * sizeof(uint32_t);
 }
 
-/* 1 when a short row of the new screen is what stood at the vector's other end. Flat rows say nothing: 0. */
-static int explained(const struct search *s, const uint32_t *now, size_t x, size_t y, struct gr_vector v)
-{
-	long from_x = (long)x + v.dx, from_y = (long)y + v.dy;
-	if (from_x < s->rect.x || from_y < s->rect.y || from_x + (long)PROBE > (long)s->rect.x + s->rect.w ||
-	    from_y >= (long)s->rect.y + s->rect.h)
-		return 0;
-	return memcmp(now, s->before + (size_t)from_y * s->stride + (size_t)from_x, PROBE * sizeof(uint32_t)) == 0;
-}
-
 static int flat(const uint32_t *row, size_t n)
 {
 	for (size_t i = 1; i < n; i++)
@@ -101,31 +113,47 @@ static int flat(const uint32_t *row, size_t n)
 	return 1;
 }
 
-struct probing {
-	unsigned changed; /* probes that differ from what stood there */
-	unsigned telling; /* of those, not flat */
-	unsigned explained; /* of the telling */
-};
-
-static struct probing probe(struct gr_motion *m, const struct search *s, struct gr_vector v)
+/* Fills the probes; returns how many places of the grid differ from what stood there, flat or not. */
+static unsigned probe(struct gr_motion *m, const struct search *s)
 {
-	struct probing result = { 0 };
+	unsigned changed = 0;
+	m->probe_count = 0;
 	for (size_t j = 0; j < PROBES_DOWN; j++) {
 		size_t y = s->rect.y + (2 * j + 1) * s->rect.h / (2 * PROBES_DOWN);
 		for (size_t i = 0; i < PROBES_ACROSS; i++) {
-			uint32_t now[PROBE];
+			struct probe *p = &m->probes[m->probe_count];
 			size_t x = s->rect.x + (2 * i + 1) * (s->rect.w - PROBE) / (2 * PROBES_ACROSS);
-			const uint32_t *before = s->before + y * s->stride + x;
-			if (!m->kernels->take(untrusted_at(s, x, y), before, now, PROBE))
+			if (!m->kernels->take(untrusted_at(s, x, y), s->before + y * s->stride + x, p->now, PROBE))
 				continue;
-			result.changed++;
-			if (flat(now, PROBE))
-				continue;
-			result.telling++;
-			result.explained += (unsigned)explained(s, now, x, y, v);
+			changed++;
+			p->x = (uint16_t)x;
+			p->y = (uint16_t)y;
+			m->probe_count += !flat(p->now, PROBE);
 		}
 	}
-	return result;
+	return changed;
+}
+
+/* How many probes stand at the vector's other end; gives up early when it cannot be the needed number any more. */
+static size_t explained(const struct gr_motion *m, const struct search *s, struct gr_vector v, size_t needed)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < m->probe_count && count + (m->probe_count - i) >= needed; i++) {
+		const struct probe *p = &m->probes[i];
+		long x = (long)p->x + v.dx, y = (long)p->y + v.dy;
+		if (x < s->rect.x || y < s->rect.y || x + (long)PROBE > (long)s->rect.x + s->rect.w ||
+		    y >= (long)s->rect.y + s->rect.h)
+			continue;
+		count += !memcmp(p->now, s->before + (size_t)y * s->stride + (size_t)x, sizeof(p->now));
+	}
+	return count;
+}
+
+/* A fifth of what changed and tells something: the rest may have scrolled in, or plays a video. */
+static size_t enough(const struct gr_motion *m)
+{
+	size_t fifth = (m->probe_count + 4) / 5;
+	return fifth > EXPLAINED_MIN ? fifth : EXPLAINED_MIN;
 }
 
 /* At least three changes of colour: less is an edge that could be anywhere. */
@@ -223,10 +251,81 @@ static int vote_of_anchors(struct gr_motion *m, const struct search *s, struct g
 	return 1;
 }
 
-/* A fifth of what changed and tells something: the rest may have scrolled in, or plays a video. */
-static int good(const struct probing *p)
+static void count_offset(int *offsets, unsigned *counts, size_t *n, int offset)
 {
-	return p->explained >= 8 && p->explained * 5 >= p->telling;
+	for (size_t i = 0; i < *n; i++) {
+		if (offsets[i] == offset) {
+			counts[i]++;
+			return;
+		}
+	}
+	if (*n == SCANNED * 2) /* what stands in many places says little */
+		return;
+	offsets[*n] = offset;
+	counts[(*n)++] = 1;
+}
+
+static int most_common(const int *offsets, const unsigned *counts, size_t n)
+{
+	size_t best = 0;
+	for (size_t i = 1; i < n; i++)
+		if (counts[i] > counts[best])
+			best = i;
+	return n && counts[best] >= SCANNED_MIN ? offsets[best] : 0;
+}
+
+static int matches(const uint32_t *row, const uint32_t *now)
+{
+	return row[0] == now[0] && !memcmp(row, now, PROBE * sizeof(*now));
+}
+
+/* Looks for some of the probes in their own columns, and in their own rows. */
+static void scan(const struct gr_motion *m, const struct search *s, struct gr_vector *down, struct gr_vector *across)
+{
+	int offsets[2][SCANNED * 2];
+	unsigned counts[2][SCANNED * 2];
+	size_t n[2] = { 0, 0 };
+	const struct gr_rect *r = &s->rect;
+	for (size_t k = 0; k < SCANNED; k++) {
+		const struct probe *p = &m->probes[(2 * k + 1) * m->probe_count / (2 * SCANNED)];
+		for (size_t y = r->y; y < (size_t)r->y + r->h; y++)
+			if (matches(s->before + y * s->stride + p->x, p->now))
+				count_offset(offsets[0], counts[0], &n[0], (int)y - (int)p->y);
+		for (size_t x = r->x; x + PROBE <= (size_t)r->x + r->w; x++)
+			if (matches(s->before + p->y * s->stride + x, p->now))
+				count_offset(offsets[1], counts[1], &n[1], (int)x - (int)p->x);
+	}
+	*down = (struct gr_vector){ 0, most_common(offsets[0], counts[0], n[0]) };
+	*across = (struct gr_vector){ most_common(offsets[1], counts[1], n[1]), 0 };
+}
+
+/* Puts the vector in front of the recent ones. */
+static void found(struct gr_motion *m, struct gr_vector v)
+{
+	size_t i = 0;
+	while (i + 1 < RECENT && (m->recent[i].dx != v.dx || m->recent[i].dy != v.dy))
+		i++;
+	memmove(m->recent + 1, m->recent, i * sizeof(*m->recent));
+	m->recent[0] = v;
+}
+
+static int is_zero(struct gr_vector v)
+{
+	return !v.dx && !v.dy;
+}
+
+/* Tries a vector; keeps it when it explains more than the best so far. */
+static void consider(const struct gr_motion *m, const struct search *s, struct gr_vector v, struct gr_vector *best,
+		     size_t *best_count)
+{
+	if (is_zero(v))
+		return;
+	size_t needed = *best_count + 1 > enough(m) ? *best_count + 1 : enough(m);
+	size_t count = explained(m, s, v, needed);
+	if (count >= needed) {
+		*best = v;
+		*best_count = count;
+	}
 }
 
 int gr_motion_find(struct gr_motion *m, const uint32_t *before, size_t stride, const uint8_t *untrusted_now,
@@ -235,24 +334,31 @@ int gr_motion_find(struct gr_motion *m, const uint32_t *before, size_t stride, c
 	if (rect.w < RECT_MIN || rect.h < RECT_MIN || rect.w > m->width)
 		return 0;
 	struct search s = { before, stride, untrusted_now, untrusted_stride, rect };
-	struct probing first = probe(m, &s, m->last);
-	if (first.changed < CHANGED_MIN)
+	if (probe(m, &s) < CHANGED_MIN || m->probe_count < EXPLAINED_MIN)
 		return 0;
-	if (first.telling && first.explained * 2 >= first.telling && first.explained >= 8) {
-		*out = m->last;
-		return 1;
+	struct gr_vector best = { 0, 0 };
+	size_t count = 0;
+	for (size_t i = 0; i < RECENT && count * 2 < m->probe_count; i++)
+		consider(m, &s, m->recent[i], &best, &count);
+	if (count * 2 < m->probe_count) {
+		struct gr_vector down, across;
+		scan(m, &s, &down, &across);
+		consider(m, &s, down, &best, &count);
+		consider(m, &s, across, &best, &count);
 	}
-	struct gr_vector found;
-	if (vote_of_anchors(m, &s, &found)) {
-		struct probing second = probe(m, &s, found);
-		if (good(&second) && second.explained > first.explained) {
-			m->last = found;
-			*out = found;
-			return 1;
-		}
+	if (count * 2 < m->probe_count && m->pause) {
+		m->pause--;
+	} else if (count * 2 < m->probe_count) {
+		struct gr_vector both;
+		if (vote_of_anchors(m, &s, &both))
+			consider(m, &s, both, &best, &count);
+		if (!count && ++m->failures > FAILURES_MIN)
+			m->pause = PAUSE;
 	}
-	if (!good(&first))
+	if (!count)
 		return 0;
-	*out = m->last;
+	m->failures = m->pause = 0;
+	found(m, best);
+	*out = best;
 	return 1;
 }

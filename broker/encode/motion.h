@@ -23,7 +23,7 @@ void gr_motion_destroy(struct gr_motion *motion); /* NULL allowed */
 /*
  * before: the screen as it was, private, `stride` pixels a row. untrusted_now: as it is now, `untrusted_stride` bytes a row;
  * may be rewritten meanwhile. rect: inside both. Returns 1 and the vector, or 0 when too little changed to be worth it,
- * or nothing was found. The vector found last is tried first.
+ * or nothing was found. The vectors found last are tried first.
  */
 int gr_motion_find(struct gr_motion *motion, const uint32_t *before, size_t stride, const uint8_t *untrusted_now,
 		   size_t untrusted_stride, struct gr_rect rect, struct gr_vector *out);

@@ -9,8 +9,10 @@
  * ten, maps three in ten.
  */
 #define PHOTO_LITERALS 60u /* of 100 */
+#define PHOTO_LITERALS_BESIDE 30u /* beside a photograph: its smooth parts */
 #define PHOTO_COLOURS                                                                                                  \
 	2u /* of the sampled pixels, one in so many has a colour not seen in the sample: text repeats its own */
+#define PHOTO_COMPANY 2 /* of a tile's four neighbours are pictures too */
 #define VIDEO_LITERALS 20u /* inside what moves all the time, flat parts flicker too */
 #define VIDEO_HEAT 3u /* changes in quick succession */
 #define EDGE_HEAT 8u /* of a flat part at a video's edge; quicker and longer than anybody types */
@@ -70,6 +72,9 @@ static struct area box_area(size_t column, size_t row, struct gr_tile_box box)
 	return (struct area){ x + box.left, y + box.top, x + box.right, y + box.bottom };
 }
 
+/* Of a tile, until its neighbours are known. */
+#define MAYBE_PHOTO 255u
+
 /* Whether at least half of a row's pixels are colours of their own. */
 static int colourful(const uint32_t *row, size_t n)
 {
@@ -102,8 +107,7 @@ static size_t literals_of_100(const struct gr_screen *s, struct area a, int *col
 	return looked ? count * 100 / (looked * n) : 0;
 }
 
-static enum gr_plan_class classify(const struct gr_screen *s, size_t column, size_t row,
-				   const struct gr_plan_settings *settings)
+static uint8_t classify(const struct gr_screen *s, size_t column, size_t row, const struct gr_plan_settings *settings)
 {
 	const struct gr_tile *t = &s->tiles[row * s->columns + column];
 	if (!t->pending.right)
@@ -118,7 +122,7 @@ static enum gr_plan_class classify(const struct gr_screen *s, size_t column, siz
 	size_t literals = literals_of_100(s, a, &many);
 	if (t->heat >= VIDEO_HEAT && literals >= VIDEO_LITERALS && many)
 		return GR_PLAN_VIDEO;
-	if (literals < PHOTO_LITERALS || !many)
+	if (literals < PHOTO_LITERALS_BESIDE || !many)
 		return GR_PLAN_EXACT;
 	if (settings->photo &&
 	    gr_photo_known(settings->photo, s->pixels, s->w,
@@ -126,7 +130,7 @@ static enum gr_plan_class classify(const struct gr_screen *s, size_t column, siz
 					     (uint16_t)(a.bottom - a.top) },
 			   settings->known_since))
 		return GR_PLAN_EXACT_PHOTO;
-	return GR_PLAN_PHOTO;
+	return literals < PHOTO_LITERALS ? MAYBE_PHOTO : GR_PLAN_PHOTO;
 }
 
 static int lossy_class(unsigned class)
@@ -134,20 +138,43 @@ static int lossy_class(unsigned class)
 	return class == GR_PLAN_PHOTO || class == GR_PLAN_VIDEO;
 }
 
-/* A single tile that looks like a photograph is an icon; sent exactly it costs little. */
-static void drop_icons(struct gr_plan *p, const struct gr_screen *s)
+/* How many of a tile's four neighbours are, or were, sent as pictures. */
+static int pictures_beside(const struct gr_plan *p, const struct gr_screen *s, size_t column, size_t row)
 {
+	size_t i = row * s->columns + column;
+	size_t beside[4] = { column ? i - 1 : i, column + 1 < s->columns ? i + 1 : i, row ? i - s->columns : i,
+			     row + 1 < s->rows ? i + s->columns : i };
+	int count = 0;
+	for (size_t k = 0; k < 4; k++)
+		count += beside[k] != i && (lossy_class(p->classes[beside[k]]) || s->tiles[beside[k]].lossy.right);
+	return count;
+}
+
+static void grow_photo(struct gr_plan *p, const struct gr_screen *s, size_t column, size_t row)
+{
+	uint8_t *class = &p->classes[row * s->columns + column];
+	if (*class == MAYBE_PHOTO && pictures_beside(p, s, column, row))
+		*class = GR_PLAN_PHOTO;
+}
+
+/*
+ * Smooth parts belong to the photograph that they are beside. What is left alone is an icon or a letter in many colours; sent
+ * exactly it costs little.
+ */
+static void settle_photos(struct gr_plan *p, const struct gr_screen *s)
+{
+	for (size_t row = 0; row < s->rows; row++)
+		for (size_t column = 0; column < s->columns; column++)
+			grow_photo(p, s, column, row);
+	for (size_t row = s->rows; row-- > 0;)
+		for (size_t column = s->columns; column-- > 0;)
+			grow_photo(p, s, column, row);
 	for (size_t row = 0; row < s->rows; row++) {
 		for (size_t column = 0; column < s->columns; column++) {
-			size_t i = row * s->columns + column;
-			if (p->classes[i] != GR_PLAN_PHOTO)
-				continue;
-			int company = (column && lossy_class(p->classes[i - 1])) ||
-				      (column + 1 < s->columns && lossy_class(p->classes[i + 1])) ||
-				      (row && lossy_class(p->classes[i - s->columns])) ||
-				      (row + 1 < s->rows && lossy_class(p->classes[i + s->columns]));
-			if (!company)
-				p->classes[i] = GR_PLAN_EXACT;
+			uint8_t *class = &p->classes[row * s->columns + column];
+			if (*class == MAYBE_PHOTO ||
+			    (*class == GR_PLAN_PHOTO && pictures_beside(p, s, column, row) < PHOTO_COMPANY))
+				*class = GR_PLAN_EXACT;
 		}
 	}
 }
@@ -284,10 +311,10 @@ void gr_plan_changes(struct gr_plan *p, const struct gr_screen *s, const struct 
 {
 	for (size_t row = 0; row < s->rows; row++)
 		for (size_t column = 0; column < s->columns; column++)
-			p->classes[row * s->columns + column] = (uint8_t)classify(s, column, row, settings);
+			p->classes[row * s->columns + column] = classify(s, column, row, settings);
 	if (settings->lossy) {
+		settle_photos(p, s);
 		close_video(p, s);
-		drop_icons(p, s);
 	}
 	make_rects(p, s, settings->exact_pixels_max, 0);
 }

@@ -187,31 +187,24 @@ static int has_origin(const struct gr_screen *s, struct box b, struct gr_vector 
 	       (long)b.bottom + v.dy <= s->h;
 }
 
-/* How many of the rows looked at equal what stood there; how many equal what stood at the other end of the vector. */
-static void sample(struct gr_screen *s, const struct source *source, struct box b, struct gr_vector v, uint32_t step,
-		   uint32_t *stayed, uint32_t *moved, uint32_t *looked)
-{
-	*stayed = *moved = *looked = 0;
-	size_t n = b.right - b.left;
-	for (uint32_t y = b.top + (step - 1) / 2; y < b.bottom; y += step) {
-		const uint32_t *there = pixel_at(s, b.left, y);
-		const uint32_t *origin = pixel_at(s, (size_t)((long)b.left + v.dx), (size_t)((long)y + v.dy));
-		++*looked;
-		*stayed += !s->kernels->take(untrusted_at(source, b.left, y), there, s->line, n);
-		*moved += !memcmp(s->line, origin, n * sizeof(uint32_t));
-	}
-}
+enum fate { STAYED, MOVED, EITHER };
 
-/* Whether a tile's part is better taken from the other end of the vector: a guess; the pass over the pixels compares. */
-static int tile_moved(struct gr_screen *s, const struct source *source, struct box b, struct gr_vector v)
+/* What some rows of a tile's part suggest: a guess; the pass over the pixels compares. */
+static enum fate tile_fate(struct gr_screen *s, const struct source *source, struct box b, struct gr_vector v)
 {
-	uint32_t stayed, moved, looked;
-	sample(s, source, b, v, SAMPLED_ROW, &stayed, &moved, &looked);
-	if (moved != looked || stayed != looked)
-		return moved > stayed;
-	/* As it seems both: plain background. Moved, so that the copies become large, but only if it is true of every row. */
-	sample(s, source, b, v, 1, &stayed, &moved, &looked);
-	return moved >= stayed;
+	size_t n = b.right - b.left;
+	if (!has_origin(s, b, v))
+		return STAYED;
+	for (uint32_t y = b.top + 1; y < b.bottom; y += SAMPLED_ROW) {
+		const uint32_t *origin = pixel_at(s, (size_t)((long)b.left + v.dx), (size_t)((long)y + v.dy));
+		int stayed = !s->kernels->take(untrusted_at(source, b.left, y), pixel_at(s, b.left, y), s->line, n);
+		int moved = !memcmp(s->line, origin, n * sizeof(uint32_t));
+		if (moved != stayed)
+			return moved ? MOVED : STAYED;
+		if (!moved)
+			return STAYED;
+	}
+	return EITHER;
 }
 
 static int rects_cross(struct gr_rect a, long ax, long ay, struct gr_rect b)
@@ -287,9 +280,38 @@ static size_t nth(size_t i, size_t first, size_t last, int backwards)
 	return backwards ? last - i : first + i;
 }
 
-/* Decides for each tile whether it moved, and notes the copies. */
-static void plan_copies(struct gr_screen *s, const struct source *source, struct box b, struct gr_vector v,
-			uint32_t now_ms)
+/*
+ * Notes in `moved` which tiles moved. Those of which it cannot be told, plain background, move when they lie among others that
+ * do, so that the copies become few and large; around them they stay.
+ */
+static void find_moved(struct gr_screen *s, const struct source *source, struct box b, struct gr_vector v)
+{
+	size_t first_row = b.top / GR_TILE_HEIGHT, last_row = (b.bottom - 1) / GR_TILE_HEIGHT;
+	size_t first_column = b.left / GR_TILE_WIDTH, last_column = (b.right - 1) / GR_TILE_WIDTH;
+	size_t left = SIZE_MAX, right = 0, top = SIZE_MAX, bottom = 0;
+	for (size_t row = first_row; row <= last_row; row++) {
+		for (size_t column = first_column; column <= last_column; column++) {
+			enum fate fate = tile_fate(s, source, common(tile_box(s, column, row), b), v);
+			s->moved[row * s->columns + column] = (uint8_t)fate;
+			if (fate != MOVED)
+				continue;
+			left = column < left ? column : left;
+			right = column > right ? column : right;
+			top = row < top ? row : top;
+			bottom = row;
+		}
+	}
+	for (size_t row = first_row; row <= last_row; row++) {
+		for (size_t column = first_column; column <= last_column; column++) {
+			uint8_t *fate = &s->moved[row * s->columns + column];
+			int among = column >= left && column <= right && row >= top && row <= bottom;
+			*fate = *fate == MOVED || (*fate == EITHER && among);
+		}
+	}
+}
+
+/* Notes the copies of the tiles that moved, and what else moves with them. */
+static void plan_copies(struct gr_screen *s, struct box b, struct gr_vector v, uint32_t now_ms)
 {
 	size_t first_row = b.top / GR_TILE_HEIGHT, last_row = (b.bottom - 1) / GR_TILE_HEIGHT;
 	size_t first_column = b.left / GR_TILE_WIDTH, last_column = (b.right - 1) / GR_TILE_WIDTH;
@@ -300,14 +322,8 @@ static void plan_copies(struct gr_screen *s, const struct source *source, struct
 		struct box run = { 0 };
 		for (size_t i = 0; i <= last_column - first_column + 1; i++) {
 			size_t column = nth(i, first_column, last_column, v.dx < 0);
-			int moved = 0;
-			struct box part = { 0 };
-			if (i <= last_column - first_column) {
-				part = common(tile_box(s, column, row), b);
-				moved = has_origin(s, part, v) && tile_moved(s, source, part, v);
-			}
-			if (moved) {
-				s->moved[row * s->columns + column] = 1;
+			if (i <= last_column - first_column && s->moved[row * s->columns + column]) {
+				struct box part = common(tile_box(s, column, row), b);
 				run = run.right ? (struct box){ least(run.left, part.left), part.top,
 								most(run.right, part.right), part.bottom }
 						: part;
@@ -344,35 +360,52 @@ static void note_change(struct gr_tile *t, struct box b, uint32_t x, uint32_t y,
 	t->changed_ms = now_ms;
 }
 
-/* One row of the damage: read once into line, compared with what is there or, where it moved, with where it came from; kept. */
-static size_t take_row(struct gr_screen *s, const struct source *source, struct box b, uint32_t y, struct gr_vector v,
-		       const uint8_t *moved, uint32_t now_ms)
+/* The part of a row in one tile differs from the reference, what is there or, where it moved, what was at the vector's other end. */
+static size_t differs(struct gr_screen *s, const uint32_t *now, const uint32_t *reference, uint32_t x, uint32_t y,
+		      size_t n, int moving, uint32_t now_ms)
+{
+	size_t first, end, column = x / GR_TILE_WIDTH, row = y / GR_TILE_HEIGHT;
+	s->kernels->span(now, reference, n, &first, &end);
+	note_change(&s->tiles[row * s->columns + column],
+		    (struct box){ x + (uint32_t)first, y, x + (uint32_t)end, y + 1 },
+		    (uint32_t)(column * GR_TILE_WIDTH), (uint32_t)(row * GR_TILE_HEIGHT), moving, now_ms);
+	return end - first;
+}
+
+/* One row of the damage where nothing moved. */
+static size_t take_still_row(struct gr_screen *s, const struct source *source, struct box b, uint32_t y,
+			     uint32_t now_ms)
 {
 	uint32_t *row = s->pixels + (size_t)y * s->w;
 	size_t changed = 0;
-	if (!moved &&
-	    !s->kernels->take(untrusted_at(source, b.left, y), row + b.left, s->line + b.left, b.right - b.left))
+	if (!s->kernels->take(untrusted_at(source, b.left, y), row + b.left, s->line + b.left, b.right - b.left))
 		return 0;
-	size_t tile_row = y / GR_TILE_HEIGHT;
-	uint32_t top = (uint32_t)(tile_row * GR_TILE_HEIGHT);
 	for (uint32_t left = b.left; left < b.right;) {
-		size_t column = left / GR_TILE_WIDTH;
-		uint32_t corner = (uint32_t)(column * GR_TILE_WIDTH);
-		uint32_t right = least(corner + GR_TILE_WIDTH, b.right);
+		uint32_t right = least((uint32_t)(left / GR_TILE_WIDTH + 1) * GR_TILE_WIDTH, b.right);
+		size_t n = right - left;
+		if (memcmp(s->line + left, row + left, n * sizeof(uint32_t)) != 0) {
+			changed += differs(s, s->line + left, row + left, left, y, n, 0, now_ms);
+			memcpy(row + left, s->line + left, n * sizeof(uint32_t));
+		}
+		left = right;
+	}
+	return changed;
+}
+
+/* One row of the damage in which the tiles marked in `moved` came from the vector's other end. */
+static size_t take_moving_row(struct gr_screen *s, const struct source *source, struct box b, uint32_t y,
+			      struct gr_vector v, const uint8_t *moved, uint32_t now_ms)
+{
+	uint32_t *row = s->pixels + (size_t)y * s->w;
+	size_t changed = 0;
+	for (uint32_t left = b.left; left < b.right;) {
+		uint32_t right = least((uint32_t)(left / GR_TILE_WIDTH + 1) * GR_TILE_WIDTH, b.right);
 		size_t n = right - left;
 		const uint32_t *reference = row + left;
-		if (moved && moved[column])
+		if (moved[left / GR_TILE_WIDTH])
 			reference = pixel_at(s, (size_t)((long)left + v.dx), (size_t)((long)y + v.dy));
-		int differs = moved ? s->kernels->take(untrusted_at(source, left, y), reference, s->line + left, n) != 0
-				    : memcmp(s->line + left, reference, n * sizeof(uint32_t)) != 0;
-		if (differs) {
-			size_t first, end;
-			s->kernels->span(s->line + left, reference, n, &first, &end);
-			changed += end - first;
-			note_change(&s->tiles[tile_row * s->columns + column],
-				    (struct box){ left + (uint32_t)first, y, left + (uint32_t)end, y + 1 }, corner, top,
-				    moved != NULL, now_ms);
-		}
+		if (s->kernels->take(untrusted_at(source, left, y), reference, s->line + left, n))
+			changed += differs(s, s->line + left, reference, left, y, n, 1, now_ms);
 		left = right;
 	}
 	/* Only now: the vector's other end may lie in this very row. */
@@ -386,13 +419,18 @@ static size_t take_box(struct gr_screen *s, const struct source *source, struct 
 	struct gr_rect rect = { (uint16_t)b.left, (uint16_t)b.top, (uint16_t)(b.right - b.left),
 				(uint16_t)(b.bottom - b.top) };
 	int found = motion && gr_motion_find(s->motion, s->pixels, s->w, source->untrusted, source->stride, rect, &v);
-	if (found)
-		plan_copies(s, source, b, v, now_ms);
+	if (found) {
+		find_moved(s, source, b, v);
+		plan_copies(s, b, v, now_ms);
+	}
 	size_t changed = 0;
 	for (uint32_t i = 0; i < b.bottom - b.top; i++) {
 		uint32_t y = (uint32_t)nth(i, b.top, b.bottom - 1, v.dy < 0);
-		const uint8_t *moved = found ? s->moved + y / GR_TILE_HEIGHT * s->columns : NULL;
-		changed += take_row(s, source, b, y, v, moved, now_ms);
+		if (found)
+			changed += take_moving_row(s, source, b, y, v, s->moved + y / GR_TILE_HEIGHT * s->columns,
+						   now_ms);
+		else
+			changed += take_still_row(s, source, b, y, now_ms);
 	}
 	if (found)
 		memset(s->moved, 0, s->columns * s->rows);
