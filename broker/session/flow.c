@@ -6,7 +6,9 @@
 #define SAMPLE_MIN 16384u
 #define SMALL 2048u /* bytes whose time on the link is no part of a round trip worth speaking of */
 #define DISTINCT_US 5000u /* a queue shorter than this is not told from jitter */
+#define FELT_US 20000u /* without a probe of the round trip: a picture that took less says nothing */
 #define SECOND 1000000u
+#define FASTEST 10000000000u /* bytes per second: what is above says nothing, and products stay in 64 bits */
 #define LEVEL_UP_US SECOND /* between two rises of quality */
 
 /*
@@ -121,7 +123,8 @@ uint32_t gr_flow_sent(struct gr_flow *flow, uint64_t now_us, size_t n, int conti
 
 static uint64_t rate(uint64_t bytes, uint64_t us)
 {
-	return bytes * SECOND / (us ? us : 1);
+	uint64_t result = bytes * SECOND / (us ? us : 1);
+	return result < FASTEST ? result : FASTEST;
 }
 
 static void add_sample(struct gr_flow *flow, uint64_t sample)
@@ -177,7 +180,7 @@ static int measure_bandwidth(struct gr_flow *flow, const struct gr_flow_picture 
 	int waited = alone || (best && queued >= p->size * SECOND / best + distinct);
 	if (!flow->fences) {
 		/* No probe has told the round trip: what counts is how long a picture took to be asked for the next. */
-		waited = elapsed >= 4 * DISTINCT_US;
+		waited = elapsed >= FELT_US;
 		busy = elapsed;
 	}
 	int full = waited && bytes >= SAMPLE_MIN && busy >= distinct;
