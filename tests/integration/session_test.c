@@ -553,13 +553,19 @@ static void the_cursor_arrives_without_its_alpha(void **state)
 
 /* ---- a viewer by hand ---- */
 
+/* A viewer behind a slow link: takes so many bytes a second, while the rest of the test goes on. 0: all there is. */
+static double link_bandwidth;
+static void (*link_meanwhile)(void);
+
 static void expect(int fd, void *out, size_t n)
 {
 	uint8_t *p = out;
 	while (n) {
 		assert_true(readable(fd, WAIT_MS));
-		ssize_t got = read(fd, p, n);
+		ssize_t got = read(fd, p, link_bandwidth > 0 && n > 1460 ? 1460 : n);
 		assert_true(got > 0);
+		for (double end = now_us() + (double)got / link_bandwidth * 1e6; link_bandwidth > 0 && now_us() < end;)
+			link_meanwhile();
 		p += got;
 		n -= (size_t)got;
 	}
@@ -1371,13 +1377,88 @@ static void a_viewer_of_our_own_rectangles_sees_every_pixel(void **state)
 	our_own_rectangles(1);
 }
 
-/* ---- figures ---- */
+/* The page changes as fast as it is asked for; its upper left pixel tells which picture it is. */
+static struct {
+	struct rig *rig;
+	uint32_t picture;
+	double drawn[4096];
+} moving;
+
+static void page_moves(void)
+{
+	struct rig *r = moving.rig;
+	double now = now_us();
+	if (now - moving.drawn[moving.picture] < 16667 || !readable(r->agent, 0)) {
+		usleep(100);
+		return;
+	}
+	agent_hears(r, GR_RECORD_WANT_FRAME);
+	assert_true(++moving.picture < 4096);
+	moving.drawn[moving.picture] = now;
+	for (uint32_t y = 0; y < 220; y++)
+		for (uint32_t x = 0; x < 320; x++) {
+			uint32_t p = y < 16 ? moving.picture : random_below(5) ? 0xffffff : 0x202020;
+			memcpy(r->memory + y * STRIDE + x * 4, &p, 4);
+		}
+	frame(r, (struct gr_rect){ 0, 0, 320, 220 });
+}
 
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 	return x < y ? -1 : x > y;
 }
+
+/* Sockets would hold 200 kB for it, more than a second and a half. */
+static void a_viewer_with_1_mbit_sees_the_page_of_now(void **state)
+{
+	(void)state;
+	enum { AGES = 4096 };
+	static double ages[AGES];
+	size_t n = 0, bytes = 0;
+	uint32_t last = 0;
+	struct rig r;
+	start_painted(&r);
+	memset(&moving, 0, sizeof(moving));
+	moving.rig = &r;
+	garasu_attach(&r, &garasu, 1, 0);
+	garasu_wants(&r, &garasu);
+	frame(&r, (struct gr_rect){ 0, 0, 1, 1 });
+	link_bandwidth = 125000;
+	link_meanwhile = page_moves;
+	/* The whole first page is in the way for some two seconds. */
+	double start = now_us(), measured = start + 4e6, end = start + 8e6;
+	while (now_us() < end) {
+		if (!readable(garasu.fd, 0)) {
+			page_moves();
+			continue;
+		}
+		garasu_handle(&garasu);
+		uint32_t picture = garasu.pixels[0] & 0xffffff;
+		if (picture == last || !picture || picture > moving.picture || n == AGES)
+			continue;
+		last = picture;
+		if (now_us() < measured)
+			bytes = garasu.bytes;
+		else
+			ages[n++] = (now_us() - moving.drawn[picture]) / 1000;
+	}
+	link_bandwidth = 0;
+	bytes = garasu.bytes - bytes;
+	assert_true(n > 10);
+	qsort(ages, n, sizeof(ages[0]), by_value);
+	printf("1 Mbit/s: %zu pictures in 4 s, %.2f Mbit/s; from the page to the viewer %.0f ms p50, %.0f ms p95, %.0f "
+	       "ms worst\n",
+	       n, (double)bytes * 8 / 4e6, ages[n / 2], ages[n * 95 / 100], ages[n - 1]);
+	assert_true(ages[n * 95 / 100] < 300);
+	assert_true(bytes > 0.7 * 4 * 125000);
+	close(garasu.fd);
+	gr_decode_destroy(garasu.decode);
+	heard(&r, GR_IPC_DETACHED);
+	finish(&r);
+}
+
+/* ---- figures ---- */
 
 static void latency(rfbClient *c, struct rig *r, uint16_t w, uint16_t h, const char *name)
 {
@@ -1470,6 +1551,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_stalled_viewer_gets_only_the_newest_picture),
 		cmocka_unit_test(a_viewer_gets_no_more_than_it_asks_for),
 		cmocka_unit_test(a_viewer_of_our_own_rectangles_sees_every_pixel),
+		cmocka_unit_test(a_viewer_with_1_mbit_sees_the_page_of_now),
 		cmocka_unit_test(an_idle_session_does_not_wake_up),
 	};
 	if (argc > 2)
