@@ -12,8 +12,10 @@
 #define PHOTO_COLOURS                                                                                                  \
 	2u /* of the sampled pixels, one in so many has a colour not seen in the sample: text repeats its own */
 #define VIDEO_LITERALS 20u /* inside what moves all the time, flat parts flicker too */
-#define VIDEO_HEAT 4u /* changes in quick succession */
+#define VIDEO_HEAT 3u /* changes in quick succession */
+#define EDGE_HEAT 8u /* of a flat part at a video's edge; quicker and longer than anybody types */
 #define SAMPLED_ROWS 4u
+#define CLASSIFIED_MIN 256u /* pixels of a tile that tell what it is */
 
 /* A rectangle may grow over pixels that need not be sent by a quarter: they cost less than another rectangle. */
 #define GROWTH_NUMERATOR 5u
@@ -47,6 +49,11 @@ void gr_plan_finish(struct gr_plan *p)
 struct area {
 	size_t left, top, right, bottom;
 };
+
+static size_t pixels_of(struct area a)
+{
+	return (a.right - a.left) * (a.bottom - a.top);
+}
 
 static struct area tile_area(const struct gr_screen *s, size_t column, size_t row)
 {
@@ -103,8 +110,10 @@ static enum gr_plan_class classify(const struct gr_screen *s, size_t column, siz
 		return GR_PLAN_NONE;
 	if (!settings->lossy)
 		return GR_PLAN_EXACT;
-	/* All of the tile: of a letter that was typed alone nothing could be told. */
-	struct area a = tile_area(s, column, row);
+	/* What changed, or all of the tile: of a letter that was typed alone nothing could be told. */
+	struct area a = box_area(column, row, t->pending);
+	if (pixels_of(a) < CLASSIFIED_MIN)
+		a = tile_area(s, column, row);
 	int many;
 	size_t literals = literals_of_100(s, a, &many);
 	if (t->heat >= VIDEO_HEAT && literals >= VIDEO_LITERALS && many)
@@ -143,16 +152,42 @@ static void drop_icons(struct gr_plan *p, const struct gr_screen *s)
 	}
 }
 
+/* How many of a tile's four neighbours are video. */
+static int video_beside(const struct gr_plan *p, const struct gr_screen *s, size_t column, size_t row)
+{
+	size_t i = row * s->columns + column;
+	return (column && p->classes[i - 1] == GR_PLAN_VIDEO) +
+	       (column + 1 < s->columns && p->classes[i + 1] == GR_PLAN_VIDEO) +
+	       (row && p->classes[i - s->columns] == GR_PLAN_VIDEO) +
+	       (row + 1 < s->rows && p->classes[i + s->columns] == GR_PLAN_VIDEO);
+}
+
+/*
+ * A video is one rectangle: its flat parts, and those that stand still for a moment, belong to it, or it would fall into a
+ * hundred pictures with tables of their own.
+ */
+static void close_video(struct gr_plan *p, const struct gr_screen *s)
+{
+	for (size_t row = 0; row < s->rows; row++) {
+		for (size_t column = 0; column < s->columns; column++) {
+			size_t i = row * s->columns + column;
+			const struct gr_tile *t = &s->tiles[i];
+			int needed = 5; /* neighbours */
+			if (p->classes[i] == GR_PLAN_PHOTO || (p->classes[i] == GR_PLAN_EXACT && t->heat))
+				needed = t->heat >= EDGE_HEAT ? 1 : 2;
+			else if (p->classes[i] == GR_PLAN_NONE && t->lossy.right)
+				needed = 3;
+			if (video_beside(p, s, column, row) >= needed)
+				p->classes[i] = GR_PLAN_VIDEO;
+		}
+	}
+}
+
 /* ---- rectangles ---- */
 
 static struct area rect_area(struct gr_rect r)
 {
 	return (struct area){ r.x, r.y, (size_t)r.x + r.w, (size_t)r.y + r.h };
-}
-
-static size_t pixels_of(struct area a)
-{
-	return (a.right - a.left) * (a.bottom - a.top);
 }
 
 static struct area both(struct area a, struct area b)
@@ -167,7 +202,7 @@ static struct gr_rect rect_of(struct area a)
 				 (uint16_t)(a.bottom - a.top) };
 }
 
-/* Whether all of an area may be sent in this class: only text grows, over nothing of another class and nothing lossy. */
+/* Whether all of an area may be sent in this class: nothing of another class is in it. */
 static int uniform(const struct gr_plan *p, const struct gr_screen *s, struct area a, unsigned class)
 {
 	for (size_t row = a.top / GR_TILE_HEIGHT; row <= (a.bottom - 1) / GR_TILE_HEIGHT; row++) {
@@ -175,7 +210,10 @@ static int uniform(const struct gr_plan *p, const struct gr_screen *s, struct ar
 			size_t i = row * s->columns + column;
 			if (p->classes[i] == class)
 				continue;
-			if (p->classes[i] != GR_PLAN_NONE || class != GR_PLAN_EXACT || s->tiles[i].lossy.right)
+			/* Between: text may grow over what is exact, a picture over what is not. */
+			int lossy = s->tiles[i].lossy.right != 0;
+			if (p->classes[i] != GR_PLAN_NONE || class == GR_PLAN_EXACT_PHOTO ||
+			    lossy != lossy_class(class))
 				return 0;
 		}
 	}
@@ -221,7 +259,7 @@ static void make_rects(struct gr_plan *p, const struct gr_screen *s, size_t exac
 			struct area area = { 0 };
 			if (here != GR_PLAN_NONE) {
 				const struct gr_tile *t = &s->tiles[row * s->columns + column];
-				area = box_area(column, row, refinement ? t->lossy : t->pending);
+				area = box_area(column, row, refinement || !t->pending.right ? t->lossy : t->pending);
 			}
 			if (here == class && here != GR_PLAN_NONE) {
 				run = both(run, area);
@@ -247,8 +285,10 @@ void gr_plan_changes(struct gr_plan *p, const struct gr_screen *s, const struct 
 	for (size_t row = 0; row < s->rows; row++)
 		for (size_t column = 0; column < s->columns; column++)
 			p->classes[row * s->columns + column] = (uint8_t)classify(s, column, row, settings);
-	if (settings->lossy)
+	if (settings->lossy) {
+		close_video(p, s);
 		drop_icons(p, s);
+	}
 	make_rects(p, s, settings->exact_pixels_max, 0);
 }
 

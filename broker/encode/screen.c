@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAT_MS 250u /* changes closer than this to each other heat a tile */
+#define HEAT_MS 150u /* changes closer than this to each other heat a tile */
 #define HEAT_MAX 15u
 #define SAMPLED_ROW 4u /* every so many rows of a tile are looked at to decide whether it moved */
 
