@@ -13,7 +13,7 @@
  * its time does not matter; higher levels give 1 to 3 % more. The long-distance matcher finds what the small tables have
  * forgotten: without it the map of the corpus takes twice the bytes.
  */
-#define LEVEL 5
+#define LEVEL 3
 #define LONG_MATCH_MIN 64
 #define LONG_HASH_RATE_LOG2 6
 

@@ -193,9 +193,11 @@ static inline uint8_t *put_literals(const uint32_t *row, const uint32_t *above, 
 				 !run_begins(row, above, i, n, left));
 		} else {
 			do {
-				uint32_t expected = left;
+				uint32_t expected = 0;
 				if (median && above)
 					expected = i ? median_pixel(left, above[i], above[i - 1]) : above[i];
+				else if (median)
+					expected = left;
 				out = put_colour(row[i], expected, out);
 				left = row[i];
 				i++;
@@ -233,7 +235,7 @@ static inline uint8_t *put_row(const uint32_t *row, const uint32_t *above, size_
 /* As two functions in one, so that neither has to look at `median` for each pixel. */
 static uint8_t *tokens(const uint32_t *row, const uint32_t *above, size_t n, int median, uint8_t *out)
 {
-	return median && above ? put_row(row, above, n, 1, out) : put_row(row, above, n, 0, out);
+	return median ? put_row(row, above, n, 1, out) : put_row(row, above, n, 0, out);
 }
 
 static void hashes(const uint32_t *row, size_t n, uint32_t *hashes_out, uint32_t *scratch)
