@@ -80,11 +80,11 @@ static struct area box_area(size_t column, size_t row, struct gr_tile_box box)
  */
 static int photographic(const uint32_t *row, size_t n)
 {
-	uint32_t seen[256] = { 0 };
+	uint32_t seen[128] = { 0 };
 	size_t distinct = 0, steps = 0, small = 0;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t key = row[i] | 0xff000000u; /* 0 is free */
-		size_t slot = (row[i] * 0x9e3779b1u) >> 24;
+		size_t slot = (row[i] * 0x9e3779b1u) >> 25;
 		if (seen[slot] != key) {
 			seen[slot] = key;
 			distinct++;
@@ -99,19 +99,25 @@ static int photographic(const uint32_t *row, size_t n)
 }
 
 /* How many of 100 sampled pixels equal neither neighbour. */
-static size_t literals_of_100(const struct gr_screen *s, struct area a, int *photographic_out)
+static size_t literals_of_100(const struct gr_screen *s, struct area a)
 {
-	size_t n = a.right - a.left, count = 0, looked = 0, photographic_rows = 0;
+	size_t n = a.right - a.left, count = 0, looked = 0;
 	size_t step = (a.bottom - a.top + SAMPLED_ROWS - 1) / SAMPLED_ROWS;
 	for (size_t y = a.top + step / 2; y < a.bottom; y += step) {
 		const uint32_t *row = s->pixels + y * s->w + a.left;
 		const uint32_t *above = y ? row - s->w : row + s->w * (s->h > 1);
 		count += s->kernels->literals(row, above, n);
-		photographic_rows += (size_t)photographic(row, n);
 		looked++;
 	}
-	*photographic_out = looked && photographic_rows * 2 >= looked;
 	return looked ? count * 100 / (looked * n) : 0;
+}
+
+/* One row of the upper half, one of the lower. */
+static int photographic_area(const struct gr_screen *s, struct area a)
+{
+	size_t n = a.right - a.left, quarter = (a.bottom - a.top) / 4;
+	return photographic(s->pixels + (a.top + quarter) * s->w + a.left, n) &&
+	       photographic(s->pixels + (a.bottom - 1 - quarter) * s->w + a.left, n);
 }
 
 static uint8_t classify(const struct gr_screen *s, size_t column, size_t row, const struct gr_plan_settings *settings)
@@ -123,12 +129,12 @@ static uint8_t classify(const struct gr_screen *s, size_t column, size_t row, co
 	struct area a = box_area(column, row, t->pending);
 	if (pixels_of(a) < CLASSIFIED_MIN)
 		a = tile_area(s, column, row);
-	int many;
-	size_t literals = literals_of_100(s, a, &many);
-	if (settings->lossy && t->heat >= VIDEO_HEAT && literals >= VIDEO_LITERALS && many)
-		return GR_PLAN_VIDEO;
-	if (literals < PHOTO_LITERALS_BESIDE || !many)
+	size_t literals = literals_of_100(s, a);
+	int video = settings->lossy && t->heat >= VIDEO_HEAT;
+	if (literals < (video ? VIDEO_LITERALS : PHOTO_LITERALS_BESIDE) || !photographic_area(s, a))
 		return GR_PLAN_EXACT;
+	if (video)
+		return GR_PLAN_VIDEO;
 	if (settings->photo &&
 	    gr_photo_known(settings->photo, s->pixels, s->w,
 			   (struct gr_rect){ (uint16_t)a.left, (uint16_t)a.top, (uint16_t)(a.right - a.left),

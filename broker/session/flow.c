@@ -21,7 +21,8 @@ static const struct level {
 	uint64_t bandwidth;
 	struct gr_flow_quality quality;
 } levels[] = {
-	{ 0, { 35, 20 } },       { 60000, { 50, 30 } }, /* 0.5 Mbit/s */
+	{ 0, { 35, 20 } },
+	{ 60000, { 50, 30 } }, /* 0.5 Mbit/s */
 	{ 250000, { 65, 45 } }, /* 2 Mbit/s */
 	{ 750000, { 75, 55 } }, /* 6 Mbit/s */
 	{ 2500000, { GR_ENCODE_PHOTO_QUALITY, GR_ENCODE_VIDEO_QUALITY } }, /* 20 Mbit/s */
