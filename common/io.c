@@ -129,9 +129,14 @@ int gr_io_pair(int type, int pair_out[2])
 	return socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair_out) < 0 ? GR_EIO : 0;
 }
 
-uint64_t gr_io_now_ms(void)
+uint64_t gr_io_now_us(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t gr_io_now_ms(void)
+{
+	return gr_io_now_us() / 1000;
 }

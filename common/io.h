@@ -32,7 +32,8 @@ void gr_io_close(int *fd);
 /* A pair of connected, non-blocking, close-on-exec sockets of the type (SOCK_SEQPACKET or SOCK_STREAM). GR_EIO. */
 int gr_io_pair(int type, int pair_out[2]);
 
-/* Milliseconds of CLOCK_MONOTONIC. */
+/* Milliseconds, microseconds of CLOCK_MONOTONIC. */
 uint64_t gr_io_now_ms(void);
+uint64_t gr_io_now_us(void);
 
 #endif

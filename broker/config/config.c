@@ -35,6 +35,7 @@ static const struct setting settings[] = {
 	{ "session", "max_width", NUMBER, FIELD(session, max_width), GR_SCREEN_MIN, GR_SCREEN_MAX },
 	{ "session", "max_height", NUMBER, FIELD(session, max_height), GR_SCREEN_MIN, GR_SCREEN_MAX },
 	{ "session", "grace_seconds", NUMBER, FIELD(session, grace_seconds), 0, 86400 },
+	{ "session", "history_mib", NUMBER, FIELD(session, history_mib), 1, 32 },
 	{ "pool", "images", PATH, FIELD(pool, images), 0, 0 },
 	{ "pool", "runtime", PATH, FIELD(pool, runtime), 0, 0 },
 	{ "pool", "warm", NUMBER, FIELD(pool, warm), 1, GR_CONTAINERS_MAX },
@@ -234,6 +235,8 @@ static int check_together(const struct gr_config *config, struct gr_error *err)
 		return gr_error_set(err, GR_EINVAL,
 				    "%s: session: width and height must not be larger than max_width and max_height",
 				    file);
+	if (config->session.history_mib & (config->session.history_mib - 1))
+		return gr_error_set(err, GR_EINVAL, "%s: session: history_mib must be 1, 2, 4, 8, 16 or 32", file);
 	if (config->pool.warm > config->pool.maximum)
 		return gr_error_set(err, GR_EINVAL, "%s: pool: warm must not be larger than maximum", file);
 	if (config->listen.port == config->listen.vencrypt_port)
@@ -264,7 +267,8 @@ void gr_config_init(struct gr_config *config)
 			     .height = 800,
 			     .max_width = 3840,
 			     .max_height = 2160,
-			     .grace_seconds = 60 },
+			     .grace_seconds = 60,
+			     .history_mib = 16 },
 		.pool = { .images = "/var/lib/garasu/images",
 			  .runtime = "/usr/bin/crun",
 			  .warm = 1,

@@ -44,6 +44,7 @@ struct gr_config {
 		uint16_t width, height; /* of the screen until the viewer says otherwise */
 		uint16_t max_width, max_height;
 		unsigned grace_seconds; /* how long a session waits for its viewer to come back */
+		unsigned history_mib; /* of what the viewer was shown, kept at both ends: 1, 2, 4, 8, 16 or 32 */
 	} session;
 
 	struct { /* section pool */

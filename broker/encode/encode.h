@@ -28,13 +28,14 @@ enum gr_encode_form {
 
 #define GR_ENCODE_HISTORY_MIN 20u /* log2 of bytes */
 #define GR_ENCODE_HISTORY_MAX 25u
-#define GR_ENCODE_OUT_MIN (512u << 10) /* bytes of output that one call must be able to write */
+#define GR_ENCODE_OUT_MIN (1u << 20) /* bytes of output that one call must be able to write */
 
 struct gr_encode_settings {
 	enum gr_encode_form form;
 	int copy_rect; /* the viewer decodes CopyRect; always with GR_ENCODE_GARASU */
 	unsigned history_log2; /* bytes of history that both sides keep, GARASU only: GR_ENCODE_HISTORY_MIN..MAX */
-	unsigned photo_quality; /* JPEG quality of photographs shown for the first time, 1..100; 0 = everything lossless */
+	unsigned
+		photo_quality; /* JPEG quality of photographs shown for the first time, 1..100; 0 = everything lossless */
 	unsigned video_quality; /* of what changes all the time; 1..100, ignored when photo_quality is 0 */
 	unsigned refine_after_ms; /* how long a lossy area must be quiet before it is sent exactly; 0 = never */
 };

@@ -1,5 +1,5 @@
 #include "broker/session/session.h"
-#include "broker/encode/shadow.h"
+#include "broker/encode/encode.h"
 #include "broker/ipc/ipc.h"
 #include "broker/session/agent.h"
 #include "broker/session/input.h"
@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHANGED_MAX 64 /* rectangles of one pass */
 #define LEAVE_MS 800 /* for a viewer's last bytes; END is done within a second */
 
 struct gr_session {
@@ -25,9 +24,9 @@ struct gr_session {
 	int started;
 	int ending;
 	int opened; /* an agent was greeted with OPEN_HOME */
-	int painted; /* the shadow holds a picture of the container's: nothing is shown before */
+	int painted; /* the encoder holds a picture of the container's: nothing is shown before */
 	struct gr_agent *agent;
-	struct gr_shadow *shadow;
+	struct gr_encoder *encoder;
 	struct gr_update *update;
 	struct gr_input input;
 	struct gr_viewer *viewer, *leaving; /* leaving: an earlier one, still to be told why */
@@ -77,9 +76,9 @@ static void pump(void *context)
 
 static void set_size(struct gr_session *s, uint16_t w, uint16_t h)
 {
-	if (w == gr_shadow_width(s->shadow) && h == gr_shadow_height(s->shadow))
+	if (w == gr_encoder_width(s->encoder) && h == gr_encoder_height(s->encoder))
 		return;
-	if (gr_shadow_resize(s->shadow, w, h)) {
+	if (gr_encoder_resize(s->encoder, w, h)) {
 		gr_log_error("no memory for a screen of %ux%u", (unsigned)w, (unsigned)h);
 		end(s, 1);
 		return;
@@ -99,10 +98,9 @@ static void agent_ready(void *context, uint16_t w, uint16_t h)
 static void agent_frame(void *context, const struct gr_record_frame *frame)
 {
 	struct gr_session *s = context;
-	struct gr_rect changed[CHANGED_MAX];
-	size_t n = gr_shadow_take(s->shadow, gr_agent_untrusted_pixels(s->agent), gr_agent_stride(s->agent),
-				  frame->rects, frame->count, changed, CHANGED_MAX);
-	gr_update_changed(s->update, changed, n);
+	gr_encoder_take(s->encoder, gr_agent_untrusted_pixels(s->agent), gr_agent_stride(s->agent), frame->rects,
+			frame->count, gr_io_now_ms());
+	gr_update_changed(s->update, frame->rects, frame->count);
 	s->painted = 1;
 	pump(s);
 }
@@ -119,7 +117,7 @@ static void agent_cursor(void *context, const struct gr_record_cursor *cursor, c
 static void agent_resized(void *context, uint16_t w, uint16_t h)
 {
 	struct gr_session *s = context;
-	int changed = w != gr_shadow_width(s->shadow) || h != gr_shadow_height(s->shadow);
+	int changed = w != gr_encoder_width(s->encoder) || h != gr_encoder_height(s->encoder);
 	set_size(s, w, h);
 	if (s->size_asked)
 		gr_update_size_answer(s->update, changed ? 0 : 2 /* out of resources */);
@@ -212,7 +210,7 @@ static void desktop_size(struct gr_session *s, uint16_t untrusted_w, uint16_t un
 		gr_update_size_answer(s->update, 3 /* invalid layout */);
 	} else if (!gr_agent_ready(s->agent)) {
 		gr_update_size_answer(s->update, 2);
-	} else if (!s->size_asked && w == gr_shadow_width(s->shadow) && h == gr_shadow_height(s->shadow)) {
+	} else if (!s->size_asked && w == gr_encoder_width(s->encoder) && h == gr_encoder_height(s->encoder)) {
 		gr_update_size_answer(s->update, 0);
 	} else {
 		s->size_asked = 1;
@@ -369,6 +367,14 @@ static void control_ready(void *context, int fd, unsigned events)
 	order(s, &message, received);
 }
 
+static unsigned history_log2(const struct gr_config *config)
+{
+	unsigned log2 = GR_ENCODE_HISTORY_MIN;
+	for (unsigned mib = config->session.history_mib; mib > 1; mib /= 2)
+		log2++;
+	return log2;
+}
+
 struct gr_session *gr_session_create(struct gr_loop *loop, const struct gr_config *config, unsigned slot, int control,
 				     struct gr_error *err)
 {
@@ -388,8 +394,8 @@ struct gr_session *gr_session_create(struct gr_loop *loop, const struct gr_confi
 		gr_session_destroy(s);
 		return NULL;
 	}
-	s->shadow = gr_shadow_create(config->session.width, config->session.height);
-	s->update = s->shadow ? gr_update_create(s->shadow) : NULL;
+	s->encoder = gr_encoder_create(config->session.width, config->session.height);
+	s->update = s->encoder ? gr_update_create(s->encoder, history_log2(config)) : NULL;
 	s->control_watch = gr_loop_add(loop, control, GR_LOOP_READ, control_ready, s);
 	if (!s->update || !s->control_watch) {
 		gr_error_set(err, GR_ENOMEM, "out of memory");
@@ -408,6 +414,6 @@ void gr_session_destroy(struct gr_session *s)
 	gr_viewer_destroy(s->leaving);
 	gr_agent_destroy(s->agent);
 	gr_update_destroy(s->update);
-	gr_shadow_destroy(s->shadow);
+	gr_encoder_destroy(s->encoder);
 	free(s);
 }

@@ -1,22 +1,25 @@
 /*
- * RFB towards the one viewer of a session: the handshake and FramebufferUpdates. This header is the seam: today
- * update_libvncserver.c stands behind it, whose own Tight encoder carries the pixels; the encoder of broker/encode/ takes
- * their place behind the same functions.
+ * FramebufferUpdates towards the one viewer of a session: which of our encoder's forms its pictures have, or libvncserver's
+ * encodings when none suits, and what goes into one update. This header is the seam between the connection (viewer.h) and
+ * both.
  *
  * Nothing here blocks, reads a socket of somebody else, or looks at the container's memory: messages come in whole, bytes
- * go out into a gr_outflow, pixels come from the shadow.
+ * go out into a gr_outflow, pixels come from the encoder's shadow. Times are milliseconds of a monotonic clock.
  */
 #ifndef GARASU_BROKER_SESSION_UPDATE_H
 #define GARASU_BROKER_SESSION_UPDATE_H
 
-#include "broker/encode/shadow.h"
+#include "broker/encode/encode.h"
 #include "broker/session/outflow.h"
-#include "common/record.h"
+#include "broker/session/viewer_messages.h"
 
 struct gr_update;
 
-/* Returns owned; shadow is borrowed and must outlive it. NULL: out of memory. */
-struct gr_update *gr_update_create(struct gr_shadow *shadow);
+/*
+ * Returns owned; encoder is borrowed and must outlive it. history_log2: the largest history that a viewer may have,
+ * GR_ENCODE_HISTORY_MIN..MAX. NULL: out of memory.
+ */
+struct gr_update *gr_update_create(struct gr_encoder *encoder, unsigned history_log2);
 void gr_update_destroy(struct gr_update *update); /* NULL allowed */
 
 /*
@@ -28,22 +31,31 @@ int gr_update_open(struct gr_update *update, struct gr_outflow *out);
 void gr_update_close(struct gr_update *update);
 
 /*
- * Gives one complete message of the viewer: ProtocolVersion, security type, ClientInit in turn, then SetPixelFormat,
- * SetEncodings or FramebufferUpdateRequest that gr_viewer_message_parse accepted. The answer is appended to out.
- * GR_EPROTO: the viewer must go.
+ * Gives one complete message of the viewer: ProtocolVersion, security type, ClientInit in turn, then SetPixelFormat. The
+ * answer is appended to out. GR_EPROTO: the viewer must go.
  */
 int gr_update_feed(struct gr_update *update, const void *message, size_t n);
+/* SetEncodings, FramebufferUpdateRequest (bytes: the message itself) and EnableContinuousUpdates. As gr_update_feed. */
+int gr_update_encodings(struct gr_update *update, const struct gr_viewer_message *encodings);
+int gr_update_request(struct gr_update *update, const struct gr_viewer_message *request, const void *bytes);
+void gr_update_continuous(struct gr_update *update, const struct gr_viewer_message *continuous);
 
-/* 1 when the viewer has asked for an update and not got it. */
+/* 1 when the viewer has asked for an update and not got it, or wants them continuously. */
 int gr_update_waiting(const struct gr_update *update);
+/* 1 when gr_update_send has something to send now. */
+int gr_update_pending(struct gr_update *update, uint64_t now_ms);
+/* 1 when the last one was a slice of a picture whose next slice is pending. */
+int gr_update_continues(const struct gr_update *update);
+/* Milliseconds until something is pending by the passing of time alone, a refinement; -1: nothing will be. */
+int64_t gr_update_pending_in(const struct gr_update *update, uint64_t now_ms);
 
 /* Whether the viewer has yet to be told the present size, and whether a rectangle lies inside that size. */
 int gr_update_size_pending(const struct gr_update *update);
 int gr_update_shows(const struct gr_update *update, struct gr_rect rect);
 
-/* The shadow changed in these rectangles. */
-void gr_update_changed(struct gr_update *update, const struct gr_rect *rects, size_t n);
-/* The shadow has another size: the viewer is told, everything counts as changed. */
+/* The encoder took these damaged rectangles. */
+void gr_update_changed(struct gr_update *update, const struct gr_rect *damage, size_t n);
+/* The encoder has another size: the viewer is told, everything counts as changed. */
 void gr_update_resized(struct gr_update *update);
 /* Answers a SetDesktopSize: status of ExtendedDesktopSize (0 done, 2 out of resources, 3 invalid layout), with the next update. */
 void gr_update_size_answer(struct gr_update *update, int status);
@@ -51,13 +63,18 @@ void gr_update_size_answer(struct gr_update *update, int status);
 /* The pointer's image: 0x00RRGGBB and mask as gr_agent_cursor_flatten makes them, copied; w = 0: none. GR_ENOMEM. */
 int gr_update_cursor(struct gr_update *update, uint16_t w, uint16_t h, uint16_t hot_x, uint16_t hot_y,
 		     const uint32_t *colours, const uint8_t *mask);
-/* Where the viewer's pointer is, for viewers that have it drawn into the picture. */
+/* Where the viewer's pointer is: there the person looks, and there it is drawn for viewers that cannot do it themselves. */
 void gr_update_pointer(struct gr_update *update, uint16_t x, uint16_t y);
+/* Where the text caret is: there the person looks. */
+void gr_update_caret(struct gr_update *update, struct gr_rect caret);
+
+/* JPEG qualities (1..100) that suit the viewer's bandwidth; it may have asked for lower ones, or for none at all. */
+void gr_update_quality(struct gr_update *update, unsigned photo, unsigned video);
 
 /*
- * Sends what the viewer waits for, if there is something: encodes it into out. *n_out = bytes, 0 when nothing was to be
- * sent. GR_EFULL, GR_ENOMEM: the viewer must go.
+ * Sends one update of what is pending into out, or its next slice. *n_out = bytes, 0 when nothing was to be sent. GR_EFULL,
+ * GR_ENOMEM: the viewer must go.
  */
-int gr_update_send(struct gr_update *update, size_t *n_out);
+int gr_update_send(struct gr_update *update, uint64_t now_ms, size_t *n_out);
 
 #endif

@@ -1,4 +1,5 @@
 #include "broker/session/viewer.h"
+#include "broker/session/flow.h"
 #include "common/io.h"
 #include "common/log.h"
 
@@ -9,13 +10,24 @@
 
 #define HANDSHAKE_MS 20000
 #define STALL_MS 20000 /* no byte taken for so long: the viewer is not there any more */
+#define FENCE_MS                                                                                                       \
+	60000 /* no answer to a fence for so long: likewise (a laptop's lid, a suspended viewer: longer than a stall) */
 #define PROTOCOL_LEAVE_MS 1000
 #define INPUT_SIZE 8192
 #define RECORDS_MAX 65536u /* bytes of queued output above which small records are dropped */
 
 _Static_assert(INPUT_SIZE >= GR_VIEWER_MESSAGE_MAX && INPUT_SIZE >= 4 + 4 * GR_VIEWER_ENCODINGS_MAX, "a message fits");
 
+static const uint8_t end_of_continuous = 150; /* EndOfContinuousUpdates is this byte alone */
+
 enum phase { PHASE_VERSION, PHASE_SECURITY, PHASE_INIT, PHASE_NORMAL, PHASE_LEAVING, PHASE_GONE };
+
+/* A fence of the viewer's that is not answered yet. */
+struct gr_fence {
+	uint32_t flags;
+	size_t length;
+	uint8_t payload[GR_FENCE_PAYLOAD_MAX];
+};
 
 struct gr_viewer {
 	struct gr_loop *loop;
@@ -24,18 +36,24 @@ struct gr_viewer {
 	void *context;
 	int fd;
 	struct gr_loop_watch *watch;
-	struct gr_loop_timer *timer;
+	struct gr_loop_timer *timer; /* a deadline */
+	struct gr_loop_timer *wake; /* the next picture's time */
 	struct gr_outflow *out;
+	struct gr_flow flow;
 	enum phase phase;
 	uint32_t reason; /* why it leaves */
 	int paused;
 	int garasu; /* it listed our records */
+	int continuous; /* it listed -313 and was told that we understand it */
+	int sync_due; /* the fence below is answered before the next message is looked at */
+	struct gr_fence sync;
 	int qemu_key_due; /* it listed -258 and was not yet told that we understand it */
 	int resume; /* messages from before a pause wait: the loop is asked for a turn */
 	int shown; /* an update was sent, and with it the size of the screen */
 	int caret_due, caret_known;
 	struct gr_rect caret;
-	int stalling; /* the timer runs for output that is not taken */
+	int stalling; /* output is not taken, */
+	uint64_t stalled_ms; /* since then */
 	uint64_t bytes_up, sent_seen;
 	size_t skip; /* bytes of a ClientCutText still to be thrown away */
 	size_t input_size;
@@ -54,10 +72,29 @@ static void end_soon(struct gr_viewer *v, uint32_t reason)
 	v->phase = PHASE_GONE;
 	gr_loop_remove(v->watch);
 	v->watch = NULL;
+	gr_loop_timer_set(v->wake, -1);
 	gr_loop_timer_set(v->timer, 0);
 }
 
-/* Which events to wait for, and the deadline for output that does not move. */
+/* The deadline for what it owes us: to take our output, to answer a fence. */
+static void set_deadline(struct gr_viewer *v, int output)
+{
+	uint64_t now = gr_io_now_ms(), deadline = UINT64_MAX, unanswered = gr_flow_unanswered_since(&v->flow) / 1000;
+	if (!v->stalling || gr_outflow_sent(v->out) != v->sent_seen)
+		v->stalled_ms = now;
+	v->stalling = output;
+	v->sent_seen = gr_outflow_sent(v->out);
+	if (output)
+		deadline = v->stalled_ms + STALL_MS;
+	if (unanswered && unanswered + FENCE_MS < deadline)
+		deadline = unanswered + FENCE_MS;
+	if (deadline == UINT64_MAX)
+		gr_loop_timer_set(v->timer, -1);
+	else
+		gr_loop_timer_set(v->timer, deadline > now ? (int64_t)(deadline - now) : 0);
+}
+
+/* Which events to wait for, and until when. */
 static void settle(struct gr_viewer *v)
 {
 	if (v->phase == PHASE_GONE)
@@ -67,14 +104,8 @@ static void settle(struct gr_viewer *v)
 	if (v->phase != PHASE_LEAVING && !v->paused)
 		events |= GR_LOOP_READ;
 	gr_loop_change(v->watch, events);
-	if (v->phase != PHASE_NORMAL)
-		return;
-	if (!output)
-		gr_loop_timer_set(v->timer, -1);
-	else if (!v->stalling || gr_outflow_sent(v->out) != v->sent_seen)
-		gr_loop_timer_set(v->timer, STALL_MS);
-	v->stalling = output;
-	v->sent_seen = gr_outflow_sent(v->out);
+	if (v->phase == PHASE_NORMAL)
+		set_deadline(v, output);
 }
 
 static void flush(struct gr_viewer *v)
@@ -108,12 +139,22 @@ static void put16(uint8_t *p, uint32_t value)
 	p[1] = (uint8_t)value;
 }
 
+static void put32(uint8_t *p, uint32_t value)
+{
+	put16(p, value >> 16);
+	put16(p + 2, value & 0xffff);
+}
+
+static void append(struct gr_viewer *v, const void *bytes, size_t n)
+{
+	if (v->phase == PHASE_NORMAL && gr_outflow_append(v->out, bytes, n))
+		end_soon(v, GR_REASON_INTERNAL);
+}
+
 static void record(struct gr_viewer *v, const uint8_t *bytes, size_t n)
 {
-	if (v->phase != PHASE_NORMAL || !v->garasu || gr_outflow_left(v->out) > RECORDS_MAX)
-		return;
-	if (gr_outflow_append(v->out, bytes, n))
-		end_soon(v, GR_REASON_INTERNAL);
+	if (v->garasu && gr_outflow_left(v->out) <= RECORDS_MAX)
+		append(v, bytes, n);
 }
 
 void gr_viewer_caret(struct gr_viewer *v, int known, struct gr_rect rect)
@@ -121,6 +162,8 @@ void gr_viewer_caret(struct gr_viewer *v, int known, struct gr_rect rect)
 	v->caret_known = known;
 	v->caret = rect;
 	v->caret_due = 1; /* only the newest counts: sent when the output is empty */
+	if (known)
+		gr_update_caret(v->update, rect);
 }
 
 /* After the size of the screen that it lies in: a viewer takes a caret outside of its screen for a violation. */
@@ -144,39 +187,136 @@ void gr_viewer_text_result(struct gr_viewer *v, uint32_t sequence, uint32_t stat
 {
 	uint8_t r[8] = { 71, 3 };
 	put16(r + 2, status);
-	put16(r + 4, sequence >> 16);
-	put16(r + 6, sequence & 0xffff);
+	put32(r + 4, sequence);
 	record(v, r, sizeof(r));
 	drain(v);
+}
+
+/* ---- fences ---- */
+
+static void fence(struct gr_viewer *v, uint32_t flags, const uint8_t *payload, size_t length)
+{
+	uint8_t m[9 + GR_FENCE_PAYLOAD_MAX] = { 248 };
+	put32(m + 4, flags);
+	m[8] = (uint8_t)length;
+	memcpy(m + 9, payload, length);
+	append(v, m, 9 + length);
+}
+
+/*
+ * Behind what was sent: the viewer answers when it has taken all of it. The payload is the number that the flow knows it by.
+ */
+static void fence_behind(struct gr_viewer *v, uint32_t sequence)
+{
+	if (!gr_flow_has_fences(&v->flow))
+		return;
+	uint8_t payload[4];
+	put32(payload, sequence);
+	fence(v, (uint32_t)GR_FENCE_REQUEST | GR_FENCE_BLOCK_BEFORE, payload, sizeof(payload));
+}
+
+/*
+ * Messages are worked off in their order and what they cause is put behind what is queued: that is what BlockBefore and
+ * BlockAfter ask for. SyncNext: the answer goes when the next message is here, right before that takes effect.
+ */
+static void take_fence(struct gr_viewer *v, const struct gr_viewer_message *m)
+{
+	uint32_t flags = m->fence.flags & ~(uint32_t)GR_FENCE_REQUEST;
+	if (!(m->fence.flags & (uint32_t)GR_FENCE_REQUEST)) {
+		const uint8_t *p = m->fence.payload;
+		if (m->fence.length != 4)
+			return;
+		gr_flow_answered(&v->flow, gr_io_now_us(),
+				 (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
+		v->events->pump(v->context);
+	} else if (flags & GR_FENCE_SYNC_NEXT) {
+		v->sync_due = 1;
+		v->sync.flags = flags;
+		v->sync.length = m->fence.length;
+		memcpy(v->sync.payload, m->fence.payload, m->fence.length);
+	} else {
+		fence(v, flags, m->fence.payload, m->fence.length);
+	}
+}
+
+/* ---- pictures ---- */
+
+/* An update of one empty rectangle with the pseudo-encoding -258. Behind the first real one: TigerVNC's viewer looks only
+   there for whether it may ask for a size. */
+static void qemu_key_acknowledge(struct gr_viewer *v)
+{
+	static const uint8_t acknowledge[] = { 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe };
+	if (!v->qemu_key_due || !v->shown)
+		return;
+	v->qemu_key_due = 0;
+	append(v, acknowledge, sizeof(acknowledge));
+}
+
+/* One update, or a slice of one: its bytes, 0 when there was nothing to be sent. */
+static size_t send_picture(struct gr_viewer *v, uint64_t now_us)
+{
+	int continued = gr_update_continues(v->update);
+	struct gr_flow_quality quality = gr_flow_quality(&v->flow);
+	size_t n = 0;
+	gr_update_quality(v->update, quality.photo, quality.video);
+	if (gr_update_send(v->update, now_us / 1000, &n)) {
+		gr_log_error("an update could not be made");
+		end_soon(v, GR_REASON_INTERNAL);
+		return 0;
+	}
+	if (!n)
+		return 0;
+	v->shown = 1;
+	/* The time that it took to encode is no part of the round trip. */
+	fence_behind(v, gr_flow_sent(&v->flow, gr_io_now_us(), n, continued));
+	qemu_key_acknowledge(v);
+	flush(v);
+	return n;
+}
+
+/* When to look again though nothing happens: pacing ends, or a refinement is due. Nothing is armed for a still page. */
+static void set_wake(struct gr_viewer *v, int64_t wait_us, uint64_t now_us)
+{
+	int64_t ms = -1;
+	if (wait_us > 0)
+		ms = (wait_us + 999) / 1000;
+	else if (wait_us == 0)
+		ms = gr_update_pending_in(v->update, now_us / 1000);
+	gr_loop_timer_set(v->wake, ms);
 }
 
 int gr_viewer_pump(struct gr_viewer *v)
 {
 	if (v->phase != PHASE_NORMAL)
 		return 0;
-	if (gr_outflow_left(v->out))
-		return 0; /* it has not taken what it has: nothing new is made for it */
-	if (gr_update_waiting(v->update)) {
-		size_t n = 0;
-		if (gr_update_send(v->update, &n)) {
-			gr_log_error("an update could not be made");
-			end_soon(v, GR_REASON_INTERNAL);
+	flush(v); /* small messages may still be in our output: nobody comes back here when they are taken meanwhile */
+	int sent = 0, pending = 0;
+	int64_t wait = -1;
+	uint64_t now = gr_io_now_us();
+	for (; v->phase == PHASE_NORMAL; now = gr_io_now_us()) {
+		pending = gr_update_pending(v->update, now / 1000);
+		wait = gr_flow_wait(&v->flow, now, gr_outflow_left(v->out), gr_update_continues(v->update));
+		if (!pending || wait)
+			break;
+		if (!send_picture(v, now)) {
+			pending = 0;
+			break;
 		}
-		if (v->phase == PHASE_NORMAL && n > 0)
-			v->shown = 1;
-		if (v->qemu_key_due && v->shown && v->phase == PHASE_NORMAL) {
-			/* An update of one empty rectangle with the pseudo-encoding -258. Behind the first real one: TigerVNC's viewer
-			   looks only there for whether it may ask for a size. */
-			static const uint8_t acknowledge[] = { 0, 0, 0, 1, 0,    0,    0,    0,
-							       0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe };
-			v->qemu_key_due = 0;
-			if (gr_outflow_append(v->out, acknowledge, sizeof(acknowledge)))
-				end_soon(v, GR_REASON_INTERNAL);
-		}
+		sent = 1;
 	}
-	caret(v);
-	flush(v);
-	return v->phase == PHASE_NORMAL && !gr_outflow_left(v->out) && gr_update_waiting(v->update);
+	if (v->phase != PHASE_NORMAL)
+		return 0;
+	if (!gr_outflow_left(v->out)) { /* otherwise drain comes back here */
+		caret(v);
+		flush(v);
+	}
+	if (v->phase != PHASE_NORMAL || !gr_update_waiting(v->update)) {
+		gr_loop_timer_set(v->wake, -1);
+		return 0;
+	}
+	set_wake(v, wait, now);
+	/* What is fetched after a slice makes the picture's remainder newer; once for each slice, not at the page's own rate. */
+	return pending ? sent && gr_update_continues(v->update) : !wait;
 }
 
 void gr_viewer_pause(struct gr_viewer *v, int on)
@@ -189,19 +329,43 @@ void gr_viewer_pause(struct gr_viewer *v, int on)
 	settle(v);
 }
 
-/* Takes SetEncodings apart and gives libvncserver only what this broker uses. */
 static int set_encodings(struct gr_viewer *v, const struct gr_viewer_message *m)
 {
-	uint8_t filtered[4 + 4 * GR_VIEWER_ENCODINGS_MAX] = { 2 };
-	put16(filtered + 2, (uint32_t)m->encodings.count);
-	for (size_t i = 0; i < m->encodings.count; i++) {
-		put16(filtered + 4 + i * 4, (uint32_t)m->encodings.kept[i] >> 16);
-		put16(filtered + 6 + i * 4, (uint32_t)m->encodings.kept[i] & 0xffff);
-	}
 	v->garasu = m->encodings.garasu;
 	if (m->encodings.qemu_key)
 		v->qemu_key_due = 1;
-	return gr_update_feed(v->update, filtered, 4 + m->encodings.count * 4);
+	int status = gr_update_encodings(v->update, m);
+	if (status)
+		return status;
+	/* The first time each is told that we understand it; the fence measures the round trip at once. */
+	if (m->encodings.fence && !gr_flow_has_fences(&v->flow)) {
+		gr_flow_fences(&v->flow);
+		fence_behind(v, gr_flow_sent(&v->flow, gr_io_now_us(), 0, 1));
+	}
+	if (m->encodings.continuous && !v->continuous) {
+		v->continuous = 1;
+		append(v, &end_of_continuous, 1);
+	}
+	return 0;
+}
+
+static int set_continuous(struct gr_viewer *v, const struct gr_viewer_message *m)
+{
+	gr_update_continuous(v->update, m);
+	if (!m->continuous.on)
+		append(v, &end_of_continuous, 1);
+	v->events->pump(v->context);
+	return 0;
+}
+
+static int request(struct gr_viewer *v, const struct gr_viewer_message *m, const uint8_t *bytes)
+{
+	int status = gr_update_request(v->update, m, bytes);
+	if (status)
+		return status;
+	gr_flow_requested(&v->flow, gr_io_now_us());
+	v->events->pump(v->context);
+	return 0;
 }
 
 static int handshake(struct gr_viewer *v, const uint8_t *untrusted, size_t n, size_t *taken)
@@ -234,14 +398,16 @@ static int message(struct gr_viewer *v, const uint8_t *untrusted, size_t n, size
 	if (status)
 		return status;
 	*taken = m.size;
+	if (v->sync_due) {
+		v->sync_due = 0;
+		fence(v, v->sync.flags, v->sync.payload, v->sync.length);
+	}
 	switch (m.kind) {
 	case GR_VIEWER_ENCODINGS: return set_encodings(v, &m);
 	case GR_VIEWER_PIXEL_FORMAT: return gr_update_feed(v->update, untrusted, m.size);
-	case GR_VIEWER_UPDATE_REQUEST:
-		status = gr_update_feed(v->update, untrusted, m.size);
-		if (!status)
-			v->events->pump(v->context);
-		return status;
+	case GR_VIEWER_UPDATE_REQUEST: return request(v, &m, untrusted);
+	case GR_VIEWER_CONTINUOUS: return set_continuous(v, &m);
+	case GR_VIEWER_FENCE: take_fence(v, &m); return 0;
 	case GR_VIEWER_CUT_TEXT: v->skip = m.skip; return 0;
 	case GR_VIEWER_POINTER: gr_update_pointer(v->update, m.pointer.x, m.pointer.y); break;
 	default: break;
@@ -312,10 +478,17 @@ static void expired(void *context)
 	if (v->phase == PHASE_LEAVING)
 		gr_log_debug("a leaving viewer did not take its last %zu bytes", gr_outflow_left(v->out));
 	else if (v->phase == PHASE_NORMAL)
-		gr_log_warning("the viewer has taken nothing for %d s", STALL_MS / 1000);
+		gr_log_warning("the viewer has taken nothing for %d s", (v->stalling ? STALL_MS : FENCE_MS) / 1000);
 	else
 		gr_log_warning("the viewer did not finish the RFB handshake in %d s", HANDSHAKE_MS / 1000);
 	end_soon(v, GR_REASON_VIEWER_LEFT);
+}
+
+static void woken(void *context)
+{
+	struct gr_viewer *v = context;
+	if (v->phase == PHASE_NORMAL)
+		v->events->pump(v->context);
 }
 
 struct gr_viewer *gr_viewer_create(struct gr_loop *loop, struct gr_update *update, size_t out_size, int fd,
@@ -332,9 +505,12 @@ struct gr_viewer *gr_viewer_create(struct gr_loop *loop, struct gr_update *updat
 	v->context = context;
 	v->fd = fd;
 	v->out = gr_outflow_create(out_size);
+	gr_flow_init(&v->flow);
 	v->timer = gr_loop_timer_add(loop, expired, v);
+	v->wake = gr_loop_timer_add(loop, woken, v);
 	v->watch = gr_loop_add(loop, fd, GR_LOOP_READ, ready, v);
-	if (!v->out || !v->timer || !v->watch || gr_io_set_nonblocking(fd, 1) || gr_update_open(update, v->out)) {
+	if (!v->out || !v->timer || !v->wake || !v->watch || gr_io_set_nonblocking(fd, 1) ||
+	    gr_update_open(update, v->out)) {
 		v->phase = PHASE_GONE;
 		gr_viewer_destroy(v);
 		return NULL;
@@ -352,6 +528,7 @@ void gr_viewer_destroy(struct gr_viewer *v)
 		gr_update_close(v->update);
 	gr_loop_remove(v->watch);
 	gr_loop_timer_remove(v->timer);
+	gr_loop_timer_remove(v->wake);
 	gr_outflow_destroy(v->out);
 	shutdown(v->fd, SHUT_WR);
 	gr_io_close(&v->fd);
@@ -370,6 +547,7 @@ void gr_viewer_leave(struct gr_viewer *v, uint32_t reason, int64_t ms)
 	gr_update_close(v->update);
 	v->phase = PHASE_LEAVING;
 	v->reason = reason;
+	gr_loop_timer_set(v->wake, -1);
 	gr_loop_timer_set(v->timer, ms);
 	flush(v);
 }

@@ -17,7 +17,7 @@ struct gr_viewer;
 struct gr_viewer_events {
 	/* The RFB handshake is done. */
 	void (*ready)(void *context);
-	/* It may be that an update can be sent or should be asked for: a request came, or output has drained. */
+	/* It may be that an update can be sent or should be asked for: a request or an answer came, output has drained, or it is time. */
 	void (*pump)(void *context);
 	/* KEY, POINTER, DESKTOP_SIZE or TEXT. Pausing the viewer here takes effect at once. */
 	void (*input)(void *context, const struct gr_viewer_message *message);
@@ -33,7 +33,10 @@ struct gr_viewer *gr_viewer_create(struct gr_loop *loop, struct gr_update *updat
 				   const struct gr_viewer_events *events, void *context);
 void gr_viewer_destroy(struct gr_viewer *viewer); /* NULL allowed */
 
-/* Sends what the viewer waits for, in this turn, if its earlier output is gone. 1 when it still waits for a change. */
+/*
+ * Sends what the viewer waits for, as far as its flow permits (flow.h). 1 when the next change should be fetched now: it could
+ * go at once, or it could still become part of a picture of which a slice went. Otherwise `pump` comes when that is so.
+ */
 int gr_viewer_pump(struct gr_viewer *viewer);
 
 /* Stops and resumes reading from it: the agent does not take more. */

@@ -1,10 +1,18 @@
 #include "broker/session/viewer_messages.h"
+#include "broker/encode/encode.h"
+#include "common/decode/decode.h"
 #include "common/error.h"
 
 #include <string.h>
 
 #define GARASU_ENCODING 0x47415201
+#define TIGHT_ENCODING 7
+#define COPY_RECT_ENCODING 1
 #define QEMU_KEY_ENCODING (-258)
+#define FENCE_ENCODING (-312)
+#define CONTINUOUS_ENCODING (-313)
+#define QUALITY_LOWEST (-32)
+#define QUALITY_HIGHEST (-23)
 
 static uint16_t u16(const uint8_t *p)
 {
@@ -36,23 +44,47 @@ static int pixel_format_good(const uint8_t *untrusted)
 	       colour_good(u16(untrusted + 8), untrusted[12], bits);
 }
 
-/* What is not here is not passed on: names of the server, xvp, clipboard, LED state, pointer position … */
-static int encoding_used(int32_t encoding)
+/*
+ * What is not here is not passed on: names of the server, xvp, clipboard, LED state, pointer position … Nor Tight and its
+ * quality, which are our own encoder's: the streams of two encoders on one connection would spoil each other.
+ */
+static int encoding_passed_on(int32_t encoding)
 {
 	switch (encoding) {
 	case 0: /* Raw */
-	case 1: /* CopyRect */
 	case 5: /* Hextile */
 	case 6: /* zlib */
-	case 7: /* Tight */
 	case 16: /* ZRLE */
 	case -223: /* DesktopSize */
 	case -224: /* LastRect */
 	case -239: /* Cursor */
 	case -308: /* ExtendedDesktopSize */ return 1;
-	default:
-		return (encoding >= -32 && encoding <= -23) /* JPEG quality */ ||
-		       (encoding >= -256 && encoding <= -247) /* compression */;
+	default: return encoding >= -256 && encoding <= -247 /* compression */;
+	}
+}
+
+static void take_encoding(int32_t encoding, struct gr_viewer_message *out)
+{
+	unsigned history = (unsigned)encoding - GR_ENCODING_HISTORY_SIZE;
+	if (encoding == GARASU_ENCODING)
+		out->encodings.garasu = 1;
+	else if (encoding == QEMU_KEY_ENCODING)
+		out->encodings.qemu_key = 1;
+	else if (encoding == FENCE_ENCODING)
+		out->encodings.fence = 1;
+	else if (encoding == CONTINUOUS_ENCODING)
+		out->encodings.continuous = 1;
+	else if (encoding == TIGHT_ENCODING)
+		out->encodings.tight = 1;
+	else if (encoding == COPY_RECT_ENCODING)
+		out->encodings.copy_rect = 1;
+	else if (encoding >= QUALITY_LOWEST && encoding <= QUALITY_HIGHEST)
+		out->encodings.quality = encoding - QUALITY_LOWEST;
+	else if (history >= GR_ENCODE_HISTORY_MIN && history <= GR_ENCODE_HISTORY_MAX) {
+		if (history > out->encodings.history_log2)
+			out->encodings.history_log2 = history;
+	} else if (encoding_passed_on(encoding)) {
+		out->encodings.kept[out->encodings.count++] = encoding;
 	}
 }
 
@@ -67,15 +99,9 @@ static int parse_encodings(const uint8_t *untrusted, size_t n, struct gr_viewer_
 	if (n < out->size)
 		return GR_EAGAIN;
 	out->kind = GR_VIEWER_ENCODINGS;
-	for (size_t i = 0; i < untrusted_count; i++) {
-		int32_t encoding = (int32_t)u32(untrusted + 4 + i * 4);
-		if (encoding == GARASU_ENCODING)
-			out->encodings.garasu = 1;
-		else if (encoding == QEMU_KEY_ENCODING)
-			out->encodings.qemu_key = 1;
-		else if (encoding_used(encoding))
-			out->encodings.kept[out->encodings.count++] = encoding;
-	}
+	out->encodings.quality = -1;
+	for (size_t i = 0; i < untrusted_count; i++)
+		take_encoding((int32_t)u32(untrusted + 4 + i * 4), out);
 	return 0;
 }
 
@@ -154,11 +180,38 @@ static int parse_cut_text(const uint8_t *untrusted, size_t n, struct gr_viewer_m
 	return 0;
 }
 
+static int parse_fence(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)
+{
+	if (n < 9)
+		return GR_EAGAIN;
+	uint8_t untrusted_length = untrusted[8];
+	if (untrusted_length > GR_FENCE_PAYLOAD_MAX)
+		return GR_EPROTO;
+	out->size = 9u + untrusted_length;
+	if (n < out->size)
+		return GR_EAGAIN;
+	out->kind = GR_VIEWER_FENCE;
+	out->fence.flags = u32(untrusted + 4) & (GR_FENCE_BLOCK_BEFORE | GR_FENCE_BLOCK_AFTER | GR_FENCE_SYNC_NEXT |
+						 (uint32_t)GR_FENCE_REQUEST);
+	out->fence.length = untrusted_length;
+	out->fence.payload = untrusted + 9;
+	return 0;
+}
+
+static struct gr_rect rect(const uint8_t *p)
+{
+	return (struct gr_rect){ u16(p), u16(p + 2), u16(p + 4), u16(p + 6) };
+}
+
 static int parse_fixed(const uint8_t *untrusted, struct gr_viewer_message *out)
 {
 	switch (untrusted[0]) {
 	case 0: out->kind = GR_VIEWER_PIXEL_FORMAT; return pixel_format_good(untrusted + 4) ? 0 : GR_EPROTO;
-	case 3: out->kind = GR_VIEWER_UPDATE_REQUEST; return 0;
+	case 3:
+		out->kind = GR_VIEWER_UPDATE_REQUEST;
+		out->update_request.incremental = untrusted[1] != 0;
+		out->update_request.rect = rect(untrusted + 2);
+		return 0;
 	case 4:
 		out->kind = GR_VIEWER_KEY;
 		out->key.down = untrusted[1] != 0;
@@ -169,6 +222,11 @@ static int parse_fixed(const uint8_t *untrusted, struct gr_viewer_message *out)
 		out->pointer.buttons = untrusted[1];
 		out->pointer.x = u16(untrusted + 2);
 		out->pointer.y = u16(untrusted + 4);
+		return 0;
+	case 150:
+		out->kind = GR_VIEWER_CONTINUOUS;
+		out->continuous.on = untrusted[1] != 0;
+		out->continuous.rect = rect(untrusted + 2);
 		return 0;
 	default: /* 255 */
 		if (untrusted[1] != 0)
@@ -197,6 +255,8 @@ int gr_viewer_message_parse(const uint8_t *untrusted, size_t n, struct gr_viewer
 	case 5: out->size = 6; break;
 	case 6: return parse_cut_text(untrusted, n, out);
 	case 71: return parse_text(untrusted, n, out);
+	case 150: out->size = 10; break;
+	case 248: return parse_fence(untrusted, n, out);
 	case 251: return parse_desktop_size(untrusted, n, out);
 	case 255: out->size = 12; break;
 	default: return GR_EPROTO;

@@ -6,19 +6,30 @@
 #ifndef GARASU_BROKER_SESSION_VIEWER_MESSAGES_H
 #define GARASU_BROKER_SESSION_VIEWER_MESSAGES_H
 
-#include "common/limits.h"
+#include "common/record.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define GR_VIEWER_ENCODINGS_MAX 128 /* in one SetEncodings */
 #define GR_VIEWER_CUT_TEXT_MAX (16u << 20) /* bytes of a ClientCutText that are skipped without complaint */
+#define GR_FENCE_PAYLOAD_MAX 64 /* bytes */
 #define GR_VIEWER_MESSAGE_MAX (8 + GR_TEXT_MAX) /* bytes of the longest message that is taken as a whole */
+
+/* The flags of a fence (rfbproto, "Fence"). Those that are not here are not understood by anybody. */
+enum gr_fence_flags {
+	GR_FENCE_BLOCK_BEFORE = 1, /* what came before the fence is done before it is answered */
+	GR_FENCE_BLOCK_AFTER = 2, /* what comes behind it waits until it is answered */
+	GR_FENCE_SYNC_NEXT = 4, /* nothing stands between the answer and the effects of the message behind the fence */
+	GR_FENCE_REQUEST = (int)0x80000000, /* to be answered; an answer has it not */
+};
 
 enum gr_viewer_kind {
 	GR_VIEWER_PIXEL_FORMAT, /* 20 bytes, sane: true colour, 8, 16 or 32 bits, maxima and shifts that fit */
 	GR_VIEWER_ENCODINGS,
 	GR_VIEWER_UPDATE_REQUEST, /* 10 bytes */
+	GR_VIEWER_CONTINUOUS, /* EnableContinuousUpdates */
+	GR_VIEWER_FENCE, /* a request of the viewer's, or its answer to one of ours */
 	GR_VIEWER_KEY,
 	GR_VIEWER_POINTER,
 	GR_VIEWER_CUT_TEXT, /* ignored: skip so many bytes behind the header */
@@ -32,11 +43,28 @@ struct gr_viewer_message {
 	union {
 		struct {
 			size_t count; /* of those kept */
-			/* Those that this broker uses, in the viewer's order (docs/PROTOCOL.md, section 4.1). */
+			/* Those that libvncserver is to know of, in the viewer's order (docs/PROTOCOL.md, section 4.1). */
 			int32_t kept[GR_VIEWER_ENCODINGS_MAX];
 			int garasu; /* it listed our records */
 			int qemu_key; /* it listed -258 */
+			int fence, continuous; /* -312, -313 */
+			int tight, copy_rect;
+			int quality; /* the JPEG level, 0..9; -1: everything lossless */
+			unsigned history_log2; /* the largest history of our own rectangles, 20..25; 0: it knows none */
 		} encodings;
+		struct {
+			int incremental;
+			struct gr_rect rect; /* unchecked against the screen */
+		} update_request;
+		struct {
+			int on;
+			struct gr_rect rect; /* as above */
+		} continuous;
+		struct {
+			uint32_t flags; /* gr_fence_flags; others are cleared */
+			size_t length; /* 0..GR_FENCE_PAYLOAD_MAX */
+			const uint8_t *payload; /* borrowed from the input */
+		} fence;
 		struct {
 			uint32_t keysym, keycode; /* as in struct gr_record_key */
 			uint32_t down;

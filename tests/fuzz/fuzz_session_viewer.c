@@ -31,7 +31,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		require(m.size >= 1 && m.size <= size);
 		switch (m.kind) {
-		case GR_VIEWER_ENCODINGS: require(m.encodings.count <= GR_VIEWER_ENCODINGS_MAX); break;
+		case GR_VIEWER_ENCODINGS:
+			require(m.encodings.count <= GR_VIEWER_ENCODINGS_MAX);
+			require(m.encodings.quality >= -1 && m.encodings.quality <= 9);
+			require(!m.encodings.history_log2 ||
+				(m.encodings.history_log2 >= 20 && m.encodings.history_log2 <= 25));
+			break;
+		case GR_VIEWER_FENCE:
+			require(m.fence.length <= GR_FENCE_PAYLOAD_MAX && m.size == 9 + m.fence.length);
+			require(m.fence.payload == data + 9);
+			break;
 		case GR_VIEWER_KEY:
 		case GR_VIEWER_POINTER:
 		case GR_VIEWER_TEXT:

@@ -53,7 +53,7 @@ static void every_value_is_taken(void **state)
 {
 	(void)state;
 	assert_int_equal(load("listen { address = \"::1\" port = 6000 vencrypt_port = 0 }\n"
-			      "session { home_url = \"http://127.0.0.1:8000/\" max_width = 1920 }\n"
+			      "session { home_url = \"http://127.0.0.1:8000/\" max_width = 1920 history_mib = 4 }\n"
 			      "pool { warm = 2 uid_first = 2000000 }\n"
 			      "egress { upstream = \"proxy.example:8080\" allow = {\"127.0.0.1:8000\", \"[::1]:81\"}\n"
 			      "default = \"deny\" }\n"
@@ -65,6 +65,7 @@ static void every_value_is_taken(void **state)
 	assert_string_equal(config.session.home_url, "http://127.0.0.1:8000/");
 	assert_int_equal(config.session.max_width, 1920);
 	assert_int_equal(config.session.max_height, 2160);
+	assert_int_equal(config.session.history_mib, 4);
 	assert_int_equal(config.pool.warm, 2);
 	assert_int_equal(config.pool.uid_first, 2000000);
 	assert_string_equal(config.egress.upstream.host, "proxy.example");
@@ -99,7 +100,7 @@ static void the_example_is_complete_and_shows_the_defaults(void **state)
 	fclose(file);
 	struct gr_config defaults;
 	gr_config_init(&defaults);
-	assert_int_equal(keys, 29);
+	assert_int_equal(keys, 30);
 	if (load(text))
 		fail_msg("%s", err.text);
 	memcpy(defaults.file, config.file, sizeof(defaults.file));
@@ -132,6 +133,7 @@ static void values_that_do_not_go_together_are_refused(void **state)
 	(void)state;
 	refused("session { width = 1920 max_width = 1280 }", 0,
 		"session: width and height must not be larger than max_width and max_height");
+	refused("session { history_mib = 12 }", 0, "session: history_mib must be 1, 2, 4, 8, 16 or 32");
 	refused("pool { warm = 9 }", 0, "pool: warm must not be larger than maximum");
 	refused("listen { port = 5911 }", 0, "listen: port and vencrypt_port must differ");
 	refused("broker { uid_base = 1050000 }", 0,

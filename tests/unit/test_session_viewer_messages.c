@@ -60,14 +60,43 @@ static void keys_and_pointer_are_taken_as_sent(void **state)
 	good(size, sizeof(size), &m);
 	assert_int_equal(m.desktop_size.width, 1024);
 	assert_int_equal(m.desktop_size.height, 768);
-	const uint8_t request[10] = { 3, 1 };
+	const uint8_t request[10] = { 3, 1, 0, 1, 0, 2, 1, 3, 1, 4 };
 	good(request, sizeof(request), &m);
+	assert_int_equal(m.kind, GR_VIEWER_UPDATE_REQUEST);
+	assert_int_equal(m.update_request.incremental, 1);
+	assert_true(m.update_request.rect.x == 1 && m.update_request.rect.y == 2 && m.update_request.rect.w == 0x103 &&
+		    m.update_request.rect.h == 0x104);
+}
+
+static void fences_and_continuous_updates_are_bounded(void **state)
+{
+	(void)state;
+	struct gr_viewer_message m;
+	const uint8_t enable[10] = { 150, 1, 0, 1, 0, 2, 1, 3, 1, 4 };
+	good(enable, sizeof(enable), &m);
+	assert_int_equal(m.kind, GR_VIEWER_CONTINUOUS);
+	assert_int_equal(m.continuous.on, 1);
+	assert_true(m.continuous.rect.x == 1 && m.continuous.rect.h == 0x104);
+	const uint8_t fence[12] = { 248, 9, 9, 9, 0xc0, 0, 0, 0x0d, 3, 'a', 'b', 'c' };
+	good(fence, sizeof(fence), &m);
+	assert_int_equal(m.kind, GR_VIEWER_FENCE);
+	/* Flags that nobody knows are cleared. */
+	assert_int_equal(m.fence.flags, (uint32_t)GR_FENCE_REQUEST | GR_FENCE_BLOCK_BEFORE | GR_FENCE_SYNC_NEXT);
+	assert_int_equal(m.fence.length, 3);
+	assert_memory_equal(m.fence.payload, "abc", 3);
+	const uint8_t empty[9] = { 248 };
+	good(empty, sizeof(empty), &m);
+	assert_int_equal(m.fence.length, 0);
+	uint8_t longest[9 + GR_FENCE_PAYLOAD_MAX] = { 248, 0, 0, 0, 0, 0, 0, 0, GR_FENCE_PAYLOAD_MAX };
+	good(longest, sizeof(longest), &m);
+	longest[8]++;
+	refused(longest, 9);
 }
 
 static void messages_outside_the_grammar_are_refused(void **state)
 {
 	(void)state;
-	static const uint8_t known[] = { 0, 2, 3, 4, 5, 6, 71, 251, 255 };
+	static const uint8_t known[] = { 0, 2, 3, 4, 5, 6, 71, 150, 248, 251, 255 };
 	for (unsigned type = 0; type < 256; type++) {
 		uint8_t bytes[64] = { (uint8_t)type };
 		if (!memchr(known, (int)type, sizeof(known)))
@@ -96,20 +125,32 @@ static void only_encodings_that_are_used_are_kept(void **state)
 {
 	(void)state;
 	struct gr_viewer_message m;
-	const uint8_t list[] = { 2,    0,    0,    9,    0,    0,    0,    7, /* Tight */
+	const uint8_t list[] = { 2,    0,    0,    16,   0,    0,    0,    7, /* Tight: our own encoder's */
 				 0xff, 0xff, 0xff, 0x18, /* -232 pointer position */
 				 0x47, 0x41, 0x52, 0x01, 0xff, 0xff, 0xfe, 0xfe, /* ours, QEMU keys */
 				 0xff, 0xff, 0xfe, 0xcb, /* -309 xvp */
 				 0xc0, 0xa1, 0xe5, 0xce, /* extended clipboard */
 				 0xff, 0xff, 0xfe, 0xcc, /* -308 */
 				 0,    0,    0,    9, /* Ultra */
-				 0xff, 0xff, 0xff, 0xe8 }; /* quality 8 */
+				 0,    0,    0,    16, /* ZRLE */
+				 0xff, 0xff, 0xff, 0xe8, /* quality 8 */
+				 0xff, 0xff, 0xfe, 0xc8, 0xff, 0xff, 0xfe, 0xc7, /* fences, continuous updates */
+				 0,    0,    0,    1, /* CopyRect */
+				 0x47, 0x41, 0x52, 0x38, 0x47, 0x41, 0x52, 0x37, /* a history of 2^24 and 2^23 bytes */
+				 0x47, 0x41, 0x52, 0x3a }; /* and a larger one than there is */
 	good(list, sizeof(list), &m);
-	assert_int_equal(m.encodings.count, 3);
-	assert_int_equal(m.encodings.kept[0], 7);
-	assert_int_equal(m.encodings.kept[1], -308);
-	assert_int_equal(m.encodings.kept[2], -24);
-	assert_true(m.encodings.garasu && m.encodings.qemu_key);
+	assert_int_equal(m.encodings.count, 2);
+	assert_int_equal(m.encodings.kept[0], -308);
+	assert_int_equal(m.encodings.kept[1], 16);
+	assert_true(m.encodings.garasu && m.encodings.qemu_key && m.encodings.fence && m.encodings.continuous);
+	assert_true(m.encodings.tight && m.encodings.copy_rect);
+	assert_int_equal(m.encodings.quality, 8);
+	assert_int_equal(m.encodings.history_log2, 24);
+	const uint8_t none[] = { 2, 0, 0, 2, 0, 0, 0, 0, 0x47, 0x41, 0x52, 0x33 };
+	good(none, sizeof(none), &m);
+	assert_int_equal(m.encodings.quality, -1);
+	assert_int_equal(m.encodings.history_log2, 0);
+	assert_false(m.encodings.tight || m.encodings.copy_rect || m.encodings.fence || m.encodings.continuous);
 	const uint8_t many[4] = { 2, 0, 0, GR_VIEWER_ENCODINGS_MAX + 1 };
 	refused(many, sizeof(many));
 }
@@ -223,6 +264,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_and_pointer_are_taken_as_sent),
+		cmocka_unit_test(fences_and_continuous_updates_are_bounded),
 		cmocka_unit_test(messages_outside_the_grammar_are_refused),
 		cmocka_unit_test(cut_text_is_skipped_and_one_of_4_gib_is_refused),
 		cmocka_unit_test(only_encodings_that_are_used_are_kept),
