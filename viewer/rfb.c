@@ -383,7 +383,7 @@ static int read_rectangle(struct gr_rfb *rfb, int *last)
 		status = copy_rect(rfb, rect);
 	else
 		status = read_own(rfb, encoding, rect);
-	/* A JPEG of Tight does not count: whoever sends that promises nothing exact to follow. */
+	/* A JPEG of Tight does not count: the older brokers that send it send nothing exact behind it. */
 	if (!status)
 		gr_canvas_end(&rfb->canvas, rect, encoding == GR_ENCODING_PHOTO);
 	return status;
