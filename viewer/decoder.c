@@ -246,9 +246,11 @@ int gr_decoder_run(const struct gr_decoder_settings *settings)
 					.cursor = settings->picture + GR_PICTURE_PIXELS };
 	struct gr_rfb_events events = { on_size,   on_size_refused, on_update,     on_cursor,
 					on_notice, on_caret,        on_text_result };
-	struct gr_rfb_settings rfb_settings = {
-		.quality = settings->quality, .width = settings->width, .height = settings->height, .send = send_bytes
-	};
+	struct gr_rfb_settings rfb_settings = { .quality = settings->quality,
+						.history_log2 = settings->history_log2,
+						.width = settings->width,
+						.height = settings->height,
+						.send = send_bytes };
 	int status = gr_reader_init(&decoder.reader, refill, &decoder);
 	if (!status && !(decoder.rfb = gr_rfb_create(&decoder.reader, &memory, &events, &rfb_settings, &decoder)))
 		status = GR_ENOMEM;

@@ -9,6 +9,7 @@ struct gr_decoder_settings {
 	int window; /* to the window, SOCK_SEQPACKET, non-blocking */
 	uint32_t *picture; /* GR_PICTURE_BYTES, shared, writable */
 	int quality; /* 0, or 1..10 */
+	unsigned history_log2; /* 20..25 */
 	uint16_t width, height; /* the size wanted, 0 = the server's */
 };
 

@@ -115,6 +115,7 @@ static int start_processes(struct program *program)
 							.window = decoder[0],
 							.picture = program->picture,
 							.quality = options->quality,
+							.history_log2 = options->history_log2,
 							.width = options->width,
 							.height = options->height };
 		if (!options->headless && !settings.width) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define DEFAULT_PORT "5910"
+enum { DEFAULT_QUALITY = 8, DEFAULT_HISTORY = 25 };
 
 enum option_code {
 	OPTION_CERTIFICATE = 256,
@@ -18,6 +19,7 @@ enum option_code {
 	OPTION_SIZE,
 	OPTION_FULL_SCREEN,
 	OPTION_QUALITY,
+	OPTION_HISTORY,
 	OPTION_HEADLESS,
 	OPTION_SCREENSHOT,
 	OPTION_SCREENSHOT_WINDOW,
@@ -37,6 +39,7 @@ static const struct option long_options[] = {
 	{ "size", required_argument, NULL, OPTION_SIZE },
 	{ "full-screen", no_argument, NULL, OPTION_FULL_SCREEN },
 	{ "quality", required_argument, NULL, OPTION_QUALITY },
+	{ "history", required_argument, NULL, OPTION_HISTORY },
 	{ "headless", no_argument, NULL, OPTION_HEADLESS },
 	{ "screenshot", required_argument, NULL, OPTION_SCREENSHOT },
 	{ "screenshot-window", required_argument, NULL, OPTION_SCREENSHOT_WINDOW },
@@ -60,7 +63,9 @@ static void usage(FILE *to)
 		    "  --server-name NAME  the name in the broker's certificate, when it is not HOST\n"
 		    "  --size WxH          size of the picture\n"
 		    "  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
-		    "  --quality 1..10     permit lossy pictures of this quality; without it all is lossless\n"
+		    "  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
+		    "                      0, or a screenshot without this option: all is exact at once\n"
+		    "  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
 		    "  --headless          no window\n"
 		    "  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
 		    "  --screenshot-window FILE   the same with the viewer's title and border\n"
@@ -142,9 +147,14 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 	case OPTION_SIZE: return gr_viewer_parse_size(value, &options->width, &options->height);
 	case OPTION_FULL_SCREEN: options->full_screen = 1; return 0;
 	case OPTION_QUALITY:
-		if (parse_number(value, 1, 10, &number))
+		if (parse_number(value, 0, 10, &number))
 			return -1;
 		options->quality = (int)number;
+		return 0;
+	case OPTION_HISTORY:
+		if (parse_number(value, 20, 25, &number))
+			return -1;
+		options->history_log2 = (unsigned)number;
 		return 0;
 	case OPTION_HEADLESS: options->headless = 1; return 0;
 	case OPTION_SCREENSHOT: options->screenshot = value; return 0;
@@ -167,7 +177,7 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 
 int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
 {
-	*options = (struct gr_viewer_options){ .wait_idle_ms = -1 };
+	*options = (struct gr_viewer_options){ .quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1 };
 	for (;;) {
 		int index = 0, option = getopt_long(argc, argv, "", long_options, &index);
 		if (option < 0)
@@ -199,6 +209,8 @@ int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **
 		return complain("指定が必要です", "missing option", "--ca");
 	if (!options->certificate != !options->key)
 		return complain("指定が必要です", "missing option", options->key ? "--certificate" : "--key");
+	if (options->quality < 0) /* a picture to be kept can wait for its photographs */
+		options->quality = options->screenshot || options->screenshot_window ? 0 : DEFAULT_QUALITY;
 	if (!*options->server_name)
 		memcpy(options->server_name, options->host, sizeof(options->server_name));
 	return 0;

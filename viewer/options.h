@@ -11,7 +11,8 @@ struct gr_viewer_options {
 	const char *certificate, *key, *ca;
 	uint16_t width, height; /* 0: the broker's, or the window's */
 	int full_screen;
-	int quality; /* 0: lossless */
+	int quality; /* 0: lossless; 1..10: of photographs at first sight */
+	unsigned history_log2; /* 20..25 */
 	int headless;
 	const char *screenshot; /* write it and end */
 	const char *screenshot_window; /* the same with title and border */

@@ -22,11 +22,16 @@ int gr_reader_status(const struct gr_reader *reader)
 	return reader->status;
 }
 
-int gr_reader_refuse(struct gr_reader *reader)
+int gr_reader_fail(struct gr_reader *reader, int status)
 {
 	if (!reader->status)
-		reader->status = GR_EPROTO;
+		reader->status = status;
 	return reader->status;
+}
+
+int gr_reader_refuse(struct gr_reader *reader)
+{
+	return gr_reader_fail(reader, GR_EPROTO);
 }
 
 /* Makes n bytes contiguous at buffer + begin. */
@@ -94,6 +99,20 @@ uint32_t gr_reader_u32(struct gr_reader *reader)
 {
 	const uint8_t *b = gr_reader_take(reader, 4);
 	return b ? (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3] : 0;
+}
+
+int gr_reader_copy(struct gr_reader *reader, uint8_t *into, size_t n)
+{
+	while (n) {
+		size_t got = 0;
+		const uint8_t *bytes = gr_reader_some(reader, 1, n < GR_READER_CAPACITY ? n : GR_READER_CAPACITY, &got);
+		if (!bytes)
+			break;
+		memcpy(into, bytes, got);
+		into += got;
+		n -= got;
+	}
+	return reader->status;
 }
 
 void gr_reader_skip(struct gr_reader *reader, size_t n)

@@ -34,6 +34,8 @@ int gr_reader_init(struct gr_reader *reader, gr_reader_refill refill, void *cont
 void gr_reader_finish(struct gr_reader *reader);
 
 int gr_reader_status(const struct gr_reader *reader);
+/* Makes the status this error, unless it is one already; returns the status. */
+int gr_reader_fail(struct gr_reader *reader, int status);
 /* Makes the status GR_EPROTO, unless it is an error already; returns the status. */
 int gr_reader_refuse(struct gr_reader *reader);
 
@@ -49,6 +51,9 @@ const uint8_t *gr_reader_take(struct gr_reader *reader, size_t n);
  * `least`, borrowed until the next call; their number in *n. NULL on failure.
  */
 const uint8_t *gr_reader_some(struct gr_reader *reader, size_t least, size_t most, size_t *n);
+
+/* The next n bytes into `into`, however many; the status. */
+int gr_reader_copy(struct gr_reader *reader, uint8_t *into, size_t n);
 
 void gr_reader_skip(struct gr_reader *reader, size_t n);
 

@@ -1,12 +1,13 @@
 #include "viewer/rfb.h"
+#include "common/decode/decode.h"
 #include "common/log.h"
+#include "viewer/canvas.h"
 #include "viewer/tight.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum encoding {
-	ENCODING_RAW = 0,
 	ENCODING_COPY_RECT = 1,
 	ENCODING_TIGHT = 7,
 	ENCODING_QUALITY_1 = -32, /* the lowest of ten */
@@ -15,6 +16,8 @@ enum encoding {
 	ENCODING_CURSOR = -239,
 	ENCODING_QEMU_KEY = -258,
 	ENCODING_EXTENDED_DESKTOP_SIZE = -308,
+	ENCODING_FENCE = -312,
+	ENCODING_CONTINUOUS_UPDATES = -313,
 	ENCODING_GARASU = 0x47415201,
 };
 
@@ -23,16 +26,29 @@ enum {
 	SCREENS_MAX = 16,
 	NAME_MAX_BYTES = 1024,
 	REASON_MAX_BYTES = 256,
+	FENCE_MAX_BYTES = 64,
 };
+
+/* The flags of a fence (rfbproto, ServerFence). */
+#define FENCE_REQUEST 0x80000000u
+/*
+ * What an answer may say of what it kept to: all before a fence is done, and nothing behind it begun, when it is answered.
+ * Not SyncNext: input goes out at any time, so also between the answer and what is behind the fence.
+ */
+#define FENCE_KEPT (1u | 2u)
 
 struct gr_rfb {
 	struct gr_reader *reader;
-	struct gr_rfb_memory memory;
+	uint16_t max_width, max_height;
+	uint32_t *cursor;
 	struct gr_rfb_events events;
 	struct gr_rfb_settings settings;
 	void *context;
+	struct gr_decode *decode;
+	uint8_t *payload; /* of one of Garasu's own rectangles */
+	size_t payload_capacity;
 	struct gr_tight *tight;
-	uint16_t width, height;
+	struct gr_canvas canvas;
 	uint16_t want_width, want_height; /* 0: no wish */
 	uint32_t screen_id, screen_flags;
 	int running; /* the handshake is over */
@@ -41,11 +57,8 @@ struct gr_rfb {
 	uint16_t asked_width, asked_height;
 	int size_settled; /* the wish was answered, as asked for or not: it is not repeated */
 	int qemu_keys;
+	int continuous; /* the server sends without being asked */
 	int whole_wanted; /* the size changed: ask for the whole picture */
-	int full; /* all painted since the last change of size */
-	uint64_t painted; /* pixels painted since, overlaps counted twice */
-	struct gr_rect rects[GR_FRAME_RECTS_MAX]; /* of the update being read */
-	size_t rect_count;
 	const char *why; /* static text for GR_EPROTO */
 };
 
@@ -56,15 +69,19 @@ struct gr_rfb *gr_rfb_create(struct gr_reader *reader, const struct gr_rfb_memor
 	if (!rfb)
 		return NULL;
 	rfb->reader = reader;
-	rfb->memory = *memory;
+	rfb->canvas = (struct gr_canvas){ .pixels = memory->pixels, .stride = memory->stride };
+	rfb->max_width = memory->max_width;
+	rfb->max_height = memory->max_height;
+	rfb->cursor = memory->cursor;
 	rfb->events = *events;
 	rfb->settings = *settings;
 	rfb->context = context;
 	rfb->want_width = settings->width;
 	rfb->want_height = settings->height;
 	rfb->tight = gr_tight_create(settings->quality > 0);
-	if (!rfb->tight) {
-		free(rfb);
+	rfb->decode = gr_decode_create(settings->history_log2, settings->quality > 0);
+	if (!rfb->tight || !rfb->decode) {
+		gr_rfb_destroy(rfb);
 		return NULL;
 	}
 	return rfb;
@@ -75,6 +92,8 @@ void gr_rfb_destroy(struct gr_rfb *rfb)
 	if (!rfb)
 		return;
 	gr_tight_destroy(rfb->tight);
+	gr_decode_destroy(rfb->decode);
+	free(rfb->payload);
 	free(rfb);
 }
 
@@ -100,29 +119,44 @@ static int send_bytes(struct gr_rfb *rfb, const void *bytes, size_t n)
 static int send_request(struct gr_rfb *rfb, int incremental)
 {
 	uint8_t message[10] = { 3, (uint8_t)incremental };
-	put16(message + 6, rfb->width);
-	put16(message + 8, rfb->height);
+	put16(message + 6, rfb->canvas.width);
+	put16(message + 8, rfb->canvas.height);
+	return send_bytes(rfb, message, sizeof(message));
+}
+
+static int send_continuous(struct gr_rfb *rfb)
+{
+	uint8_t message[10] = { 150, 1 };
+	put16(message + 6, rfb->canvas.width);
+	put16(message + 8, rfb->canvas.height);
 	return send_bytes(rfb, message, sizeof(message));
 }
 
 static int send_encodings(struct gr_rfb *rfb)
 {
-	int32_t list[] = {
-		ENCODING_TIGHT,
+	static const int32_t always[] = {
+		GR_ENCODING_HISTORY,
+		ENCODING_TIGHT, /* of a broker that does not know the one before it */
 		ENCODING_COPY_RECT,
-		ENCODING_RAW,
 		ENCODING_CURSOR,
 		ENCODING_EXTENDED_DESKTOP_SIZE,
 		ENCODING_DESKTOP_SIZE,
 		ENCODING_LAST_RECT,
 		ENCODING_QEMU_KEY,
+		ENCODING_FENCE,
+		ENCODING_CONTINUOUS_UPDATES,
 		ENCODING_GARASU,
-		0,
 	};
-	size_t count = sizeof(list) / sizeof(*list) - 1;
-	if (rfb->settings.quality > 0)
+	enum { ALWAYS = sizeof(always) / sizeof(*always), MOST = ALWAYS + 3 };
+	int32_t list[MOST];
+	size_t count = ALWAYS;
+	memcpy(list, always, sizeof(always));
+	list[count++] = GR_ENCODING_HISTORY_SIZE + (int32_t)rfb->settings.history_log2;
+	if (rfb->settings.quality > 0) {
+		list[count++] = GR_ENCODING_PHOTO;
 		list[count++] = ENCODING_QUALITY_1 + rfb->settings.quality - 1;
-	uint8_t message[4 + 4 * sizeof(list) / sizeof(*list)] = { 2 };
+	}
+	uint8_t message[4 + 4 * MOST] = { 2 };
 	put16(message + 2, (uint16_t)count);
 	for (size_t i = 0; i < count; i++)
 		put32(message + 4 + 4 * i, (uint32_t)list[i]);
@@ -133,7 +167,7 @@ static int send_size(struct gr_rfb *rfb)
 {
 	if (!rfb->running || !rfb->can_resize || rfb->asked_size || rfb->size_settled || !rfb->want_width)
 		return 0;
-	if (rfb->want_width == rfb->width && rfb->want_height == rfb->height)
+	if (rfb->want_width == rfb->canvas.width && rfb->want_height == rfb->canvas.height)
 		return 0;
 	uint8_t message[24] = { 251 };
 	put16(message + 2, rfb->want_width);
@@ -174,8 +208,8 @@ int gr_rfb_pointer(struct gr_rfb *rfb, uint16_t x, uint16_t y, uint8_t buttons)
 	if (!rfb->running)
 		return 0;
 	uint8_t message[6] = { 5, buttons };
-	put16(message + 2, x < rfb->width ? x : (uint16_t)(rfb->width - 1));
-	put16(message + 4, y < rfb->height ? y : (uint16_t)(rfb->height - 1));
+	put16(message + 2, x < rfb->canvas.width ? x : (uint16_t)(rfb->canvas.width - 1));
+	put16(message + 4, y < rfb->canvas.height ? y : (uint16_t)(rfb->canvas.height - 1));
 	return send_bytes(rfb, message, sizeof(message));
 }
 
@@ -194,8 +228,7 @@ int gr_rfb_text(struct gr_rfb *rfb, uint32_t sequence, const uint8_t *text, size
 
 int gr_rfb_want_size(struct gr_rfb *rfb, uint16_t width, uint16_t height)
 {
-	if (width < GR_SCREEN_MIN || height < GR_SCREEN_MIN || width > rfb->memory.max_width ||
-	    height > rfb->memory.max_height)
+	if (width < GR_SCREEN_MIN || height < GR_SCREEN_MIN || width > rfb->max_width || height > rfb->max_height)
 		return GR_EINVAL;
 	rfb->want_width = width;
 	rfb->want_height = height;
@@ -213,25 +246,14 @@ static int refuse(struct gr_rfb *rfb, const char *why)
 
 static int set_size(struct gr_rfb *rfb, uint16_t untrusted_width, uint16_t untrusted_height)
 {
-	if (untrusted_width < 1 || untrusted_height < 1 || untrusted_width > rfb->memory.max_width ||
-	    untrusted_height > rfb->memory.max_height)
+	if (untrusted_width < 1 || untrusted_height < 1 || untrusted_width > rfb->max_width ||
+	    untrusted_height > rfb->max_height)
 		return refuse(rfb, "a screen size outside the limits");
-	if (untrusted_width == rfb->width && untrusted_height == rfb->height)
+	if (untrusted_width == rfb->canvas.width && untrusted_height == rfb->canvas.height)
 		return 0;
-	/* What both sizes have in common stays visible until it is painted again; X = 0 tells that it is old. */
-	for (size_t y = 0; y < untrusted_height; y++) {
-		uint32_t *row = rfb->memory.pixels + y * rfb->memory.stride;
-		size_t old = y < rfb->height ? rfb->width : 0;
-		for (size_t x = 0; x < untrusted_width; x++)
-			row[x] = x < old ? row[x] & 0x00ffffffu : 0;
-	}
-	rfb->width = untrusted_width;
-	rfb->height = untrusted_height;
-	rfb->full = 0;
-	rfb->painted = 0;
+	gr_canvas_resize(&rfb->canvas, untrusted_width, untrusted_height);
 	rfb->whole_wanted = 1;
-	rfb->rect_count = 0; /* rectangles of the old size say nothing now */
-	return rfb->events.size(rfb->context, rfb->width, rfb->height);
+	return rfb->events.size(rfb->context, rfb->canvas.width, rfb->canvas.height);
 }
 
 static int read_extended_size(struct gr_rfb *rfb, uint16_t reason, uint16_t status, uint16_t width, uint16_t height)
@@ -263,7 +285,7 @@ static int read_extended_size(struct gr_rfb *rfb, uint16_t reason, uint16_t stat
 	if (failed)
 		return failed;
 	if (status || width != rfb->asked_width || height != rfb->asked_height)
-		return rfb->events.size_refused(rfb->context, rfb->width, rfb->height);
+		return rfb->events.size_refused(rfb->context, rfb->canvas.width, rfb->canvas.height);
 	return 0;
 }
 
@@ -285,31 +307,9 @@ static int read_cursor(struct gr_rfb *rfb, uint16_t hot_x, uint16_t hot_y, uint1
 			const uint8_t *p = data + (y * width + x) * 4;
 			uint32_t pixel = (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
 			int shown = mask[y * mask_stride + x / 8] >> (7 - x % 8) & 1;
-			rfb->memory.cursor[y * width + x] = shown ? 0xff000000u | pixel : 0;
+			rfb->cursor[y * width + x] = shown ? 0xff000000u | pixel : 0;
 		}
 	return rfb->events.cursor(rfb->context, width, height, hot_x, hot_y);
-}
-
-static int read_raw(struct gr_rfb *rfb, struct gr_rect rect)
-{
-	for (size_t y = 0; y < rect.h; y++) {
-		uint32_t *row = rfb->memory.pixels + (rect.y + y) * rfb->memory.stride + rect.x;
-		for (size_t x = 0; x < rect.w;) {
-			size_t got = 0;
-			const uint8_t *p = gr_reader_some(rfb->reader, 4, (rect.w - x) * 4, &got);
-			if (!p)
-				return gr_reader_status(rfb->reader);
-			for (size_t i = 0; i < got; i += 4)
-				row[x++] = 0xff000000u | (uint32_t)p[i + 2] << 16 | (uint32_t)p[i + 1] << 8 | p[i];
-		}
-	}
-	return 0;
-}
-
-/* Right and lower edge in 32 bits: comparing areas instead of edges was a flaw elsewhere. */
-static int inside(const struct gr_rfb *rfb, uint32_t x, uint32_t y, uint32_t w, uint32_t h)
-{
-	return x + w <= rfb->width && y + h <= rfb->height;
 }
 
 static int copy_rect(struct gr_rfb *rfb, struct gr_rect rect)
@@ -317,38 +317,34 @@ static int copy_rect(struct gr_rfb *rfb, struct gr_rect rect)
 	uint16_t from_x = gr_reader_u16(rfb->reader), from_y = gr_reader_u16(rfb->reader);
 	if (gr_reader_status(rfb->reader))
 		return gr_reader_status(rfb->reader);
-	if (!inside(rfb, from_x, from_y, rect.w, rect.h))
+	if (!gr_canvas_holds(&rfb->canvas, from_x, from_y, rect.w, rect.h))
 		return refuse(rfb, "CopyRect from outside the picture");
-	uint32_t *pixels = rfb->memory.pixels;
-	size_t stride = rfb->memory.stride;
-	for (size_t i = 0; i < rect.h; i++) {
-		size_t y = from_y < rect.y ? rect.h - 1 - i : i; /* rows not yet copied must not be overwritten */
-		memmove(pixels + (rect.y + y) * stride + rect.x, pixels + (from_y + y) * stride + from_x,
-			(size_t)rect.w * 4);
-	}
+	gr_canvas_copy(&rfb->canvas, from_x, from_y, rect);
 	return 0;
 }
 
-static void note_painted(struct gr_rfb *rfb, struct gr_rect rect)
+/* HISTORY, PHOTO: a length and as many bytes, for the decoder of our own rectangles. */
+static int read_own(struct gr_rfb *rfb, int32_t encoding, struct gr_rect rect)
 {
-	rfb->painted += (uint64_t)rect.w * rect.h;
-	if (rfb->rect_count < GR_FRAME_RECTS_MAX) {
-		rfb->rects[rfb->rect_count++] = rect;
-		return;
+	uint32_t length = gr_reader_u32(rfb->reader);
+	if (gr_reader_status(rfb->reader))
+		return gr_reader_status(rfb->reader);
+	if (length < 1 || length > GR_DECODE_PAYLOAD_MAX)
+		return refuse(rfb, "a payload that is empty or too long");
+	if (length > rfb->payload_capacity) {
+		uint8_t *payload = realloc(rfb->payload, length);
+		if (!payload)
+			return gr_reader_fail(rfb->reader, GR_ENOMEM);
+		rfb->payload = payload;
+		rfb->payload_capacity = length;
 	}
-	/* No more room: the last one grows to hold this one too. */
-	struct gr_rect *last = &rfb->rects[GR_FRAME_RECTS_MAX - 1];
-	unsigned right = (unsigned)last->x + last->w, bottom = (unsigned)last->y + last->h;
-	if ((unsigned)rect.x + rect.w > right)
-		right = (unsigned)rect.x + rect.w;
-	if ((unsigned)rect.y + rect.h > bottom)
-		bottom = (unsigned)rect.y + rect.h;
-	if (rect.x < last->x)
-		last->x = rect.x;
-	if (rect.y < last->y)
-		last->y = rect.y;
-	last->w = (uint16_t)(right - last->x);
-	last->h = (uint16_t)(bottom - last->y);
+	int status = gr_reader_copy(rfb->reader, rfb->payload, length);
+	if (status)
+		return status;
+	status = gr_decode_rectangle(rfb->decode, encoding, rfb->payload, length, rfb->canvas.pixels,
+				     rfb->canvas.stride, rect, &rfb->why);
+	/* The decoder must not be used again: nothing more can be read. */
+	return status ? gr_reader_fail(rfb->reader, status) : 0;
 }
 
 /* Sets *last when the update ends here. */
@@ -367,39 +363,30 @@ static int read_rectangle(struct gr_rfb *rfb, int *last)
 	case ENCODING_DESKTOP_SIZE: return set_size(rfb, untrusted_w, untrusted_h);
 	case ENCODING_EXTENDED_DESKTOP_SIZE:
 		return read_extended_size(rfb, untrusted_x, untrusted_y, untrusted_w, untrusted_h);
+	case GR_ENCODING_HISTORY:
+	case GR_ENCODING_PHOTO:
 	case ENCODING_TIGHT:
-	case ENCODING_COPY_RECT:
-	case ENCODING_RAW: break;
+	case ENCODING_COPY_RECT: break;
 	default: return refuse(rfb, "an encoding that was not asked for");
 	}
-	if (untrusted_w == 0 || untrusted_h == 0 || !inside(rfb, untrusted_x, untrusted_y, untrusted_w, untrusted_h))
+	if (untrusted_w == 0 || untrusted_h == 0 ||
+	    !gr_canvas_holds(&rfb->canvas, untrusted_x, untrusted_y, untrusted_w, untrusted_h))
 		return refuse(rfb, "a rectangle outside the picture");
 	/* --- checked --- */
 	struct gr_rect rect = { untrusted_x, untrusted_y, untrusted_w, untrusted_h };
 	int status;
+	gr_canvas_begin(&rfb->canvas, rect);
 	if (encoding == ENCODING_TIGHT)
-		status = gr_tight_decode(rfb->tight, rfb->reader, rfb->memory.pixels, rfb->memory.stride, rect,
+		status = gr_tight_decode(rfb->tight, rfb->reader, rfb->canvas.pixels, rfb->canvas.stride, rect,
 					 &rfb->why);
 	else if (encoding == ENCODING_COPY_RECT)
 		status = copy_rect(rfb, rect);
 	else
-		status = read_raw(rfb, rect);
+		status = read_own(rfb, encoding, rect);
+	/* A JPEG of Tight does not count: the older brokers that send it send nothing exact behind it. */
 	if (!status)
-		note_painted(rfb, rect);
+		gr_canvas_end(&rfb->canvas, rect, encoding == GR_ENCODING_PHOTO);
 	return status;
-}
-
-static int all_painted(const struct gr_rfb *rfb)
-{
-	if (rfb->painted < (uint64_t)rfb->width * rfb->height)
-		return 0;
-	for (size_t y = 0; y < rfb->height; y++) {
-		const uint32_t *row = rfb->memory.pixels + y * rfb->memory.stride;
-		for (size_t x = 0; x < rfb->width; x++)
-			if (!(row[x] & 0xff000000u))
-				return 0;
-	}
-	return 1;
 }
 
 static int read_update(struct gr_rfb *rfb)
@@ -408,24 +395,55 @@ static int read_update(struct gr_rfb *rfb)
 	uint16_t count = gr_reader_u16(rfb->reader);
 	int status = gr_reader_status(rfb->reader), last = 0;
 	/* The next update is asked for while this one is still arriving: the server can begin it in the meantime. */
-	if (!status)
+	if (!status && !rfb->continuous)
 		status = send_request(rfb, 1);
-	rfb->rect_count = 0;
+	rfb->canvas.damage_count = 0;
 	for (unsigned i = 0; !status && !last && (count == COUNT_UNKNOWN || i < count); i++)
 		status = read_rectangle(rfb, &last);
 	if (!status && rfb->whole_wanted) {
 		rfb->whole_wanted = 0;
-		status = send_request(rfb, 0);
+		if (rfb->continuous)
+			status = send_continuous(rfb);
+		if (!status)
+			status = send_request(rfb, 0);
 	}
 	if (!status)
 		status = send_size(rfb);
-	if (status || rfb->rect_count == 0)
+	if (status || rfb->canvas.damage_count == 0)
 		return status;
-	if (!rfb->full)
-		rfb->full = all_painted(rfb);
 	int settled = !rfb->want_width || rfb->size_settled || !rfb->can_resize ||
-		      (rfb->want_width == rfb->width && rfb->want_height == rfb->height);
-	return rfb->events.update(rfb->context, rfb->rects, rfb->rect_count, rfb->full && settled ? GR_RFB_FULL : 0);
+		      (rfb->want_width == rfb->canvas.width && rfb->want_height == rfb->canvas.height);
+	unsigned flags = (gr_canvas_full(&rfb->canvas) && settled ? GR_RFB_FULL : 0) |
+			 (rfb->canvas.lossy ? 0 : GR_RFB_EXACT);
+	return rfb->events.update(rfb->context, rfb->canvas.damage, rfb->canvas.damage_count, flags);
+}
+
+/* Everything before it was read and painted when this is called; the answer goes out before anything more is read. */
+static int read_fence(struct gr_rfb *rfb)
+{
+	gr_reader_skip(rfb->reader, 3);
+	uint32_t flags = gr_reader_u32(rfb->reader);
+	uint8_t length = gr_reader_u8(rfb->reader);
+	if (gr_reader_status(rfb->reader))
+		return gr_reader_status(rfb->reader);
+	if (length > FENCE_MAX_BYTES)
+		return refuse(rfb, "a fence that is too long");
+	if (!(flags & FENCE_REQUEST))
+		return refuse(rfb, "an answer to a fence that was never sent");
+	uint8_t message[9 + FENCE_MAX_BYTES] = { 248 };
+	put32(message + 4, flags & FENCE_KEPT);
+	message[8] = length;
+	int status = gr_reader_copy(rfb->reader, message + 9, length);
+	return status ? status : send_bytes(rfb, message, 9u + length);
+}
+
+/* The server's word that it knows continuous updates. They are never switched off, so it is said once. */
+static int read_end_of_continuous(struct gr_rfb *rfb)
+{
+	if (rfb->continuous)
+		return refuse(rfb, "the end of continuous updates, which was not asked for");
+	rfb->continuous = 1;
+	return send_continuous(rfb);
 }
 
 static int read_record(struct gr_rfb *rfb)
@@ -443,7 +461,7 @@ static int read_record(struct gr_rfb *rfb)
 		rect.h = gr_reader_u16(rfb->reader);
 		if (gr_reader_status(rfb->reader))
 			return gr_reader_status(rfb->reader);
-		if (value > 1 || (value && !inside(rfb, rect.x, rect.y, rect.w, rect.h)))
+		if (value > 1 || (value && !gr_canvas_holds(&rfb->canvas, rect.x, rect.y, rect.w, rect.h)))
 			return refuse(rfb, "a caret outside the picture");
 		return rfb->events.caret(rfb->context, value, rect);
 	}
@@ -474,6 +492,10 @@ int gr_rfb_read(struct gr_rfb *rfb, struct gr_error *err)
 			status = read_update(rfb);
 		else if (type == 71)
 			status = read_record(rfb);
+		else if (type == 248)
+			status = read_fence(rfb);
+		else if (type == 150)
+			status = read_end_of_continuous(rfb);
 		else
 			status = refuse(rfb, "a message that is not permitted");
 	}

@@ -11,7 +11,7 @@
 
 struct gr_rfb;
 
-/* Where pictures go; borrowed. BGRX8888; X is 0xff where the server painted since the last change of size, 0 elsewhere. */
+/* Where pictures go; borrowed. BGRX8888; X as in viewer/canvas.h, of no meaning to whoever shows it. */
 struct gr_rfb_memory {
 	uint32_t *pixels; /* max_height rows */
 	size_t stride; /* pixels from one row to the next, >= max_width */
@@ -21,6 +21,8 @@ struct gr_rfb_memory {
 
 enum gr_rfb_update_flags {
 	GR_RFB_FULL = 1, /* every pixel was painted since the last change of size, and no other size is awaited */
+	GR_RFB_EXACT =
+		2, /* no part of it is a photograph (GR_ENCODING_PHOTO) that the server has yet to send exactly */
 };
 
 /* What the client reports while it reads a message. Each returns 0, or an error that ends the reading. */
@@ -38,6 +40,7 @@ struct gr_rfb_events {
 
 struct gr_rfb_settings {
 	int quality; /* 1..10: lossy pictures are welcome, at this level; 0: everything lossless, JPEG is refused */
+	unsigned history_log2; /* of the bytes of history kept for the server's compression, 20..25 */
 	uint16_t width, height; /* the size wanted, 0 = as the server has it */
 	/* Takes all n bytes or fails; must not wait long. */
 	int (*send)(void *context, const void *bytes, size_t n);

@@ -341,7 +341,7 @@ static int check_wait(struct gr_script *script)
 		}
 		break;
 	case WAIT_IDLE:
-		if (!viewer->full)
+		if (!viewer->full || !viewer->exact)
 			break;
 		quiet_since = viewer->last_change_us > viewer->last_input_us ? viewer->last_change_us
 									     : viewer->last_input_us;

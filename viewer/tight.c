@@ -191,7 +191,7 @@ static int decode_basic(struct gr_tight *tight, struct gr_reader *reader, uint8_
 		*z = (z_stream){ 0 };
 		if (inflateInit(z) != Z_OK) {
 			*why = "zlib has no memory";
-			return reader->status = GR_ENOMEM;
+			return gr_reader_fail(reader, GR_ENOMEM);
 		}
 		tight->stream_used[number] = 1;
 	}
@@ -225,20 +225,14 @@ static int decode_jpeg(struct gr_tight *tight, struct gr_reader *reader, uint32_
 	if (length > tight->jpeg_capacity) {
 		uint8_t *data = realloc(tight->jpeg_data, length);
 		if (!data)
-			return reader->status = GR_ENOMEM;
+			return gr_reader_fail(reader, GR_ENOMEM);
 		tight->jpeg_data = data;
 		tight->jpeg_capacity = length;
 	}
-	for (size_t at = 0; at < length;) {
-		size_t most = length - at < GR_READER_CAPACITY ? length - at : GR_READER_CAPACITY, got = 0;
-		const uint8_t *data = gr_reader_some(reader, 1, most, &got);
-		if (!data)
-			return gr_reader_status(reader);
-		memcpy(tight->jpeg_data + at, data, got);
-		at += got;
-	}
+	if (gr_reader_copy(reader, tight->jpeg_data, length))
+		return gr_reader_status(reader);
 	if (!tight->jpeg && !(tight->jpeg = tjInitDecompress()))
-		return reader->status = GR_ENOMEM;
+		return gr_reader_fail(reader, GR_ENOMEM);
 	int width, height, subsampling, colours;
 	if (tjDecompressHeader3(tight->jpeg, tight->jpeg_data, length, &width, &height, &subsampling, &colours) < 0)
 		return refuse(reader, why, "Tight: a broken JPEG");

@@ -82,6 +82,7 @@ static int on_update(struct gr_viewer *viewer, const struct gr_viewer_event *eve
 		viewer->change_after_input_us = now;
 	viewer->dirty |= GR_DIRTY_PICTURE;
 	viewer->full = (event->value & GR_RFB_FULL) != 0;
+	viewer->exact = (event->value & GR_RFB_EXACT) != 0;
 	if (viewer->full && !viewer->first_frame_us)
 		viewer->first_frame_us = now;
 	if (viewer->state != GR_VIEWER_SHOWN) {

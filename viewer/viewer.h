@@ -32,6 +32,7 @@ struct gr_viewer {
 	enum gr_viewer_state state;
 	uint16_t width, height;
 	int full; /* the whole picture of the wanted size was painted */
+	int exact; /* no part of it is a photograph that is yet to come exactly */
 	int size_refused; /* the last size asked for was refused */
 	int closing; /* the transport has ended: the decoder's END is awaited until closing_at_us */
 	uint64_t closing_at_us;

@@ -68,7 +68,9 @@ static void check(struct gr_rect rect)
 
 static int on_update(void *context, const struct gr_rect *rects, size_t count, unsigned flags)
 {
-	(void)context, (void)flags;
+	(void)context;
+	if (flags & ~(unsigned)(GR_RFB_FULL | GR_RFB_EXACT))
+		abort();
 	if (count < 1 || count > GR_FRAME_RECTS_MAX)
 		abort();
 	for (size_t i = 0; i < count; i++)
@@ -123,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { stream, head + size - 1, 0, choice & 0x40 ? 1 + (choice & 7) : 65536 };
 	struct gr_rfb_memory memory = { pixels, STRIDE, MAX, MAX, cursor };
 	struct gr_rfb_events events = { on_size, on_refused, on_update, on_cursor, on_notice, on_caret, on_text };
-	struct gr_rfb_settings settings = { choice & 0x20 ? 5 : 0, choice & 0x10 ? 200 : 0, choice & 0x10 ? 100 : 0,
+	struct gr_rfb_settings settings = { choice & 0x20 ? 5 : 0, 20, choice & 0x10 ? 200 : 0, choice & 0x10 ? 100 : 0,
 					    send_bytes };
 	struct gr_reader reader;
 	if (!gr_reader_init(&reader, refill, &input)) {

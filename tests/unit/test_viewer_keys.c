@@ -118,8 +118,15 @@ static void values_out_of_range_are_refused(void **state)
 	(void)state;
 	struct gr_viewer_options options;
 	assert_int_equal(parse(&options, "h", "--quality", "10"), 0);
-	assert_int_equal(parse(&options, "h", "--quality", "0"), -1);
+	assert_int_equal(options.quality, 10);
+	assert_int_equal(parse(&options, "h", "--quality", "0"), 0);
+	assert_int_equal(options.quality, 0);
+	assert_int_equal(parse(&options, "h", "--quality", "-1"), -1);
 	assert_int_equal(parse(&options, "h", "--quality", "11"), -1);
+	assert_int_equal(parse(&options, "h", "--history", "20"), 0);
+	assert_int_equal(options.history_log2, 20);
+	assert_int_equal(parse(&options, "h", "--history", "19"), -1);
+	assert_int_equal(parse(&options, "h", "--history", "26"), -1);
 	assert_int_equal(parse(&options, "h", "--size", "1280x800"), 0);
 	assert_int_equal(options.width, 1280);
 	assert_int_equal(options.height, 800);
@@ -129,6 +136,19 @@ static void values_out_of_range_are_refused(void **state)
 	assert_int_equal(parse(&options, "h", "--size", "1280x800x"), -1);
 	assert_int_equal(parse(&options, "h", "--key", "k.pem"), -1);
 	assert_int_equal(parse(&options, "h", "--nonsense", NULL), -1);
+}
+
+static void photographs_are_lossy_first_unless_a_picture_is_to_be_kept(void **state)
+{
+	(void)state;
+	struct gr_viewer_options options;
+	assert_int_equal(parse(&options, "h", NULL, NULL), 0);
+	assert_int_equal(options.quality, 8);
+	assert_int_equal(options.history_log2, 25);
+	assert_int_equal(parse(&options, "h", "--screenshot", "a.png"), 0);
+	assert_int_equal(options.quality, 0);
+	assert_int_equal(parse(&options, "h", "--screenshot-window", "a.png"), 0);
+	assert_int_equal(options.quality, 0);
 }
 
 static void every_failure_and_reason_has_its_message(void **state)
@@ -154,6 +174,7 @@ int main(void)
 		cmocka_unit_test(one_character_is_told_from_none_and_two),
 		cmocka_unit_test(targets_are_taken_apart),
 		cmocka_unit_test(values_out_of_range_are_refused),
+		cmocka_unit_test(photographs_are_lossy_first_unless_a_picture_is_to_be_kept),
 		cmocka_unit_test(every_failure_and_reason_has_its_message),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* The decoder's system call filter: what decoding needs works, everything that could reach out kills. */
 #include "common/confine.h"
+#include "common/decode/decode.h"
 #include "viewer/sandbox.h"
 
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <turbojpeg.h>
 #include <unistd.h>
 
 #include <cmocka.h> /* needs some of those above */
@@ -130,10 +132,39 @@ static void do_work(void)
 	free(small);
 }
 
+/* The largest history, and a photograph. */
+static void do_decode(void)
+{
+	/* One pixel in a stream with a window of 32 MiB: RFC 8878, a block as it is. */
+	static const uint8_t begin[] = "\x28\xb5\x2f\xfd\0\x78\x60\0\0\0\0\0\0\0\1\0\1\xc0\x10\1\2";
+	static uint32_t pixels[64 * 64];
+	static uint8_t grey[64 * 64 * 3];
+	const char *why = NULL;
+	struct gr_rect all = { 0, 0, 64, 64 };
+	struct gr_decode *decode = gr_decode_create(25, 1);
+	if (!decode ||
+	    gr_decode_rectangle(decode, GR_ENCODING_HISTORY, begin, sizeof(begin) - 1, pixels, 64, all, &why) ||
+	    pixels[0] != 0xff110f10u)
+		_exit(1);
+	tjhandle jpeg = tjInitCompress();
+	unsigned char *data = NULL;
+	unsigned long size = 0;
+	if (tjCompress2(jpeg, grey, 64, 0, 64, TJPF_RGB, &data, &size, TJSAMP_420, 80, 0))
+		_exit(2);
+	size_t app0 = 2 + ((size_t)data[4] << 8 | data[5]); /* not in our form */
+	memmove(data + 2, data + 2 + app0, size - 2 - app0);
+	if (gr_decode_rectangle(decode, GR_ENCODING_PHOTO, data, size - app0, pixels, 64, all, &why))
+		_exit(3);
+	tjFree(data);
+	tjDestroy(jpeg);
+	gr_decode_destroy(decode);
+}
+
 static void decoding_works_under_the_filter(void **state)
 {
 	(void)state;
 	assert_int_equal(status_of(gr_sandbox_decoder, do_work), 0);
+	assert_int_equal(status_of(gr_sandbox_decoder, do_decode), 0);
 	assert_int_equal(status_of(gr_sandbox_transport, do_work), 0);
 }
 
