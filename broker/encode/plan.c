@@ -21,6 +21,8 @@
 /* A rectangle may grow over pixels that need not be sent by a quarter: they cost less than another rectangle. */
 #define GROWTH_NUMERATOR 5u
 #define GROWTH_DENOMINATOR 4u
+#define PICTURE_PIXELS                                                                                                 \
+	4096u /* what a JPEG's tables cost, in bytes and in time, as pixels: so much more a picture may grow */
 #define GAP_MAX 8u /* rows between two rectangles that are joined */
 
 int gr_plan_init(struct gr_plan *p, size_t tiles)
@@ -263,7 +265,7 @@ static size_t pixels_max(unsigned class, size_t exact_max)
 	return lossy_class(class) ? GR_PHOTO_PIXELS_MAX : exact_max;
 }
 
-/* Joins the run of tiles to a rectangle that ends in the band before, if that is cheap. */
+/* Joins the run of tiles to one of the rectangles that end in this band or the one before, if that is cheap. */
 static int join(struct gr_plan *p, const struct gr_screen *s, struct area run, unsigned class, size_t exact_max,
 		const size_t *open, size_t open_count, size_t *joined)
 {
@@ -272,8 +274,10 @@ static int join(struct gr_plan *p, const struct gr_screen *s, struct area run, u
 		struct area before = rect_area(r->rect), united = both(before, run);
 		if (r->class != class || run.top > before.bottom + GAP_MAX)
 			continue;
-		if (pixels_of(united) > pixels_max(class, exact_max) ||
-		    pixels_of(united) * GROWTH_DENOMINATOR > (pixels_of(before) + pixels_of(run)) * GROWTH_NUMERATOR ||
+		size_t grown = (pixels_of(before) + pixels_of(run)) * GROWTH_NUMERATOR / GROWTH_DENOMINATOR;
+		if (lossy_class(class))
+			grown += PICTURE_PIXELS;
+		if (pixels_of(united) > pixels_max(class, exact_max) || pixels_of(united) > grown ||
 		    !uniform(p, s, united, class))
 			continue;
 		r->rect = rect_of(united);
@@ -305,7 +309,8 @@ static void make_rects(struct gr_plan *p, const struct gr_screen *s, size_t exac
 			}
 			if (class != GR_PLAN_NONE) {
 				size_t index;
-				if (!join(p, s, run, class, exact_max, open, open_count, &index)) {
+				if (!join(p, s, run, class, exact_max, open, open_count, &index) &&
+				    !join(p, s, run, class, exact_max, next, next_count, &index)) {
 					index = p->count++;
 					p->rects[index] = (struct gr_plan_rect){ rect_of(run), class };
 				}
