@@ -12,9 +12,6 @@
 enum {
 	EXIT_BAD = 1, /* a trace failed, or its last frame is not exact */
 	EXIT_USAGE = 2,
-	PHOTO_QUALITY = 90,
-	VIDEO_QUALITY = 80,
-	REFINE_AFTER_MS = 400,
 	INTERVAL_MS = 16,
 };
 
@@ -24,10 +21,10 @@ static int usage(FILE *to)
 	      "       garasu-bench record [options] DISPLAY FILE\n"
 	      "encode: replays recorded screens through the encoder, and in the same run through a peer\n"
 	      "  --out garasu|tight          what the encoder writes (garasu)\n"
-	      "  --history 20..25            log2 of the bytes of history (25)\n"
-	      "  --photo-quality 0..100      of photographs shown for the first time; 0: everything lossless (90)\n"
-	      "  --video-quality 1..100      of what changes all the time (80)\n"
-	      "  --refine-after MS           until a lossy area is sent exactly; 0: never (400)\n"
+	      "  --history 20..25            log2 of the bytes of history (24)\n"
+	      "  --photo-quality 0..100      of photographs shown for the first time; 0: everything lossless (82)\n"
+	      "  --video-quality 1..100      of what changes all the time (60)\n"
+	      "  --refine-after MS           until a lossy area is sent exactly; 0: never (1500)\n"
 	      "  --peer libvncserver|none    whom to compare with (libvncserver)\n"
 	      "  --peer-damage true|raw      what the peer is told: what truly changed, or the damage as reported "
 	      "(true)\n"
@@ -133,10 +130,10 @@ static int encode_main(int argc, char **argv)
 	};
 	struct gr_replay_options options = {
 		.codec = { .garasu = 1,
-			   .history_log2 = GR_ENCODE_HISTORY_MAX,
-			   .photo_quality = PHOTO_QUALITY,
-			   .video_quality = VIDEO_QUALITY,
-			   .refine_after_ms = REFINE_AFTER_MS },
+			   .history_log2 = GR_ENCODE_HISTORY_LOG2,
+			   .photo_quality = GR_ENCODE_PHOTO_QUALITY,
+			   .video_quality = GR_ENCODE_VIDEO_QUALITY,
+			   .refine_after_ms = GR_ENCODE_REFINE_AFTER_MS },
 		.with_peer = 1,
 		.verify = 1,
 	};

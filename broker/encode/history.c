@@ -13,7 +13,7 @@
  * its time does not matter; higher levels give 1 to 3 % more. The long-distance matcher finds what the small tables have
  * forgotten: without it the map of the corpus takes twice the bytes.
  */
-#define LEVEL 5
+#define LEVEL 3
 #define LONG_MATCH_MIN 64
 #define LONG_HASH_RATE_LOG2 6
 
@@ -28,6 +28,7 @@ struct gr_history {
 	size_t head_size;
 	struct gr_rect box; /* of the pieces in the unit */
 	size_t fill;
+	uint32_t errors[GR_SCREEN_MAX]; /* of one row of a photograph */
 	uint8_t unit[GR_UNIT_MAX];
 };
 
@@ -108,7 +109,7 @@ static uint16_t add_piece(struct gr_history *h, const uint32_t *pixels, size_t s
 	uint16_t rows = 0;
 	while (rows < r.h && to + row_max <= h->unit + GR_UNIT_MAX) {
 		const uint32_t *row = pixels + (size_t)(r.y + rows) * stride + r.x;
-		to = h->kernels->tokens(row, above, r.w, photo, to);
+		to = h->kernels->tokens(row, above, r.w, photo ? h->errors : NULL, to);
 		above = row;
 		rows++;
 	}

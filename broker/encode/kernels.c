@@ -154,31 +154,46 @@ static inline int run_begins(const uint32_t *row, const uint32_t *above, size_t 
 	       row[i + 2] == above[i + 2] && row[i + 3] == above[i + 3];
 }
 
-static inline uint32_t median_of(uint32_t a, uint32_t b, uint32_t c)
+/*
+ * JPEG-LS's median predictor, byte by byte, and what the pixels differ from it: errors[i] for row[i]. The first pixel has none
+ * to its left and is expected to be the one above.
+ */
+static void median_errors(const uint32_t *row, const uint32_t *above, size_t n, uint32_t *errors)
 {
-	uint32_t low = a < b ? a : b, high = a < b ? b : a;
-	return c >= high ? low : c <= low ? high : a + b - c;
+	const uint8_t *now = (const uint8_t *)(row + 1), *left = (const uint8_t *)row,
+		      *up = (const uint8_t *)(above + 1), *corner = (const uint8_t *)above;
+	uint8_t *out = (uint8_t *)(errors + 1);
+	for (size_t i = 0; i < 4; i++)
+		((uint8_t *)errors)[i] = (uint8_t)(left[i] - corner[i]);
+	for (size_t i = 0; i < 4 * (n - 1); i++) {
+		uint8_t low = left[i] < up[i] ? left[i] : up[i], high = left[i] < up[i] ? up[i] : left[i];
+		uint8_t expected = (uint8_t)(left[i] + up[i] - corner[i]);
+		expected = corner[i] >= high ? low : expected;
+		expected = corner[i] <= low ? high : expected;
+		out[i] = (uint8_t)(now[i] - expected);
+	}
 }
 
-/* JPEG-LS's predictor for each of blue, green and red. */
-static inline uint32_t median_pixel(uint32_t left, uint32_t above, uint32_t corner)
+/* The three bytes of a coloured pixel, or of its error. */
+static inline uint8_t *put_colour(uint32_t pixel, uint8_t *out)
 {
-	return median_of(left & 255, above & 255, corner & 255) |
-	       median_of(left >> 8 & 255, above >> 8 & 255, corner >> 8 & 255) << 8 |
-	       median_of(left >> 16, above >> 16, corner >> 16) << 16;
-}
-
-static inline uint8_t *put_colour(uint32_t pixel, uint32_t expected, uint8_t *out)
-{
-	uint32_t green = (pixel >> 8) - (expected >> 8);
+	uint32_t green = pixel >> 8;
 	out[0] = (uint8_t)green;
-	out[1] = (uint8_t)(pixel - expected - green);
-	out[2] = (uint8_t)((pixel >> 16) - (expected >> 16) - green);
+	out[1] = (uint8_t)(pixel - green);
+	out[2] = (uint8_t)((pixel >> 16) - green);
 	return out + 3;
 }
 
-static inline uint8_t *put_literals(const uint32_t *row, const uint32_t *above, size_t *at, size_t n, uint32_t left,
-				    int median, uint8_t *out)
+/* What a coloured pixel without a row above is in a photograph: less the one to the left, byte by byte. */
+static inline uint32_t left_error(uint32_t pixel, uint32_t left)
+{
+	return ((pixel - left) & 0xff) | ((((pixel >> 8) - (left >> 8)) & 0xff) << 8) |
+	       ((((pixel >> 16) - (left >> 16)) & 0xff) << 16);
+}
+
+/* colours: what COLOUR's bytes are made from: the row itself, or its errors. */
+static inline uint8_t *put_literals(const uint32_t *row, const uint32_t *above, const uint32_t *colours, size_t *at,
+				    size_t n, uint32_t left, uint8_t *out)
 {
 	size_t i = *at;
 	do {
@@ -193,12 +208,8 @@ static inline uint8_t *put_literals(const uint32_t *row, const uint32_t *above, 
 				 !run_begins(row, above, i, n, left));
 		} else {
 			do {
-				uint32_t expected = left;
-				if (median && above)
-					expected = i ? median_pixel(left, above[i], above[i - 1]) : above[i];
-				out = put_colour(row[i], expected, out);
-				left = row[i];
-				i++;
+				out = put_colour(colours[i], out);
+				left = row[i++];
 				count++;
 			} while (i < n && count < GR_TOKEN_LITERALS_MAX && !grey(row[i]) &&
 				 !run_begins(row, above, i, n, left));
@@ -209,8 +220,16 @@ static inline uint8_t *put_literals(const uint32_t *row, const uint32_t *above, 
 	return out;
 }
 
-static inline uint8_t *put_row(const uint32_t *row, const uint32_t *above, size_t n, int median, uint8_t *out)
+static uint8_t *tokens(const uint32_t *row, const uint32_t *above, size_t n, uint32_t *errors, uint8_t *out)
 {
+	const uint32_t *colours = row;
+	if (errors && above)
+		median_errors(row, above, n, errors);
+	else if (errors)
+		for (size_t i = 0; i < n; i++)
+			errors[i] = left_error(row[i], i ? row[i - 1] : GR_TOKEN_FIRST_LEFT);
+	if (errors)
+		colours = errors;
 	uint32_t left = GR_TOKEN_FIRST_LEFT;
 	for (size_t i = 0; i < n;) {
 		size_t left_run = row[i] == left ? same(row + i, left, n - i) : 0;
@@ -223,17 +242,11 @@ static inline uint8_t *put_row(const uint32_t *row, const uint32_t *above, size_
 			i += above_run;
 			left = row[i - 1];
 		} else {
-			out = put_literals(row, above, &i, n, left, median, out);
+			out = put_literals(row, above, colours, &i, n, left, out);
 			left = row[i - 1];
 		}
 	}
 	return out;
-}
-
-/* As two functions in one, so that neither has to look at `median` for each pixel. */
-static uint8_t *tokens(const uint32_t *row, const uint32_t *above, size_t n, int median, uint8_t *out)
-{
-	return median && above ? put_row(row, above, n, 1, out) : put_row(row, above, n, 0, out);
 }
 
 static void hashes(const uint32_t *row, size_t n, uint32_t *hashes_out, uint32_t *scratch)

@@ -31,10 +31,10 @@ struct gr_kernels {
 	size_t (*literals)(const uint32_t *row, const uint32_t *above, size_t n);
 
 	/*
-	 * Writes the tokens of one row; above is NULL for the first row of a piece. median: the piece has GR_PIECE_MEDIAN.
-	 * Returns one past the last byte.
+	 * Writes the tokens of one row; above is NULL for the first row of a piece. errors: n numbers of scratch when the piece
+	 * is a photograph (GR_PIECE_MEDIAN), otherwise NULL. Returns one past the last byte.
 	 */
-	uint8_t *(*tokens)(const uint32_t *row, const uint32_t *above, size_t n, int median, uint8_t *out);
+	uint8_t *(*tokens)(const uint32_t *row, const uint32_t *above, size_t n, uint32_t *errors, uint8_t *out);
 
 	/*
 	 * A hash of each pixel's next GR_KERNEL_HASHED pixels, for the search for motion: hashes[0 .. n - GR_KERNEL_HASHED].

@@ -10,8 +10,7 @@
  */
 #define PHOTO_LITERALS 60u /* of 100 */
 #define PHOTO_LITERALS_BESIDE 30u /* beside a photograph: its smooth parts */
-#define PHOTO_COLOURS                                                                                                  \
-	2u /* of the sampled pixels, one in so many has a colour not seen in the sample: text repeats its own */
+#define SMALL_STEP 12 /* of green, between neighbours */
 #define PHOTO_COMPANY 2 /* of a tile's four neighbours are pictures too */
 #define VIDEO_LITERALS 20u /* inside what moves all the time, flat parts flicker too */
 #define VIDEO_HEAT 3u /* changes in quick succession */
@@ -75,36 +74,50 @@ static struct area box_area(size_t column, size_t row, struct gr_tile_box box)
 /* Of a tile, until its neighbours are known. */
 #define MAYBE_PHOTO 255u
 
-/* Whether at least half of a row's pixels are colours of their own. */
-static int colourful(const uint32_t *row, size_t n)
+/*
+ * Whether a row looks like a part of a photograph: half of its pixels have colours of their own, or a quarter, in small steps.
+ * Text repeats a few colours, and its steps are large.
+ */
+static int photographic(const uint32_t *row, size_t n)
 {
-	uint32_t seen[256] = { 0 };
-	size_t distinct = 0;
+	uint32_t seen[128] = { 0 };
+	size_t distinct = 0, steps = 0, small = 0;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t key = row[i] | 0xff000000u; /* 0 is free */
-		size_t slot = (row[i] * 0x9e3779b1u) >> 24;
+		size_t slot = (row[i] * 0x9e3779b1u) >> 25;
 		if (seen[slot] != key) {
 			seen[slot] = key;
 			distinct++;
 		}
+		if (i && row[i] != row[i - 1]) {
+			int step = (int)(row[i] >> 8 & 0xff) - (int)(row[i - 1] >> 8 & 0xff);
+			steps++;
+			small += step <= SMALL_STEP && step >= -SMALL_STEP;
+		}
 	}
-	return distinct * PHOTO_COLOURS >= n;
+	return distinct * 2 >= n || (distinct * 4 >= n && small * 5 >= steps * 4);
 }
 
 /* How many of 100 sampled pixels equal neither neighbour. */
-static size_t literals_of_100(const struct gr_screen *s, struct area a, int *colourful_out)
+static size_t literals_of_100(const struct gr_screen *s, struct area a)
 {
-	size_t n = a.right - a.left, count = 0, looked = 0, colourful_rows = 0;
+	size_t n = a.right - a.left, count = 0, looked = 0;
 	size_t step = (a.bottom - a.top + SAMPLED_ROWS - 1) / SAMPLED_ROWS;
 	for (size_t y = a.top + step / 2; y < a.bottom; y += step) {
 		const uint32_t *row = s->pixels + y * s->w + a.left;
 		const uint32_t *above = y ? row - s->w : row + s->w * (s->h > 1);
 		count += s->kernels->literals(row, above, n);
-		colourful_rows += (size_t)colourful(row, n);
 		looked++;
 	}
-	*colourful_out = looked && colourful_rows * 2 >= looked;
 	return looked ? count * 100 / (looked * n) : 0;
+}
+
+/* One row of the upper half, one of the lower. */
+static int photographic_area(const struct gr_screen *s, struct area a)
+{
+	size_t n = a.right - a.left, quarter = (a.bottom - a.top) / 4;
+	return photographic(s->pixels + (a.top + quarter) * s->w + a.left, n) &&
+	       photographic(s->pixels + (a.bottom - 1 - quarter) * s->w + a.left, n);
 }
 
 static uint8_t classify(const struct gr_screen *s, size_t column, size_t row, const struct gr_plan_settings *settings)
@@ -112,18 +125,16 @@ static uint8_t classify(const struct gr_screen *s, size_t column, size_t row, co
 	const struct gr_tile *t = &s->tiles[row * s->columns + column];
 	if (!t->pending.right)
 		return GR_PLAN_NONE;
-	if (!settings->lossy)
-		return GR_PLAN_EXACT;
 	/* What changed, or all of the tile: of a letter that was typed alone nothing could be told. */
 	struct area a = box_area(column, row, t->pending);
 	if (pixels_of(a) < CLASSIFIED_MIN)
 		a = tile_area(s, column, row);
-	int many;
-	size_t literals = literals_of_100(s, a, &many);
-	if (t->heat >= VIDEO_HEAT && literals >= VIDEO_LITERALS && many)
-		return GR_PLAN_VIDEO;
-	if (literals < PHOTO_LITERALS_BESIDE || !many)
+	size_t literals = literals_of_100(s, a);
+	int video = settings->lossy && t->heat >= VIDEO_HEAT;
+	if (literals < (video ? VIDEO_LITERALS : PHOTO_LITERALS_BESIDE) || !photographic_area(s, a))
 		return GR_PLAN_EXACT;
+	if (video)
+		return GR_PLAN_VIDEO;
 	if (settings->photo &&
 	    gr_photo_known(settings->photo, s->pixels, s->w,
 			   (struct gr_rect){ (uint16_t)a.left, (uint16_t)a.top, (uint16_t)(a.right - a.left),
@@ -312,10 +323,13 @@ void gr_plan_changes(struct gr_plan *p, const struct gr_screen *s, const struct 
 	for (size_t row = 0; row < s->rows; row++)
 		for (size_t column = 0; column < s->columns; column++)
 			p->classes[row * s->columns + column] = classify(s, column, row, settings);
-	if (settings->lossy) {
-		settle_photos(p, s);
+	settle_photos(p, s);
+	if (settings->lossy)
 		close_video(p, s);
-	}
+	else
+		for (size_t i = 0; i < s->columns * s->rows; i++)
+			if (p->classes[i] == GR_PLAN_PHOTO)
+				p->classes[i] = GR_PLAN_EXACT_PHOTO;
 	make_rects(p, s, settings->exact_pixels_max, 0);
 }
 

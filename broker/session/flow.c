@@ -1,4 +1,5 @@
 #include "broker/session/flow.h"
+#include "broker/encode/encode.h"
 
 #include <string.h>
 
@@ -20,10 +21,11 @@ static const struct level {
 	uint64_t bandwidth;
 	struct gr_flow_quality quality;
 } levels[] = {
-	{ 0, { 35, 20 } },       { 60000, { 50, 30 } }, /* 0.5 Mbit/s */
+	{ 0, { 35, 20 } },
+	{ 60000, { 50, 30 } }, /* 0.5 Mbit/s */
 	{ 250000, { 65, 45 } }, /* 2 Mbit/s */
-	{ 750000, { 75, 60 } }, /* 6 Mbit/s */
-	{ 2500000, { 85, 75 } }, /* 20 Mbit/s */
+	{ 750000, { 75, 55 } }, /* 6 Mbit/s */
+	{ 2500000, { GR_ENCODE_PHOTO_QUALITY, GR_ENCODE_VIDEO_QUALITY } }, /* 20 Mbit/s */
 };
 enum { LEVELS = sizeof(levels) / sizeof(levels[0]), LEVEL_START = 3 };
 

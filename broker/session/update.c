@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFINE_AFTER_MS 400u /* longer than the pauses in scrolling and in typing, short enough not to be waited for */
 #define FOCUS_W 320 /* around the pointer or the caret: what a person reads without moving the eyes far */
 #define FOCUS_H 200
 
@@ -277,7 +276,7 @@ static int start(struct gr_update *update, enum form form)
 		.copy_rect = form == FORM_GARASU || update->copy_rect,
 		.history_log2 = update->viewer_history < update->history_log2 ? update->viewer_history
 									      : update->history_log2,
-		.refine_after_ms = REFINE_AFTER_MS,
+		.refine_after_ms = GR_ENCODE_REFINE_AFTER_MS,
 	};
 	wished_quality(update, &settings.photo_quality, &settings.video_quality);
 	int status = gr_encoder_start(update->encoder, &settings);

@@ -14,16 +14,14 @@
 #define GR_TOKEN_LEFT 0x00u /* run of the pixel to the left */
 #define GR_TOKEN_ABOVE 0x40u /* run of the pixels above, not in a piece's first row */
 #define GR_TOKEN_GREY 0x80u /* 1..64 grey pixels, one byte each: the level */
-#define GR_TOKEN_COLOUR                                                                                                \
-	0xc0u /* 1..64 pixels, three bytes each: what G, then B - G, then R - G differ
-				   * by, mod 256, from those of the pixel that is expected: the one to the left */
+#define GR_TOKEN_COLOUR 0xc0u /* 1..64 pixels, three bytes each, mod 256: G, B - G, R - G */
 #define GR_TOKEN_KIND 0xc0u
 #define GR_TOKEN_LITERALS_MAX 64u
 
 /*
- * In w's upper bit: coloured pixels of this piece are differences from what the median predictor of JPEG-LS (ITU-T T.87,
- * A.4.2: of left, above, and above left, for each of B, G and R) expects, where there is a row above, and not from the pixel
- * to the left. For photographs; what is drawn compresses better from the left. With no pixel to the left, above is expected.
+ * In w's upper bit: this piece is a photograph. The bytes of COLOUR are then of the pixel less the one expected, component by
+ * component: what the median predictor of JPEG-LS (ITU-T T.87, A.4.2) makes of the pixels to the left, above, and above left;
+ * the pixel above where there is none to the left, the one to the left where there is none above.
  */
 #define GR_PIECE_MEDIAN 0x8000u
 

@@ -88,9 +88,11 @@ static const char *draw_row(struct reader *r, uint32_t *row, const uint32_t *abo
 				return "too few coloured pixels";
 			for (size_t i = 0; i < n; i++) {
 				size_t k = x + i;
-				uint32_t expected = before;
+				uint32_t expected = 0;
 				if (median && above)
 					expected = k ? median_pixel(before, above[k], above[k - 1]) : above[k];
+				else if (median)
+					expected = before;
 				before = row[k] = colour(expected, r->at);
 				r->at += 3;
 			}

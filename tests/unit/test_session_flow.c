@@ -2,6 +2,7 @@
  * Flow control over a simulated link: what is sent and when, for a viewer on a LAN, one with 1 Mbit/s, one that is 200 ms away,
  * one that stalls, one without fences. GARASU_FLOW_TIMELINE=1 in the environment prints it.
  */
+#include "broker/encode/encode.h"
 #include "broker/session/flow.h"
 
 #include <setjmp.h>
@@ -230,7 +231,7 @@ static void a_lan_viewer_gets_every_picture_at_once(void **state)
 	assert_true(s.sends >= 2 * 295); /* 60 pictures of two slices a second */
 	assert_true(s.worst_us < 2 * MS);
 	struct gr_flow_quality q = gr_flow_quality(&s.flow);
-	assert_int_equal(q.photo, 85);
+	assert_int_equal(q.photo, GR_ENCODE_PHOTO_QUALITY);
 	assert_int_equal(q.video, 75);
 }
 
