@@ -30,6 +30,7 @@ struct gr_encoder {
 	int started;
 	struct gr_encode_settings settings;
 	struct gr_rect focus;
+	size_t slice_bytes; /* 0: no limit */
 	struct gr_history *history; /* GARASU */
 	struct gr_tight_encoder *tight; /* TIGHT */
 	struct gr_photo *photo; /* when photo_quality > 0 */
@@ -120,6 +121,7 @@ int gr_encoder_start(struct gr_encoder *e, const struct gr_encode_settings *sett
 		return GR_ENOMEM;
 	}
 	e->started = 1;
+	e->slice_bytes = 0;
 	e->counters = (struct gr_encode_counters){ 0 };
 	struct gr_screen *s = &e->screen;
 	memset(s->tiles, 0, s->columns * s->rows * sizeof(*s->tiles));
@@ -149,6 +151,11 @@ int gr_encoder_quality(struct gr_encoder *e, unsigned photo_quality, unsigned vi
 	e->settings.photo_quality = photo_quality;
 	e->settings.video_quality = video_quality;
 	return 0;
+}
+
+void gr_encoder_slice(struct gr_encoder *e, size_t bytes)
+{
+	e->slice_bytes = bytes;
 }
 
 void gr_encoder_focus(struct gr_encoder *e, struct gr_rect focus)
@@ -304,7 +311,7 @@ static int send_plan(struct gr_encoder *e, size_t slice, struct gr_encode_out *o
 			const struct gr_plan_rect *r = &e->plan.rects[i];
 			if (touches(r->rect, e->focus) != focused)
 				continue;
-			if (pixels >= slice || out->rects >= RECTS_MAX)
+			if (pixels >= slice || out->used >= out->enough || out->rects >= RECTS_MAX)
 				return 0;
 			uint16_t rows;
 			int status = send_rect(e, r, out, now_ms, &rows);
@@ -351,7 +358,7 @@ ptrdiff_t gr_encoder_write(struct gr_encoder *e, uint64_t now_ms, uint8_t *bytes
 	*rects_out = 0;
 	if (!e->started || cap < GR_ENCODE_OUT_MIN)
 		return GR_EINVAL;
-	struct gr_encode_out out = { .bytes = bytes, .cap = cap };
+	struct gr_encode_out out = { .bytes = bytes, .cap = cap, .enough = e->slice_bytes ? e->slice_bytes : cap };
 	int status = 0;
 	if (changes_pending(e))
 		status = send_changes(e, &out, (uint32_t)now_ms);

@@ -80,6 +80,12 @@ void gr_encoder_stop(struct gr_encoder *e);
 /* Other qualities from now on, as in the settings; while a viewer is there. GR_EINVAL: out of range. */
 int gr_encoder_quality(struct gr_encoder *e, unsigned photo_quality, unsigned video_quality);
 
+/*
+ * How many bytes a slice should take from now on: once it has so many, nothing more is begun (it may exceed them by a photograph,
+ * or by what a history unit of 128 KiB of tokens is compressed to). 0, as at the start: only pixels count.
+ */
+void gr_encoder_slice(struct gr_encoder *e, size_t bytes);
+
 /* Where the person looks, around the pointer or the caret: of a large change this part goes first. w = 0: nowhere. */
 void gr_encoder_focus(struct gr_encoder *e, struct gr_rect focus);
 

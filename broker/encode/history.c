@@ -131,7 +131,7 @@ int gr_history_add(struct gr_history *h, const uint32_t *pixels, size_t stride, 
 	*rows_out = 0;
 	while (*rows_out < rect.h) {
 		/* What is in the unit must always find room. */
-		if (out->cap - out->used < gr_history_room())
+		if (out->cap - out->used < gr_history_room() || out->used >= out->enough)
 			return 0;
 		struct gr_rect rest = { rect.x, (uint16_t)(rect.y + *rows_out), rect.w,
 					(uint16_t)(rect.h - *rows_out) };

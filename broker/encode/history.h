@@ -15,6 +15,7 @@ struct gr_history;
 struct gr_encode_out {
 	uint8_t *bytes;
 	size_t used, cap;
+	size_t enough; /* bytes after which nothing more is begun */
 	unsigned rects;
 };
 
@@ -26,7 +27,7 @@ void gr_history_destroy(struct gr_history *history); /* NULL allowed */
 size_t gr_history_room(void);
 
 /*
- * Adds rows of the rectangle, from its first on, until all are added or out has no room for another unit.
+ * Adds rows of the rectangle, from its first on, until all are added, or out has enough, or no room for another unit.
  * pixels: of the screen, `stride` pixels a row. photo: it is a photograph, whose pixels are told from their neighbours
  * rather than from the left. *rows_out: how many rows. GR_ENOMEM: zstd failed.
  */

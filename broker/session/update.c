@@ -133,6 +133,11 @@ static void set_quality(struct gr_update *update)
 		gr_encoder_quality(update->encoder, photo, video);
 }
 
+void gr_update_window(struct gr_update *update, uint64_t bytes)
+{
+	gr_encoder_slice(update->encoder, (size_t)bytes);
+}
+
 void gr_update_quality(struct gr_update *update, unsigned photo, unsigned video)
 {
 	if (photo == update->photo && video == update->video)

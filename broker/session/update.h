@@ -68,6 +68,8 @@ void gr_update_pointer(struct gr_update *update, uint16_t x, uint16_t y);
 /* Where the text caret is: there the person looks. */
 void gr_update_caret(struct gr_update *update, struct gr_rect caret);
 
+/* What may be under way to the viewer: a slice should not be larger. */
+void gr_update_window(struct gr_update *update, uint64_t bytes);
 /* JPEG qualities (1..100) that suit the viewer's bandwidth; it may have asked for lower ones, or for none at all. */
 void gr_update_quality(struct gr_update *update, unsigned photo, unsigned video);
 

@@ -259,6 +259,7 @@ static size_t send_picture(struct gr_viewer *v, uint64_t now_us)
 	struct gr_flow_quality quality = gr_flow_quality(&v->flow);
 	size_t n = 0;
 	gr_update_quality(v->update, quality.photo, quality.video);
+	gr_update_window(v->update, gr_flow_window(&v->flow));
 	if (gr_update_send(v->update, now_us / 1000, &n)) {
 		gr_log_error("an update could not be made");
 		end_soon(v, GR_REASON_INTERNAL);

@@ -232,7 +232,7 @@ static void a_lan_viewer_gets_every_picture_at_once(void **state)
 	assert_true(s.worst_us < 2 * MS);
 	struct gr_flow_quality q = gr_flow_quality(&s.flow);
 	assert_int_equal(q.photo, GR_ENCODE_PHOTO_QUALITY);
-	assert_int_equal(q.video, 75);
+	assert_int_equal(q.video, GR_ENCODE_VIDEO_QUALITY);
 }
 
 static void typing_does_not_lower_the_quality(void **state)
