@@ -20,7 +20,8 @@ enum {
 	HANDSHAKE_MS = 15000, /* from the server's first byte to ServerInit */
 	MESSAGE_MS = 60000, /* silence inside a message: the connection is dead */
 	WINDOW_MS = 60000, /* the window takes nothing more: it hangs */
-	MEMORY_BYTES = 1 << 30, /* of address space: the picture, the reader, zlib, one JPEG */
+	/* Of address space: the picture (257 MiB), the history (33), payloads (4 each), zlib, the program. */
+	MEMORY_BYTES = 1 << 30,
 };
 
 struct decoder {

@@ -29,7 +29,7 @@ static size_t zstd_block(uint8_t *out, const uint8_t *data, size_t n, int last)
 	return 3 + n;
 }
 
-/* A unit of one piece of one colour, different from the white that it is predicted from. */
+/* A unit of one piece of one colour. */
 static size_t unit_of(uint8_t *out, unsigned x, unsigned y, unsigned w, unsigned h)
 {
 	uint8_t *at = out;
@@ -39,7 +39,7 @@ static size_t unit_of(uint8_t *out, unsigned x, unsigned y, unsigned w, unsigned
 		*at++ = (uint8_t)place[i];
 	}
 	for (unsigned row = 0; row < h; row++) {
-		memcpy(at, "\xc0\x10\1\2", 4); /* one pixel: G + 16, B + 17, R + 18 */
+		memcpy(at, "\xc0\x10\1\2", 4); /* one pixel: G 16, B 17, R 18 */
 		at += 4;
 		for (unsigned left = w - 1; left;) {
 			unsigned run = left < 61 ? left : 61;
@@ -50,7 +50,7 @@ static size_t unit_of(uint8_t *out, unsigned x, unsigned y, unsigned w, unsigned
 	return (size_t)(at - out);
 }
 
-#define COLOUR 0xff110f10u
+#define COLOUR 0xff121011u
 
 static uint8_t payload[70000], unit[60000];
 static size_t payload_size;

@@ -144,7 +144,7 @@ static void do_decode(void)
 	struct gr_decode *decode = gr_decode_create(25, 1);
 	if (!decode ||
 	    gr_decode_rectangle(decode, GR_ENCODING_HISTORY, begin, sizeof(begin) - 1, pixels, 64, all, &why) ||
-	    pixels[0] != 0xff110f10u)
+	    pixels[0] != 0xff121011u)
 		_exit(1);
 	tjhandle jpeg = tjInitCompress();
 	unsigned char *data = NULL;
