@@ -235,7 +235,9 @@ static int send_exact(struct gr_encoder *e, struct gr_rect rect, int photo, stru
 	if (e->history)
 		return gr_history_add(e->history, e->screen.pixels, e->screen.w, rect, photo, out, rows);
 	*rows = 0;
-	if (out->cap - out->used < gr_tight_encoder_bound(rect.w, rect.h))
+	while (rect.h && out->cap - out->used < gr_tight_encoder_bound(rect.w, rect.h))
+		rect.h /= 2;
+	if (!rect.h)
 		return 0;
 	ptrdiff_t n = gr_tight_encoder_write(e->tight, e->screen.pixels, e->screen.w, rect, out->bytes + out->used,
 					     &out->rects);

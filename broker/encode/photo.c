@@ -10,6 +10,9 @@
 #define JFIF_BYTES 18u /* the APP0 segment that libjpeg writes behind SOI */
 #define AT_UNIT 12u /* log2 of the bytes that a note's place is counted in */
 
+/* tjBufSize for any rectangle of so many pixels: three bytes for each after its sides were rounded up to 16, and 2 KiB. */
+#define BUFFER (3ul * (GR_PHOTO_PIXELS_MAX + 15ul * 2 * GR_SCREEN_MAX + 225) + 2048)
+
 struct note {
 	uint32_t hash; /* 0: none */
 	uint32_t at; /* in 1 << AT_UNIT bytes */
@@ -30,8 +33,7 @@ struct gr_photo *gr_photo_create(const struct gr_kernels *kernels)
 		return NULL;
 	p->kernels = kernels;
 	p->jpeg = tjInitCompress();
-	/* The bound for a narrow picture of so many pixels is larger than for a square one: its edges are filled up. */
-	p->buffer_size = tjBufSize(16, (int)(GR_PHOTO_PIXELS_MAX / 16), TJSAMP_420) + 65536;
+	p->buffer_size = BUFFER;
 	p->buffer = malloc(p->buffer_size);
 	if (!p->jpeg || !p->buffer) {
 		gr_photo_destroy(p);
