@@ -13,6 +13,7 @@ enum {
 	EXIT_BAD = 1, /* a trace failed, or its last frame is not exact */
 	EXIT_USAGE = 2,
 	INTERVAL_MS = 16,
+	REPEAT_MAX = 100,
 };
 
 static int usage(FILE *to)
@@ -29,7 +30,8 @@ static int usage(FILE *to)
 	      "  --peer-damage true|raw      what the peer is told: what truly changed, or the damage as reported "
 	      "(true)\n"
 	      "  --json FILE                 write the figures there too\n"
-	      "  --no-verify                 decode nothing: bytes and times only\n"
+	      "  --repeat 1..100             times are those of the best of so many runs (1)\n"
+	      "  --no-verify                 decode nothing afterwards: bytes and times only\n"
 	      "record: writes a trace of an X display until SIGINT\n"
 	      "  --seconds N                 stop after so long\n"
 	      "  --interval-ms N             at least so long between two frames (16)\n"
@@ -124,6 +126,7 @@ static int encode_main(int argc, char **argv)
 		{ "peer", required_argument, NULL, 'p' },
 		{ "peer-damage", required_argument, NULL, 'd' },
 		{ "json", required_argument, NULL, 'j' },
+		{ "repeat", required_argument, NULL, 'e' },
 		{ "no-verify", no_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -136,6 +139,7 @@ static int encode_main(int argc, char **argv)
 			   .refine_after_ms = GR_ENCODE_REFINE_AFTER_MS },
 		.with_peer = 1,
 		.verify = 1,
+		.repeat = 1,
 	};
 	const char *json = NULL;
 	int option, chosen;
@@ -172,6 +176,10 @@ static int encode_main(int argc, char **argv)
 			if ((chosen = choose(optarg, "true", "raw")) < 0)
 				return wrong("peer-damage", "true or raw");
 			options.peer_raw = chosen;
+			break;
+		case 'e':
+			if (parse_number(optarg, 1, REPEAT_MAX, &options.repeat))
+				return wrong("repeat", "a number from 1 to 100");
 			break;
 		case 'j': json = optarg; break;
 		case 'n': options.verify = 0; break;
