@@ -1,6 +1,7 @@
 /* garasu-bench: how many bytes and how much time screens take, ours against libvncserver's, on recorded traces. */
 #include "bench/capture.h"
 #include "bench/report.h"
+#include "bench/worker.h"
 #include "broker/encode/encode.h"
 
 #include <errno.h>
@@ -191,6 +192,7 @@ static int encode_main(int argc, char **argv)
 		fputs("garasu-bench: no trace is named\n", stderr);
 		return usage(stderr);
 	}
+	gr_worker_prepare();
 	return replay_all(&options, argv + optind, (size_t)(argc - optind), json);
 }
 
