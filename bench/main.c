@@ -1,6 +1,7 @@
 /* garasu-bench: how many bytes and how much time screens take, ours against libvncserver's, on recorded traces. */
 #include "bench/capture.h"
 #include "bench/report.h"
+#include "bench/worker.h"
 #include "broker/encode/encode.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@ enum {
 	EXIT_BAD = 1, /* a trace failed, or its last frame is not exact */
 	EXIT_USAGE = 2,
 	INTERVAL_MS = 16,
+	REPEAT_MAX = 100,
 };
 
 static int usage(FILE *to)
@@ -29,7 +31,8 @@ static int usage(FILE *to)
 	      "  --peer-damage true|raw      what the peer is told: what truly changed, or the damage as reported "
 	      "(true)\n"
 	      "  --json FILE                 write the figures there too\n"
-	      "  --no-verify                 decode nothing: bytes and times only\n"
+	      "  --repeat 1..100             times are those of the best of so many runs (1)\n"
+	      "  --no-verify                 decode nothing afterwards: bytes and times only\n"
 	      "record: writes a trace of an X display until SIGINT\n"
 	      "  --seconds N                 stop after so long\n"
 	      "  --interval-ms N             at least so long between two frames (16)\n"
@@ -124,6 +127,7 @@ static int encode_main(int argc, char **argv)
 		{ "peer", required_argument, NULL, 'p' },
 		{ "peer-damage", required_argument, NULL, 'd' },
 		{ "json", required_argument, NULL, 'j' },
+		{ "repeat", required_argument, NULL, 'e' },
 		{ "no-verify", no_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -136,6 +140,7 @@ static int encode_main(int argc, char **argv)
 			   .refine_after_ms = GR_ENCODE_REFINE_AFTER_MS },
 		.with_peer = 1,
 		.verify = 1,
+		.repeat = 1,
 	};
 	const char *json = NULL;
 	int option, chosen;
@@ -173,6 +178,10 @@ static int encode_main(int argc, char **argv)
 				return wrong("peer-damage", "true or raw");
 			options.peer_raw = chosen;
 			break;
+		case 'e':
+			if (parse_number(optarg, 1, REPEAT_MAX, &options.repeat))
+				return wrong("repeat", "a number from 1 to 100");
+			break;
 		case 'j': json = optarg; break;
 		case 'n': options.verify = 0; break;
 		case 'h': return usage(stdout), 0;
@@ -183,6 +192,7 @@ static int encode_main(int argc, char **argv)
 		fputs("garasu-bench: no trace is named\n", stderr);
 		return usage(stderr);
 	}
+	gr_worker_prepare();
 	return replay_all(&options, argv + optind, (size_t)(argc - optind), json);
 }
 

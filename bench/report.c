@@ -154,6 +154,8 @@ void gr_report_table(const struct gr_report *report, FILE *to)
 	if (options->with_peer)
 		fprintf(to, "peer: libvncserver, Tight, quality 8, compression 2, one thread, given %s\n",
 			options->peer_raw ? "the damage as reported" : "the rectangles that truly changed");
+	if (options->repeat > 1)
+		fprintf(to, "times: of the best of %u runs\n", options->repeat);
 	fputc('\n', to);
 	costs_table(report, to);
 	fputc('\n', to);
@@ -220,11 +222,11 @@ int gr_report_json(const struct gr_report *report, const char *path, struct gr_e
 	for (size_t i = 0; i < report->count; i++)
 		json_array_append_new(traces, result_json(&report->results[i]));
 	json_t *settings = json_pack(
-		"{s:s, s:i, s:i, s:i, s:i, s:s, s:s}", "out", options->codec.garasu ? "garasu" : "tight",
+		"{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:i}", "out", options->codec.garasu ? "garasu" : "tight",
 		"history_log2", (int)options->codec.history_log2, "photo_quality", (int)options->codec.photo_quality,
 		"video_quality", (int)options->codec.video_quality, "refine_after_ms",
 		(int)options->codec.refine_after_ms, "peer", options->with_peer ? "libvncserver" : "none",
-		"peer_damage", options->peer_raw ? "raw" : "true");
+		"peer_damage", options->peer_raw ? "raw" : "true", "repeat", (int)options->repeat);
 	json_t *root = json_pack("{s:o, s:o, s:o}", "settings", settings, "traces", traces, "total",
 				 result_json(report->total));
 	if (!root)

@@ -88,6 +88,13 @@ void gr_lossy_frames_join(struct gr_lossy_frames *frames, const struct gr_lossy_
 	frames->ssim_sum += others->ssim_sum;
 }
 
+void gr_bench_side_finish(struct gr_bench_side *side)
+{
+	gr_samples_finish(&side->frames);
+	gr_samples_finish(&side->slices);
+	*side = (struct gr_bench_side){ .exact_final = -1 };
+}
+
 static int join_side(struct gr_bench_side *a, const struct gr_bench_side *b)
 {
 	a->bytes += b->bytes;
@@ -123,8 +130,6 @@ void gr_bench_result_sort(struct gr_bench_result *result)
 
 void gr_bench_result_finish(struct gr_bench_result *result)
 {
-	gr_samples_finish(&result->out.frames);
-	gr_samples_finish(&result->out.slices);
-	gr_samples_finish(&result->peer.frames);
-	gr_samples_finish(&result->peer.slices);
+	gr_bench_side_finish(&result->out);
+	gr_bench_side_finish(&result->peer);
 }

@@ -40,6 +40,9 @@ struct gr_bench_side {
 	size_t anonymous; /* most bytes of memory after a frame, beyond the shadow */
 };
 
+/* Empty again. */
+void gr_bench_side_finish(struct gr_bench_side *side);
+
 struct gr_bench_result {
 	char name[128];
 	char failure[640]; /* empty, or why the figures are worth nothing */

@@ -16,6 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+	FRESH_FROM = 128 << 10, /* bytes */
+};
+
 struct gr_worker_shared {
 	/* question */
 	uint64_t now_ms;
@@ -36,6 +40,12 @@ static void *map_shared(int fd, size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
 	return memory == MAP_FAILED ? NULL : memory;
+}
+
+void gr_worker_prepare(void)
+{
+	/* Set at all, it does not grow with what is freed. */
+	mallopt(M_MMAP_THRESHOLD, FRESH_FROM);
 }
 
 int gr_worker_screen_init(struct gr_worker_screen *screen, uint16_t w, uint16_t h, struct gr_error *err)

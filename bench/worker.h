@@ -1,6 +1,7 @@
 /*
  * A codec in a process of its own, so that its CPU seconds and its memory are its own and nobody else's. Screen and output
  * are shared memory that was touched before, so no page fault of theirs is counted; all workers run on the same core.
+ * Page faults of the codec's own memory are counted (gr_worker_prepare).
  *
  * CPU: CLOCK_PROCESS_CPUTIME_ID around take (where the codec says that it counts) and write; threads would be included.
  * Memory: RssAnon of /proc/self/status after each frame, less what it was before the codec was opened, less the codec's
@@ -17,6 +18,13 @@ enum {
 	GR_WORKER_RECTS_MAX = 65536,
 	GR_WORKER_SLICES_MAX = 4096,
 };
+
+/*
+ * For the whole process, before anything else: large pieces of memory come fresh from the system and go back to it. Else
+ * a worker would find in its heap what the replay before it left there, and the codec's memory would now be touched by
+ * calloc, which is not measured, now at its first use, which is.
+ */
+void gr_worker_prepare(void);
 
 /* The screen that all workers of a replay share. */
 struct gr_worker_screen {

@@ -67,6 +67,26 @@ def bytes_are_the_same_each_time(work, _display):
         assert first[side]["bytes"] == second[side]["bytes"], (first, second)
 
 
+def repeated_runs_are_one_result(work, _display):
+    one, three = (encode(work, "--repeat", n, work / "moves.gsft")[0] for n in ("1", "3"))
+    for side in ("out", "peer"):
+        for figure in ("bytes", "lossy_frames", "ssim_min", "exact_final"):
+            assert one[side][figure] == three[side][figure], (figure, one, three)
+    assert one["frames"] == three["frames"] and one["changed_mpx"] == three["changed_mpx"], (one, three)
+
+
+def what_is_kept_is_not_the_encoders_memory(work, _display):
+    [trace] = encode(work, "--repeat", "2", "--peer-damage", "raw", work / "moves.gsft")
+    for side in ("out", "peer"):
+        assert 0 < trace[side]["rss_mib"] < 48, trace
+
+
+def without_verification_the_bytes_are_the_same(work, _display):
+    looked, blind = (encode(work, *options, work / "moves.gsft")[0] for options in ([], ["--no-verify"]))
+    for side in ("out", "peer"):
+        assert looked[side]["bytes"] == blind[side]["bytes"] and blind[side]["exact_final"] is None, (looked, blind)
+
+
 def everything_lossless_is_never_lossy(work, _display):
     [trace] = encode(work, "--photo-quality", "0", "--peer", "none", work / "moves.gsft")
     assert trace["out"]["lossy_frames"] == 0 and trace["out"]["ssim_min"] is None and "peer" not in trace, trace
@@ -91,7 +111,8 @@ def a_cut_trace_is_named_and_the_others_are_measured(work, _display):
 
 def wrong_usage_is_told(work, _display):
     assert "usage" in bench("--help")
-    for arguments in ([], ["encode"], ["encode", "--history", "19", "x"], ["encode", "--out", "png", "x"], ["record", ":0"]):
+    for arguments in ([], ["encode"], ["encode", "--history", "19", "x"], ["encode", "--out", "png", "x"],
+                      ["encode", "--repeat", "0", "x"], ["record", ":0"]):
         bench(*arguments, status=2)
     assert "no connection" in bench("record", ":987", work / "none.gsft", status=1)
     assert "is no trace" in bench("encode", __file__, status=1)
@@ -101,8 +122,9 @@ def main():
     if not BENCH.exists():
         print("skipped: garasu-bench is not built")
         return 77
-    cases = [a_recording_is_replayed_and_ends_exact, bytes_are_the_same_each_time, everything_lossless_is_never_lossy,
-             ctrl_c_leaves_a_whole_file, a_cut_trace_is_named_and_the_others_are_measured, wrong_usage_is_told]
+    cases = [a_recording_is_replayed_and_ends_exact, bytes_are_the_same_each_time, repeated_runs_are_one_result,
+             what_is_kept_is_not_the_encoders_memory, without_verification_the_bytes_are_the_same,
+             everything_lossless_is_never_lossy, ctrl_c_leaves_a_whole_file, a_cut_trace_is_named_and_the_others_are_measured, wrong_usage_is_told]
     failed = 0
     with tempfile.TemporaryDirectory(prefix="garasu-bench-") as folder, Display() as display:
         for case in cases:
