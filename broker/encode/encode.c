@@ -153,7 +153,7 @@ int gr_encoder_quality(struct gr_encoder *e, unsigned photo_quality, unsigned vi
 
 void gr_encoder_focus(struct gr_encoder *e, struct gr_rect focus)
 {
-	e->focus = focus;
+	e->focus = focus.w && focus.h ? focus : (struct gr_rect){ 0 };
 }
 
 void gr_encoder_forget(struct gr_encoder *e, struct gr_rect rect)
@@ -228,6 +228,9 @@ static int send_exact(struct gr_encoder *e, struct gr_rect rect, int photo, stru
 	if (e->history)
 		return gr_history_add(e->history, e->screen.pixels, e->screen.w, rect, photo, out, rows);
 	*rows = 0;
+	/* A photograph that is sent exactly because its JPEG is too large can be larger than what always finds room. */
+	if ((size_t)rect.w * rect.h > TIGHT_PIXELS_MAX)
+		rect.h = (uint16_t)(TIGHT_PIXELS_MAX / rect.w);
 	if (out->cap - out->used < gr_tight_encoder_bound(rect.w, rect.h))
 		return 0;
 	ptrdiff_t n = gr_tight_encoder_write(e->tight, e->screen.pixels, e->screen.w, rect, out->bytes + out->used,
