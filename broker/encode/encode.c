@@ -160,7 +160,7 @@ void gr_encoder_slice(struct gr_encoder *e, size_t bytes)
 
 void gr_encoder_focus(struct gr_encoder *e, struct gr_rect focus)
 {
-	e->focus = focus;
+	e->focus = focus.w && focus.h ? focus : (struct gr_rect){ 0 };
 }
 
 void gr_encoder_forget(struct gr_encoder *e, struct gr_rect rect)

@@ -5,11 +5,15 @@
 
 #define RECT_MIN 64u /* pixels, either side: below this the stream of the history is as good */
 
-/* Probes: a coarse grid of short rows, to see whether something changed, and whether a vector explains it. */
+/*
+ * Probes: a coarse grid of short rows, to see whether something changed, and whether a vector explains it. The columns of the
+ * grid stand at different heights, or all probes could fall into the gaps between lines of text.
+ */
 #define PROBE 16u /* pixels */
 #define PROBES_ACROSS 16u
 #define PROBES_DOWN 32u
 #define PROBES (PROBES_ACROSS * PROBES_DOWN)
+#define STAGGER 7u /* has no factor in common with PROBES_ACROSS */
 #define CHANGED_MIN 16u /* of PROBES: with less, there is little to be gained */
 #define EXPLAINED_MIN 8u
 
@@ -119,9 +123,9 @@ static unsigned probe(struct gr_motion *m, const struct search *s)
 	unsigned changed = 0;
 	m->probe_count = 0;
 	for (size_t j = 0; j < PROBES_DOWN; j++) {
-		size_t y = s->rect.y + (2 * j + 1) * s->rect.h / (2 * PROBES_DOWN);
 		for (size_t i = 0; i < PROBES_ACROSS; i++) {
 			struct probe *p = &m->probes[m->probe_count];
+			size_t y = s->rect.y + (j * PROBES_ACROSS + i * STAGGER % PROBES_ACROSS) * s->rect.h / PROBES;
 			size_t x = s->rect.x + (2 * i + 1) * (s->rect.w - PROBE) / (2 * PROBES_ACROSS);
 			if (!m->kernels->take(untrusted_at(s, x, y), s->before + y * s->stride + x, p->now, PROBE))
 				continue;

@@ -8,10 +8,10 @@
 #define NOTES ((size_t)1 << NOTES_LOG2)
 #define SAMPLE_MASK 3u /* a quarter of all row parts is noted, chosen by content, so that looking finds the same ones */
 #define JFIF_BYTES 18u /* the APP0 segment that libjpeg writes behind SOI */
+/* 4:2:0 works on blocks: up to 15 columns and 15 rows are added, each as long as the longer side can be. */
+#define BLOCK 16u
+#define PADDED_PIXELS_MAX (GR_PHOTO_PIXELS_MAX + BLOCK * 2u * (GR_SCREEN_MAX + BLOCK))
 #define AT_UNIT 12u /* log2 of the bytes that a note's place is counted in */
-
-/* tjBufSize for any rectangle of so many pixels: three bytes for each after its sides were rounded up to 16, and 2 KiB. */
-#define BUFFER (3ul * (GR_PHOTO_PIXELS_MAX + 15ul * 2 * GR_SCREEN_MAX + 225) + 2048)
 
 struct note {
 	uint32_t hash; /* 0: none */
@@ -33,7 +33,7 @@ struct gr_photo *gr_photo_create(const struct gr_kernels *kernels)
 		return NULL;
 	p->kernels = kernels;
 	p->jpeg = tjInitCompress();
-	p->buffer_size = BUFFER;
+	p->buffer_size = tjBufSize(BLOCK, (int)(PADDED_PIXELS_MAX / BLOCK), TJSAMP_420);
 	p->buffer = malloc(p->buffer_size);
 	if (!p->jpeg || !p->buffer) {
 		gr_photo_destroy(p);

@@ -151,16 +151,28 @@ static int lossy_class(unsigned class)
 	return class == GR_PLAN_PHOTO || class == GR_PLAN_VIDEO;
 }
 
-/* How many of a tile's four neighbours are, or were, sent as pictures. */
+/* Of an exact tile so little changed that it is no photograph by itself: a caret that blinks in one, say. */
+static int detail(const struct gr_tile *t)
+{
+	struct gr_tile_box b = t->pending;
+	return !t->lossy.right && (size_t)(b.right - b.left) * (size_t)(b.bottom - b.top) < CLASSIFIED_MIN;
+}
+
+/* How many of a tile's four neighbours are, or were, sent as pictures; 0 when all those, and itself, are details. */
 static int pictures_beside(const struct gr_plan *p, const struct gr_screen *s, size_t column, size_t row)
 {
 	size_t i = row * s->columns + column;
 	size_t beside[4] = { column ? i - 1 : i, column + 1 < s->columns ? i + 1 : i, row ? i - s->columns : i,
 			     row + 1 < s->rows ? i + s->columns : i };
-	int count = 0;
-	for (size_t k = 0; k < 4; k++)
-		count += beside[k] != i && (lossy_class(p->classes[beside[k]]) || s->tiles[beside[k]].lossy.right);
-	return count;
+	int count = 0, large = !detail(&s->tiles[i]);
+	for (size_t k = 0; k < 4; k++) {
+		const struct gr_tile *t = &s->tiles[beside[k]];
+		if (beside[k] == i || !(lossy_class(p->classes[beside[k]]) || t->lossy.right))
+			continue;
+		count++;
+		large |= !detail(t);
+	}
+	return large ? count : 0;
 }
 
 static void grow_photo(struct gr_plan *p, const struct gr_screen *s, size_t column, size_t row)

@@ -7,6 +7,7 @@
 
 #define HEAT_MS 150u /* changes closer than this to each other heat a tile */
 #define HEAT_MAX 15u
+#define SMALL_PIXELS (GR_TILE_WIDTH * GR_TILE_HEIGHT / 4) /* of a tile: what changed in it is a detail */
 #define SAMPLED_ROW 4u /* every so many rows of a tile are looked at to decide whether it moved */
 
 /* Half-open box in pixels; empty when right <= left. */
@@ -155,8 +156,11 @@ void gr_screen_sent(struct gr_screen *s, struct gr_rect rect, int exact, uint64_
 			if (exact) {
 				shrink(&t->lossy, b, whole.left, whole.top);
 			} else {
-				widen(&t->lossy, common(whole, b), whole.left, whole.top);
-				t->touched_ms = (uint32_t)now_ms;
+				struct box part = common(whole, b);
+				widen(&t->lossy, part, whole.left, whole.top);
+				/* A caret that blinks in a photograph does not keep what is around it from being refined. */
+				if (!was_lossy || (part.right - part.left) * (part.bottom - part.top) >= SMALL_PIXELS)
+					t->touched_ms = (uint32_t)now_ms;
 			}
 			s->lossy_count += (size_t)(t->lossy.right != 0) - (size_t)was_lossy;
 		}

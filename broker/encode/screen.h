@@ -31,7 +31,7 @@ struct gr_tile {
 	struct gr_tile_box pending; /* not sent yet */
 	struct gr_tile_box lossy; /* what the viewer has here is not exact, where it is not pending too */
 	uint32_t changed_ms; /* when it changed last, other than by moving; wraps */
-	uint32_t touched_ms; /* lossy: when it was sent or moved last; wraps */
+	uint32_t touched_ms; /* lossy: when it, more than a detail of it, was sent or moved last; wraps */
 	uint8_t heat; /* how often it changed in quick succession, saturating */
 };
 

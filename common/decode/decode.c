@@ -11,7 +11,7 @@
 struct gr_decode {
 	ZSTD_DCtx *stream;
 	tjhandle jpeg; /* NULL: not permitted */
-	uint8_t unit[GR_UNIT_MAX];
+	uint8_t unit[GR_UNIT_MAX + 1]; /* one more shows that there is more */
 };
 
 struct gr_decode *gr_decode_create(unsigned history_log2, int permit_photo)
@@ -60,9 +60,7 @@ static int history(struct gr_decode *d, const uint8_t *payload, size_t n, uint32
 		/* With room left in the unit, what was in the payload is all inflated. */
 		if (in.pos == n && unit.pos < unit.size)
 			break;
-		if (in.pos == taken && unit.pos == made) {
-			if (in.pos == n)
-				break;
+		if (unit.pos == unit.size || (in.pos == taken && unit.pos == made)) {
 			*why = "history: a unit too large";
 			return GR_EPROTO;
 		}

@@ -14,6 +14,15 @@ static int frame_good(const uint8_t *segment, size_t length, uint16_t w, uint16_
 	       segment[7] == 3;
 }
 
+/*
+ * SOS: length, number of components, two bytes for each, 0, 63, 0. With a scan for each component libjpeg would wait for the
+ * next one, and keep the whole picture's coefficients meanwhile.
+ */
+static int scan_good(const uint8_t *segment, size_t length)
+{
+	return length == 6 + 3 * 2 && segment[2] == 3 && segment[9] == 0 && segment[10] == 63 && segment[11] == 0;
+}
+
 /* Entropy-coded data: 0xff only in front of a stuffed 0, up to EOI, which must be the last two bytes. */
 static int data_good(const uint8_t *data, size_t n)
 {
@@ -45,6 +54,8 @@ const char *gr_jpeg_check(const uint8_t *untrusted, size_t n, uint16_t w, uint16
 		case SOS:
 			if (!frames)
 				return "JPEG: a scan before the frame";
+			if (!scan_good(segment, length))
+				return "JPEG: a scan of another kind";
 			at += 2 + length;
 			return data_good(untrusted + at, n - at) ? NULL : "JPEG: broken data, or bytes behind its end";
 		default: return "JPEG: a segment that is not permitted";
