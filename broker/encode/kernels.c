@@ -23,11 +23,20 @@
 #endif
 typedef uint32_t pixels_t __attribute__((vector_size(LANES * sizeof(uint32_t)), aligned(4), may_alias));
 
+/* GCC says it one way, Clang the other. */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define UNDER_THREAD_SANITIZER
+#endif
+
 /*
  * Somebody else may write what is read here meanwhile. Whatever is read is in a register from then on: the asm statement
  * hides where it came from, so the compiler cannot go back for it.
  */
-#ifdef __SANITIZE_THREAD__
+#ifdef UNDER_THREAD_SANITIZER
 /* The same, in the one way that ThreadSanitizer knows as allowed. */
 static inline pixels_t read_once(const uint32_t *untrusted)
 {

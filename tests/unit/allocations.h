@@ -9,13 +9,12 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define SANITIZED
 #endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED
 #endif
 
 static atomic_size_t allocation_count;
