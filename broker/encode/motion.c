@@ -10,8 +10,8 @@
  * grid stand at different heights, or all probes could fall into the gaps between lines of text.
  */
 #define PROBE 16u /* pixels */
-#define PROBES_ACROSS 16u
-#define PROBES_DOWN 32u
+#define PROBES_ACROSS 16ul
+#define PROBES_DOWN 32ul
 #define PROBES (PROBES_ACROSS * PROBES_DOWN)
 #define STAGGER 7u /* has no factor in common with PROBES_ACROSS */
 #define CHANGED_MIN 16u /* of PROBES: with less, there is little to be gained */
@@ -21,7 +21,7 @@
 #define RECENT 8u
 
 /* So many probes are looked for along their whole column, and along their whole row, before both axes are searched. */
-#define SCANNED 8u
+#define SCANNED 8ul
 #define SCANNED_MIN 3u /* of those must agree */
 
 /* Where nothing is found for some frames, as in a video, the search in both axes is made only now and then. */
@@ -32,8 +32,8 @@
  * Anchors: rows of the old screen at every OLD_STEP-th y are compared with groups of OLD_STEP neighbouring rows of the new
  * one, one group every GROUP_STEP rows: whatever the vertical offset, one row of each group meets its old place.
  */
-#define OLD_STEP 4u
-#define GROUP_STEP 48u
+#define OLD_STEP 4ul
+#define GROUP_STEP 48ul
 #define ANCHOR_MASK 63u /* one position in 64 is an anchor, chosen by its content, so that both screens choose alike */
 #define TABLE_LOG2 14u
 #define TABLE ((size_t)1 << TABLE_LOG2)

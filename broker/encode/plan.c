@@ -107,7 +107,7 @@ static size_t literals_of_100(const struct gr_screen *s, struct area a)
 	size_t step = (a.bottom - a.top + SAMPLED_ROWS - 1) / SAMPLED_ROWS;
 	for (size_t y = a.top + step / 2; y < a.bottom; y += step) {
 		const uint32_t *row = s->pixels + y * s->w + a.left;
-		const uint32_t *above = y ? row - s->w : row + s->w * (s->h > 1);
+		const uint32_t *above = y ? row - s->w : s->h > 1 ? row + s->w : row;
 		count += s->kernels->literals(row, above, n);
 		looked++;
 	}
