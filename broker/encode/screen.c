@@ -410,7 +410,10 @@ static size_t take_still_row(struct gr_screen *s, const struct source *source, s
 	return changed;
 }
 
-/* One row of the damage in which the tiles marked in `moved` came from the vector's other end. */
+/*
+ * One row of the damage in which the tiles marked in `moved` came from the vector's other end. Where that is in another row,
+ * which has its turn later, the pixels are kept at once; else only when all of the row was compared.
+ */
 static size_t take_moving_row(struct gr_screen *s, const struct source *source, struct box b, uint32_t y,
 			      struct gr_vector v, const uint8_t *moved, uint32_t now_ms)
 {
@@ -420,14 +423,20 @@ static size_t take_moving_row(struct gr_screen *s, const struct source *source, 
 		uint32_t right = least((uint32_t)(left / GR_TILE_WIDTH + 1) * GR_TILE_WIDTH, b.right);
 		size_t n = right - left;
 		const uint32_t *reference = row + left;
-		if (moved[left / GR_TILE_WIDTH])
+		uint32_t *now = s->line + left;
+		if (moved[left / GR_TILE_WIDTH]) {
 			reference = pixel_at(s, (size_t)((long)left + v.dx), (size_t)((long)y + v.dy));
-		if (s->kernels->take(untrusted_at(source, left, y), reference, s->line + left, n))
-			changed += differs(s, s->line + left, reference, left, y, n, 1, now_ms);
+			now = v.dy ? row + left : now;
+		}
+		if (s->kernels->take(untrusted_at(source, left, y), reference, now, n)) {
+			changed += differs(s, now, reference, left, y, n, 1, now_ms);
+			if (v.dy && reference == row + left)
+				memcpy(row + left, now, n * sizeof(uint32_t));
+		}
 		left = right;
 	}
-	/* Only now: the vector's other end may lie in this very row. */
-	memcpy(row + b.left, s->line + b.left, (b.right - b.left) * sizeof(uint32_t));
+	if (!v.dy)
+		memcpy(row + b.left, s->line + b.left, (b.right - b.left) * sizeof(uint32_t));
 	return changed;
 }
 
