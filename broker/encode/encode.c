@@ -104,7 +104,8 @@ int gr_encoder_start(struct gr_encoder *e, const struct gr_encode_settings *sett
 {
 	gr_encoder_stop(e);
 	int garasu = settings->form == GR_ENCODE_GARASU;
-	if (!qualities_good(settings->photo_quality, settings->video_quality) ||
+	if ((!garasu && settings->form != GR_ENCODE_TIGHT) ||
+	    !qualities_good(settings->photo_quality, settings->video_quality) ||
 	    (garasu &&
 	     (settings->history_log2 < GR_ENCODE_HISTORY_MIN || settings->history_log2 > GR_ENCODE_HISTORY_MAX)))
 		return GR_EINVAL;
@@ -123,10 +124,7 @@ int gr_encoder_start(struct gr_encoder *e, const struct gr_encode_settings *sett
 	e->started = 1;
 	e->slice_bytes = 0;
 	e->counters = (struct gr_encode_counters){ 0 };
-	struct gr_screen *s = &e->screen;
-	memset(s->tiles, 0, s->columns * s->rows * sizeof(*s->tiles));
-	s->copy_count = s->lossy_count = 0;
-	gr_screen_forget(s, (struct gr_rect){ 0, 0, s->w, s->h });
+	gr_screen_begin(&e->screen);
 	return 0;
 }
 

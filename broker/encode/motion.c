@@ -96,6 +96,12 @@ void gr_motion_destroy(struct gr_motion *motion)
 	free(motion);
 }
 
+void gr_motion_reset(struct gr_motion *motion)
+{
+	memset(motion->recent, 0, sizeof(motion->recent));
+	motion->failures = motion->pause = 0;
+}
+
 struct search {
 	const uint32_t *before;
 	size_t stride;

@@ -20,6 +20,9 @@ struct gr_vector {
 struct gr_motion *gr_motion_create(uint16_t width, const struct gr_kernels *kernels);
 void gr_motion_destroy(struct gr_motion *motion); /* NULL allowed */
 
+/* Forgets what was found before, as if newly made. */
+void gr_motion_reset(struct gr_motion *motion);
+
 /*
  * before: the screen as it was, private, `stride` pixels a row. untrusted_now: as it is now, `untrusted_stride` bytes a row;
  * may be rewritten meanwhile. rect: inside both. Returns 1 and the vector, or 0 when too little changed to be worth it,

@@ -11,6 +11,9 @@
 #define PHOTO_LITERALS 60u /* of 100 */
 #define PHOTO_LITERALS_BESIDE 30u /* beside a photograph: its smooth parts */
 #define SMALL_STEP 12 /* of green, between neighbours */
+#define LARGE_STEP 48
+#define GROUND 8u /* one pixel in so many has the commonest colour: text */
+#define OFF_GROUND 10u /* and one step in so many pixels is large */
 #define PHOTO_COMPANY 2 /* of a tile's four neighbours are pictures too */
 #define VIDEO_LITERALS 20u /* inside what moves all the time, flat parts flicker too */
 #define VIDEO_HEAT 3u /* changes in quick succession */
@@ -78,27 +81,37 @@ static struct area box_area(size_t column, size_t row, struct gr_tile_box box)
 
 /*
  * Whether a row looks like a part of a photograph: half of its pixels have colours of their own, or a quarter, in small steps.
- * Text repeats a few colours, and its steps are large.
+ * Text stands on a ground, one colour more often than all others, and its steps off it are large; the densest has as many
+ * greys as a photograph.
  */
 static int photographic(const uint32_t *row, size_t n)
 {
 	uint32_t seen[128] = { 0 };
-	size_t distinct = 0, steps = 0, small = 0;
+	uint8_t count[128] = { 0 };
+	size_t distinct = 0, most = 0, steps = 0, small = 0, large = 0;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t key = row[i] | 0xff000000u; /* 0 is free */
 		size_t slot = (row[i] * 0x9e3779b1u) >> 25;
 		if (seen[slot] != key) {
 			seen[slot] = key;
+			count[slot] = 0;
 			distinct++;
 		}
+		count[slot]++;
+		most = count[slot] > most ? count[slot] : most;
 		if (i && row[i] != row[i - 1]) {
-			int step = (int)(row[i] >> 8 & 0xff) - (int)(row[i - 1] >> 8 & 0xff);
+			int step = abs((int)(row[i] >> 8 & 0xff) - (int)(row[i - 1] >> 8 & 0xff));
 			steps++;
-			small += step <= SMALL_STEP && step >= -SMALL_STEP;
+			small += step <= SMALL_STEP;
+			large += step > LARGE_STEP;
 		}
 	}
+	if (most * GROUND >= n && large * OFF_GROUND >= n)
+		return 0;
 	return distinct * 2 >= n || (distinct * 4 >= n && small * 5 >= steps * 4);
 }
+
+_Static_assert(GR_TILE_WIDTH <= UINT8_MAX, "a count of pixels in a tile's row fits");
 
 /* How many of 100 sampled pixels equal neither neighbour. */
 static size_t literals_of_100(const struct gr_screen *s, struct area a)
@@ -212,6 +225,19 @@ static int video_beside(const struct gr_plan *p, const struct gr_screen *s, size
 	       (column + 1 < s->columns && p->classes[i + 1] == GR_PLAN_VIDEO) +
 	       (row && p->classes[i - s->columns] == GR_PLAN_VIDEO) +
 	       (row + 1 < s->rows && p->classes[i + s->columns] == GR_PLAN_VIDEO);
+}
+
+/* A video has company: what flickers alone is a letter, or a corner of one. */
+static void settle_video(struct gr_plan *p, const struct gr_screen *s)
+{
+	for (size_t row = 0; row < s->rows; row++) {
+		for (size_t column = 0; column < s->columns; column++) {
+			size_t i = row * s->columns + column;
+			if (p->classes[i] == GR_PLAN_VIDEO && !s->tiles[i].lossy.right &&
+			    video_beside(p, s, column, row) < 2)
+				p->classes[i] = GR_PLAN_EXACT;
+		}
+	}
 }
 
 /*
@@ -341,12 +367,13 @@ void gr_plan_changes(struct gr_plan *p, const struct gr_screen *s, const struct 
 		for (size_t column = 0; column < s->columns; column++)
 			p->classes[row * s->columns + column] = classify(s, column, row, settings);
 	settle_photos(p, s);
-	if (settings->lossy)
+	if (settings->lossy) {
+		settle_video(p, s);
 		close_video(p, s);
-	else
-		for (size_t i = 0; i < s->columns * s->rows; i++)
-			if (p->classes[i] == GR_PLAN_PHOTO)
-				p->classes[i] = GR_PLAN_EXACT_PHOTO;
+	}
+	for (size_t i = 0; i < s->columns * s->rows && !settings->lossy; i++)
+		if (p->classes[i] == GR_PLAN_PHOTO)
+			p->classes[i] = GR_PLAN_EXACT_PHOTO;
 	make_rects(p, s, settings->exact_pixels_max, 0);
 }
 

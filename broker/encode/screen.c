@@ -158,6 +158,14 @@ void gr_screen_forget(struct gr_screen *s, struct gr_rect rect)
 	}
 }
 
+void gr_screen_begin(struct gr_screen *s)
+{
+	memset(s->tiles, 0, s->columns * s->rows * sizeof(*s->tiles));
+	s->copy_count = s->lossy_count = 0;
+	gr_motion_reset(s->motion);
+	gr_screen_forget(s, (struct gr_rect){ 0, 0, s->w, s->h });
+}
+
 void gr_screen_sent(struct gr_screen *s, struct gr_rect rect, int exact, uint64_t now_ms)
 {
 	struct box b = clip(s, rect);
@@ -471,8 +479,10 @@ size_t gr_screen_take(struct gr_screen *s, const uint8_t *untrusted_source, size
 	size_t changed = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct box b = clip(s, damage[i]);
+		/* On a screen that is still black there is nothing that could have moved. */
 		if (!empty(b))
-			changed += take_box(s, &source, b, motion, (uint32_t)now_ms);
+			changed += take_box(s, &source, b, motion && s->painted, (uint32_t)now_ms);
 	}
+	s->painted = 1;
 	return changed;
 }

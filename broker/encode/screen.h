@@ -50,6 +50,7 @@ struct gr_screen {
 	size_t copy_count;
 	size_t lossy_count; /* of tiles with a lossy box */
 	/* private */
+	int painted; /* something was taken */
 	const struct gr_kernels *kernels;
 	struct gr_motion *motion;
 	struct gr_tile *tiles_before;
@@ -64,6 +65,9 @@ void gr_screen_finish(struct gr_screen *screen);
 
 /* Another size; what both sizes have in common stays, the rest is black, nothing was sent. GR_EINVAL, GR_ENOMEM (as before then). */
 int gr_screen_resize(struct gr_screen *screen, uint16_t w, uint16_t h);
+
+/* A viewer comes that has nothing yet. */
+void gr_screen_begin(struct gr_screen *screen);
 
 /* These pixels (clipped) are not sent yet. */
 void gr_screen_forget(struct gr_screen *screen, struct gr_rect rect);

@@ -65,6 +65,10 @@ static int history(struct gr_decode *d, const uint8_t *payload, size_t n, uint32
 			return GR_EPROTO;
 		}
 	}
+	if (!unit.pos) {
+		*why = "history: an empty unit";
+		return GR_EPROTO;
+	}
 	return gr_unit_draw(d->unit, unit.pos, pixels, stride, rect, why);
 }
 

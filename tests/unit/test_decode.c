@@ -409,6 +409,17 @@ static void a_malformed_unit_in_a_good_stream_is_refused(void **state)
 	assert_string_equal(t.why, "a piece cut short");
 }
 
+static void a_payload_without_a_unit_is_refused(void **state)
+{
+	(void)state;
+	/* RFC 8878: a frame's header with a window of 1 MiB, and a raw block of no bytes that is not the last. */
+	static const uint8_t payload[] = { 0x28, 0xb5, 0x2f, 0xfd, 0, 0x50, 0, 0, 0 };
+	memcpy(t.payload, payload, sizeof(payload));
+	t.size = sizeof(payload);
+	assert_int_equal(decode(GR_ENCODING_HISTORY, box), GR_EPROTO);
+	assert_string_equal(t.why, "history: an empty unit");
+}
+
 /* The viewer said how much it keeps; whoever wants more gets no memory. */
 static void a_window_larger_than_agreed_is_refused_without_memory(void **state)
 {
@@ -718,6 +729,7 @@ int main(void)
 		TEST(a_stream_that_ends_is_refused),
 		TEST(what_is_no_stream_is_refused),
 		TEST(a_malformed_unit_in_a_good_stream_is_refused),
+		TEST(a_payload_without_a_unit_is_refused),
 		TEST(a_window_larger_than_agreed_is_refused_without_memory),
 		TEST(a_photograph_is_drawn_into_its_rectangle),
 		TEST(segments_that_are_not_needed_are_refused),

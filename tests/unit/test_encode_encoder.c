@@ -272,6 +272,34 @@ static void text_is_exact_at_once_and_photographs_are_not(void **state)
 	}
 }
 
+/* One colour of the text's picture at a fraction of a pixel: position in 1/256 pixels. */
+static uint32_t text_between(uint32_t position, uint32_t y, unsigned shift)
+{
+	uint32_t part = position & 255;
+	uint32_t left = picture_pixel(PICTURE_TEXT, 3, position >> 8, y) >> shift & 255;
+	uint32_t right = picture_pixel(PICTURE_TEXT, 3, (position >> 8) + 1, y) >> shift & 255;
+	return (left * (256 - part) + right * part) >> 8 << shift;
+}
+
+/* As a ticker does, with the subpixels of an LCD: it looks new in every frame, and has as many colours as a video. */
+static void text_that_creeps_is_never_lossy(void **state)
+{
+	(void)state;
+	struct session o;
+	begin(&o, 640, 480, &lossy);
+	for (uint32_t step = 0; step < 14; step++) {
+		for (uint32_t y = 0; y < 480; y++)
+			for (uint32_t x = 0; x < 640; x++)
+				o.source[y * 640 + x] = text_between(x * 256 + step * 427, y, 16) |
+							text_between(x * 256 + step * 427 + 85, y, 8) |
+							text_between(x * 256 + step * 427 + 170, y, 0);
+		frame(&o);
+		check_exact(&o);
+	}
+	assert_int_equal(o.viewer.lossy, 0);
+	end(&o);
+}
+
 static void a_page_that_scrolls_is_exact_and_cheap(void **state)
 {
 	(void)state;
@@ -770,6 +798,7 @@ int main(void)
 		cmocka_unit_test(random_lossy_sequences_become_exact),
 		cmocka_unit_test(each_picture_is_exact_at_once_without_photographs),
 		cmocka_unit_test(text_is_exact_at_once_and_photographs_are_not),
+		cmocka_unit_test(text_that_creeps_is_never_lossy),
 		cmocka_unit_test(a_page_that_scrolls_is_exact_and_cheap),
 		cmocka_unit_test(tight_without_copy_rect_has_no_copies),
 		cmocka_unit_test(a_video_becomes_exact_when_it_stops),
