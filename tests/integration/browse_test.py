@@ -274,6 +274,8 @@ sslVersionMin = TLSv1.3
 
     def test_6_the_record_tells_the_story(self):
         self.broker.ctl("kill", "hanako", check=False)
+        count = lambda kind: sum(r["kind"] == kind and r["person"] == "hanako" for r in self.broker.audit())
+        wait_for("her earlier sessions' ends in the record", lambda: count("session.start") == count("session.end"))
         start = len(self.broker.audit())
         viewer = self.broker.viewer("hanako")
         self.addCleanup(viewer.close)
