@@ -9,7 +9,7 @@
 #define HEAT_MAX 15u
 #define SMALL_PIXELS (GR_TILE_WIDTH * GR_TILE_HEIGHT / 4) /* of a tile: what changed in it is a detail */
 #define PIXELS_ALIGNMENT 64u /* bytes: a cache line */
-#define SAMPLED_ROW 4u /* every so many rows of a tile are looked at to decide whether it moved */
+#define SAMPLED_ROW 8u /* every so many rows of a tile are looked at to decide whether it moved */
 
 /* Half-open box in pixels; empty when right <= left. */
 struct box {
