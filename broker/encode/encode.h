@@ -117,11 +117,11 @@ int64_t gr_encoder_refinement_in(const struct gr_encoder *e, uint64_t now_ms);
  * out       borrowed, cap bytes, cap >= GR_ENCODE_OUT_MIN
  * rects_out how many were written, at most 65534
  * Returns the bytes written; 0: nothing was pending. GR_EINVAL: no viewer or cap too small. GR_ENOMEM: a compressor
- * failed, the viewer must go.
+ * failed, the viewer must go. (libjpeg takes its working memory for each photograph; nothing else is allocated here.)
  */
 ptrdiff_t gr_encoder_write(struct gr_encoder *e, uint64_t now_ms, uint8_t *out, size_t cap, unsigned *rects_out);
 
-/* What the last write did, for figures and tests. */
+/* What was done since start, for figures and tests. */
 struct gr_encode_counters {
 	uint64_t copied, lossless, lossy, refined; /* pixels, since start */
 	uint64_t history_bytes; /* what went into the history, since start */
