@@ -527,7 +527,6 @@ static size_t message(struct gr_guard_down *d, const uint8_t *untrusted, size_t 
 
 static size_t element(struct gr_guard_down *d, const uint8_t *untrusted, size_t n)
 {
-	d->need = 1;
 	if (d->state == RECTANGLE && !d->rectangles && !d->open)
 		d->state = MESSAGE;
 	switch (d->state) {
@@ -548,6 +547,8 @@ int gr_guard_down_took(struct gr_guard *guard, size_t n)
 	while (!guard->violated && !d->rule && b->end - b->passed >= d->need) {
 		const uint8_t *untrusted = b->data + b->passed;
 		size_t used = element(d, untrusted, b->end - b->passed);
+		if (used)
+			d->need = 1;
 		b->passed += used;
 		b->offset += used;
 		d->tally.bytes += used;
