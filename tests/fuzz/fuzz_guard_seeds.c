@@ -1,5 +1,5 @@
 /*
- * The first inputs of fuzz_guard_down: fuzz_guard_down_seeds FOLDER. What the real encoder writes, in both forms; and the same grammar with data
+ * The first inputs of fuzz_guard_down and fuzz_guard_jpeg: fuzz_guard_seeds down|jpeg FOLDER. What the real encoder writes, in both forms; and the same grammar with data
  * that is not compressed, in which a changed byte still gets to the parsers behind inflate.
  */
 #include "common/decode/decode.h"
@@ -169,17 +169,36 @@ static void tight(const char *folder)
 		deflateEnd(&z[i]);
 }
 
+/* For fuzz_guard_jpeg. */
+static void jpegs(const char *folder)
+{
+	static uint8_t jpeg[65536];
+	for (unsigned w = 1; w <= 256; w = w * 3 + 1)
+		for (int quality = 1; quality <= 100; quality += 33) {
+			size_t n = make_jpeg(jpeg, sizeof(jpeg), w, w / 2 + 1, quality);
+			put8(&s, w - 1);
+			put8(&s, w / 2);
+			put(&s, jpeg, n);
+			save(folder);
+		}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 2)
+	if (argc != 3)
 		return 2;
+	const char *folder = argv[2];
+	if (strcmp(argv[1], "jpeg") == 0) {
+		jpegs(folder);
+		return 0;
+	}
 	for (unsigned i = 0; i < 4 * PICTURES; i++)
-		encoded(argv[1], i / 4, i & 1, i & 2);
-	small(argv[1]);
-	history(argv[1]);
-	tight(argv[1]);
-	photo(argv[1], 16, 16, 30);
-	photo(argv[1], 17, 1, 90);
-	photo(argv[1], 40, 40, 10);
+		encoded(folder, i / 4, i & 1, i & 2);
+	small(folder);
+	history(folder);
+	tight(folder);
+	photo(folder, 16, 16, 30);
+	photo(folder, 17, 1, 90);
+	photo(folder, 40, 40, 10);
 	return 0;
 }
