@@ -21,6 +21,12 @@ struct gr_address {
  */
 const char *gr_address_refused(const struct gr_address *address);
 
+/* The IPv4 address that a v4-mapped (RFC 4291) or a NAT64 one (RFC 6052, 64:ff9b::/96) leads to; any other stays as it is. */
+struct gr_address gr_address_unwrapped(const struct gr_address *address);
+
+/* Whether the first bits of the address (4 or 16 bytes, as in a packet) are those of network. */
+int gr_address_in(const struct gr_address *address, int family, const uint8_t *network, unsigned bits);
+
 /* Parses a numeric address in its strict forms: four decimal numbers, or IPv6 without brackets and zone. 0 or GR_EINVAL. */
 int gr_address_parse(const char *text, struct gr_address *out);
 

@@ -500,7 +500,7 @@ def by_default_deny_only_what_is_allowed_is_reached(world):
         lines = [line for line in lines if line.get("container") == ("2" if upstream else "1")]
         check([line["kind"] for line in lines] == ["egress.request", "egress.end"] + ["egress.refused"] * 2 * len(refused), lines)
         details = [line["detail"] for line in lines[2:]]
-        check(details == ["not%20in%20egress.allow"] * 10 + ["loopback%20address"] * 2, details)
+        check(details == ["egress%20default:%20deny"] * 12, details)
 
 
 def a_full_disk_stops_the_internet_until_there_is_room(world):
