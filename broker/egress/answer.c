@@ -63,10 +63,11 @@ int gr_answer_write(enum gr_answer answer, int head_only, struct gr_buffer *out)
 		"(%u)</small></p></body></html>\n",
 		answers[answer].status, answers[answer].japanese, answers[answer].english, answers[answer].status);
 	assert(n > 0 && (size_t)n < sizeof(page));
-	int status = gr_buffer_print(
-		out,
-		"HTTP/1.1 %u %s\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n"
-		"Cache-Control: no-store\r\n%sConnection: close\r\n\r\n",
-		answers[answer].status, answers[answer].phrase, n, answer == GR_ANSWER_TOO_MANY ? "Retry-After: 10\r\n" : "");
+	int status =
+		gr_buffer_print(out,
+				"HTTP/1.1 %u %s\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n"
+				"Cache-Control: no-store\r\n%sConnection: close\r\n\r\n",
+				answers[answer].status, answers[answer].phrase, n,
+				answer == GR_ANSWER_TOO_MANY ? "Retry-After: 10\r\n" : "");
 	return status == 0 && !head_only ? gr_buffer_append(out, page, (size_t)n) : status;
 }
