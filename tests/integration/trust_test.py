@@ -99,6 +99,30 @@ class Trust(unittest.TestCase):
         viewer("quit")
         broker.finish()
 
+    def test_3_check_names_what_is_wrong_with_the_files(self):
+        credentials = self.folder / "upstream"
+        credentials.write_text("garasu:secret\n")
+        broker = garasu.Broker(self.site.url, session={"trusted_ca": str(self.folder / "site.pem")},
+                               egress={"upstream": "proxy.example:8080", "upstream_credentials": str(credentials)})
+        self.addCleanup(broker.remove)
+        lines = broker.config.read_text().splitlines()
+
+        def problems():
+            done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", broker.config], capture_output=True, text=True)
+            self.assertNotIn("secret", done.stdout + done.stderr)
+            return done.returncode, done.stdout + done.stderr
+
+        def place(key):
+            return f"{broker.config}:{1 + next(i for i, line in enumerate(lines) if key in line)}: "
+        credentials.chmod(0o644)
+        code, said = problems()
+        self.assertEqual(code, 1)
+        self.assertIn(place("trusted_ca") + f"session.trusted_ca: {self.folder}/site.pem: certificate 1 is not a CA's", said)
+        self.assertIn(place("upstream_credentials") + f"egress.upstream_credentials: {credentials} can be read by others (mode 0644)", said)
+        credentials.chmod(0o600)
+        (self.folder / "site.pem").write_bytes(self.site.ca.read_bytes())
+        self.assertEqual(problems()[0], 0)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
