@@ -42,7 +42,11 @@ int gr_trust_load(const char *path, char ***out, struct gr_error *err)
 	if (!stream)
 		return gr_error_errno(err, "cannot read %s", path);
 	char **list = calloc(GR_TRUST_MAX + 1, sizeof(*list));
-	int status = list ? 0 : gr_error_set(err, GR_ENOMEM, "no memory");
+	if (!list) {
+		fclose(stream);
+		return gr_error_set(err, GR_ENOMEM, "no memory");
+	}
+	int status = 0;
 	unsigned count = 0;
 	X509 *certificate;
 	ERR_clear_error();

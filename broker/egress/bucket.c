@@ -1,6 +1,7 @@
 #include "broker/egress/bucket.h"
 
-#define FULL (GR_BUCKET_BURST * 1000u)
+#define FULL (1000 * GR_BUCKET_BURST) /* thousandths */
+#define FULL_AFTER_MS (FULL / GR_BUCKET_RATE)
 
 void gr_bucket_fill(struct gr_bucket *bucket, uint64_t now_ms)
 {
@@ -10,12 +11,11 @@ void gr_bucket_fill(struct gr_bucket *bucket, uint64_t now_ms)
 int gr_bucket_take(struct gr_bucket *bucket, uint64_t now_ms)
 {
 	uint64_t passed = now_ms > bucket->at_ms ? now_ms - bucket->at_ms : 0;
+	uint32_t ms = passed < FULL_AFTER_MS ? (uint32_t)passed : FULL_AFTER_MS;
 	/* RATE requests a second are RATE thousandths a millisecond. */
-	if (passed >= FULL / GR_BUCKET_RATE || bucket->thousandths + passed * GR_BUCKET_RATE >= FULL)
-		bucket->thousandths = FULL;
-	else
-		bucket->thousandths += (uint32_t)passed * GR_BUCKET_RATE;
-	bucket->at_ms = now_ms > bucket->at_ms ? now_ms : bucket->at_ms;
+	uint32_t level = bucket->thousandths + ms * GR_BUCKET_RATE;
+	bucket->thousandths = level < FULL ? level : FULL;
+	bucket->at_ms += passed;
 	if (bucket->thousandths < 1000)
 		return 0;
 	bucket->thousandths -= 1000;

@@ -53,8 +53,7 @@ int gr_credentials_read(const char *path, char out[GR_CREDENTIALS_HEADER], struc
 		} else if (length == 0) {
 			code = gr_error_set(err, GR_EINVAL, "%s must hold one line: user:password", path);
 		} else {
-			memcpy(out, "Basic ", 6);
-			write_base64(out + 6, (const unsigned char *)text, length);
+			write_base64(stpcpy(out, "Basic "), (const unsigned char *)text, length);
 		}
 	}
 	explicit_bzero(text, sizeof(text));
