@@ -44,7 +44,10 @@ struct gr_egress {
 	unsigned count; /* connections in all */
 };
 
-/* Fills the caller's memory; authorization (NULL allowed) is shown to the upstream proxy; everything is borrowed and must outlive it. GR_ENOMEM. */
+/*
+ * Fills the caller's memory; authorization (NULL allowed) is shown to the upstream proxy; everything is borrowed and must
+ * outlive it. GR_ENOMEM.
+ */
 int gr_egress_init(struct gr_egress *egress, struct gr_loop *loop, struct gr_resolver *resolver,
 		   struct gr_audit_client *audit, const struct gr_rules *rules, const char *authorization);
 /* Ends all connections; what they carried is noted for the audit record. */
