@@ -1,9 +1,12 @@
 #include "broker/egress/rules.h"
 
+#include <errno.h>
 #include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 int gr_rules_init(struct gr_rules *rules, const struct gr_config *config, struct gr_error *err)
 {
@@ -140,6 +143,30 @@ static int is_own(const struct gr_rules *rules, const struct gr_address *address
 			 strcmp(range, "unspecified") == 0);
 }
 
+/*
+ * Whether the address has come to this machine since: what reaches it would come from it. A datagram socket that is connected
+ * asks the kernel's routes and sends nothing. Not a second IPv4 address of a network, which is reached from the first one: those
+ * are known when they were there at the start. -1 = unknown.
+ */
+static int is_own_now(const struct gr_address *address)
+{
+	struct sockaddr_storage remote, local;
+	socklen_t size = sizeof(local), remote_size = gr_address_socket(address, 9, &remote);
+	int fd = socket(address->family, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = -1;
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (const struct sockaddr *)&remote, remote_size) < 0)
+		result = errno == ENETUNREACH || errno == EHOSTUNREACH || errno == EADDRNOTAVAIL ? 0 : -1;
+	else if (getsockname(fd, (struct sockaddr *)&local, &size) == 0)
+		result = address->family == AF_INET
+				 ? ((const struct sockaddr_in *)(const void *)&local)->sin_addr.s_addr ==
+					   address->v4.s_addr
+				 : memcmp(&((const struct sockaddr_in6 *)(const void *)&local)->sin6_addr, &address->v6,
+					  sizeof(address->v6)) == 0;
+	close(fd);
+	return result;
+}
+
 const char *gr_rules_address_refused(const struct gr_rules *rules, const struct gr_address *address, uint16_t port,
 				     int listed)
 {
@@ -157,5 +184,8 @@ const char *gr_rules_address_refused(const struct gr_rules *rules, const struct 
 	if (listed)
 		return NULL;
 	const char *range = gr_address_refused(address);
-	return range ? range : own ? "this-machine" : NULL;
+	if (range)
+		return range;
+	int now = own ? 1 : is_own_now(&reached);
+	return now < 0 ? "unknown" : now ? "this-machine" : NULL;
 }

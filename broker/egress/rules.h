@@ -1,5 +1,5 @@
 /*
- * What of the internet a person may reach: the configuration's lists, and the addresses that nobody may. Pure but for gr_rules_init.
+ * What of the internet a person may reach: the configuration's lists, and the addresses that nobody may.
  *
  * Of a host the first that says something counts, in this order; in each pair deny beats allow:
  *
@@ -32,7 +32,7 @@ void gr_rules_finish(struct gr_rules *rules);
 int gr_rules_permit(const struct gr_rules *rules, const struct gr_config_group *group, const struct gr_target *target,
 		    int *listed, char *reason, size_t cap);
 
-/* Why this address and port are not connected to ("private", "networks_refused", …), or NULL. */
+/* Why this address and port are not connected to ("private", "networks_refused", …), or NULL. Asks the kernel's routes, and nobody else. */
 const char *gr_rules_address_refused(const struct gr_rules *rules, const struct gr_address *address, uint16_t port,
 				     int listed);
 
