@@ -15,7 +15,7 @@ enum value_type {
 	ADDRESS,
 	URL,
 	ENDPOINT,
-	DEFAULT,
+	VERDICT,
 	LEVEL,
 	NUMBER,
 	/* Lists. */
@@ -60,7 +60,7 @@ static const struct setting settings[] = {
 	{ "pool", "cpu_percent", NUMBER, FIELD(pool, cpu_percent), 10, 25600 },
 	{ "pool", "uid_first", NUMBER, FIELD(pool, uid_first), 65536, 0x7fffffffL - 65536L * GR_CONTAINERS_MAX },
 	{ "pool", "start_seconds", NUMBER, FIELD(pool, start_seconds), 1, 600 },
-	{ "egress", "default", DEFAULT, FIELD(egress, reach.otherwise), 0, 0 },
+	{ "egress", "default", VERDICT, FIELD(egress, reach.otherwise), 0, 0 },
 	{ "egress", "allow", RULES, FIELD(egress, reach.allow), 0, GR_CONFIG_RULES_MAX },
 	{ "egress", "deny", RULES, FIELD(egress, reach.deny), 0, GR_CONFIG_RULES_MAX },
 	{ "egress", "ports", PORTS, FIELD(egress, ports), 1, 65535 },
@@ -72,7 +72,7 @@ static const struct setting settings[] = {
 	{ "broker", "uid_base", NUMBER, FIELD(broker, uid_base), 1000, 0x7fffffffL - 16384L },
 	{ "broker", "log_level", LEVEL, FIELD(broker, log_level), 0, 0 },
 	{ "group", "persons", PERSONS, GROUP_FIELD(persons), 0, GR_CONFIG_PERSONS_MAX },
-	{ "group", "default", DEFAULT, GROUP_FIELD(reach.otherwise), 0, 0 },
+	{ "group", "default", VERDICT, GROUP_FIELD(reach.otherwise), 0, 0 },
 	{ "group", "allow", RULES, GROUP_FIELD(reach.allow), 0, GR_CONFIG_RULES_MAX },
 	{ "group", "deny", RULES, GROUP_FIELD(reach.deny), 0, GR_CONFIG_RULES_MAX },
 };
@@ -118,7 +118,7 @@ static const char *string_fault(const struct setting *setting, const char *text)
 {
 	struct gr_config_endpoint endpoint;
 	struct gr_config_network network;
-	enum gr_config_default otherwise;
+	enum gr_config_verdict verdict;
 	enum gr_log_level level;
 	char host[GR_HOST_TEXT + 1];
 	uint16_t port;
@@ -128,7 +128,7 @@ static const char *string_fault(const struct setting *setting, const char *text)
 	case ADDRESS: return gr_value_address(text);
 	case URL: return gr_value_url(text, setting->size);
 	case ENDPOINT: return gr_value_endpoint(text, &endpoint);
-	case DEFAULT: return gr_value_default(text, &otherwise);
+	case VERDICT: return gr_value_verdict(text, &verdict);
 	case LEVEL: return gr_value_level(text, &level);
 	case RULES: return gr_value_rule(text, host, &port);
 	case NETWORKS: return gr_value_network(text, &network);
@@ -262,7 +262,7 @@ static int take_section(void *base, const char *name, cfg_t *section)
 		switch (setting->type) {
 		case NUMBER: take_number(field, setting->size, cfg_opt_getnint(opt, 0)); break;
 		case ENDPOINT: gr_value_endpoint(cfg_opt_getnstr(opt, 0), field); break;
-		case DEFAULT: gr_value_default(cfg_opt_getnstr(opt, 0), field); break;
+		case VERDICT: gr_value_verdict(cfg_opt_getnstr(opt, 0), field); break;
 		case LEVEL: gr_value_level(cfg_opt_getnstr(opt, 0), field); break;
 		case RULES: status = take_rules(field, opt); break;
 		case NETWORKS: status = take_networks(field, opt); break;
@@ -302,6 +302,7 @@ static int take_groups(struct gr_config *config, cfg_t *cfg)
 	config->group_count = count;
 	for (unsigned g = 0; g < count && status == 0; g++) {
 		cfg_t *section = cfg_getnsec(cfg, "group", g);
+		config->groups[g].reach.otherwise = GR_CONFIG_UNSET;
 		snprintf(config->groups[g].name, sizeof(config->groups[g].name), "%s", cfg_title(section));
 		status = take_section(&config->groups[g], "group", section);
 	}
@@ -360,7 +361,7 @@ void gr_config_init(struct gr_config *config)
 			  .cpu_percent = 200,
 			  .uid_first = 1048576,
 			  .start_seconds = 30 },
-		.egress = { .reach = { .otherwise = GR_CONFIG_PERMIT }, .ports = { .list = { 80, 443 }, .count = 2 } },
+		.egress = { .ports = { .list = { 80, 443 }, .count = 2 } },
 		.audit = { .directory = "/var/lib/garasu/audit" },
 		.broker = { .run_directory = "/run/garasu", .uid_base = 900000, .log_level = GR_LOG_INFO },
 	};

@@ -42,15 +42,15 @@ struct gr_config_rules {
 	unsigned count;
 };
 
-enum gr_config_default {
-	GR_CONFIG_UNSET, /* a group: as for everybody */
-	GR_CONFIG_PERMIT,
-	GR_CONFIG_DENY,
+enum gr_config_verdict {
+	GR_CONFIG_PERMIT = 0,
+	GR_CONFIG_DENY = 1,
+	GR_CONFIG_UNSET = 2, /* a group's: as for everybody */
 };
 
 /* What of the internet may be reached; broker/egress/rules.h tells the order in which it counts. */
 struct gr_config_reach {
-	enum gr_config_default otherwise; /* key "default" */
+	enum gr_config_verdict otherwise; /* key "default" */
 	struct gr_config_rules allow, deny;
 };
 

@@ -46,7 +46,7 @@ const char *gr_value_level(const char *text, enum gr_log_level *out)
 	return "must be error, warning, info or debug";
 }
 
-const char *gr_value_default(const char *text, enum gr_config_default *out)
+const char *gr_value_verdict(const char *text, enum gr_config_verdict *out)
 {
 	int deny = strcmp(text, "deny") == 0;
 	if (!deny && strcmp(text, "permit") != 0)

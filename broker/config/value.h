@@ -11,7 +11,7 @@ const char *gr_value_path(const char *text, size_t cap, int optional);
 const char *gr_value_address(const char *text);
 const char *gr_value_url(const char *text, size_t cap);
 const char *gr_value_level(const char *text, enum gr_log_level *out);
-const char *gr_value_default(const char *text, enum gr_config_default *out);
+const char *gr_value_verdict(const char *text, enum gr_config_verdict *out);
 const char *gr_value_endpoint(const char *text, struct gr_config_endpoint *out); /* "" = none */
 
 /* An entry of allow or deny: host receives the normal form, beginning with "." for a whole domain; *port 0 = none given. */
