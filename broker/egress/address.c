@@ -137,6 +137,19 @@ const char *gr_address_text(const struct gr_address *address, char *out, size_t 
 	return out;
 }
 
+int gr_address_from_socket(const struct sockaddr *socket_address, struct gr_address *out)
+{
+	struct gr_address address = { .family = socket_address ? socket_address->sa_family : AF_UNSPEC };
+	if (address.family == AF_INET)
+		address.v4 = ((const struct sockaddr_in *)(const void *)socket_address)->sin_addr;
+	else if (address.family == AF_INET6)
+		address.v6 = ((const struct sockaddr_in6 *)(const void *)socket_address)->sin6_addr;
+	else
+		return GR_EINVAL;
+	*out = address;
+	return 0;
+}
+
 socklen_t gr_address_socket(const struct gr_address *address, uint16_t port, struct sockaddr_storage *out)
 {
 	memset(out, 0, sizeof(*out));

@@ -35,6 +35,9 @@ int gr_address_equal(const struct gr_address *a, const struct gr_address *b);
 /* As text; cap >= INET6_ADDRSTRLEN. Returns out. */
 const char *gr_address_text(const struct gr_address *address, char *out, size_t cap);
 
+/* The address in a socket address. GR_EINVAL for another family; NULL is one. */
+int gr_address_from_socket(const struct sockaddr *socket_address, struct gr_address *out);
+
 /* Fills a socket address for connect(2). Returns its size. */
 socklen_t gr_address_socket(const struct gr_address *address, uint16_t port, struct sockaddr_storage *out);
 

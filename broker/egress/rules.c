@@ -18,17 +18,9 @@ int gr_rules_init(struct gr_rules *rules, const struct gr_config *config, struct
 	for (struct ifaddrs *at = list; at; at = at->ifa_next)
 		count++;
 	rules->own = calloc(count + 1, sizeof(*rules->own));
-	for (struct ifaddrs *at = list; at && rules->own; at = at->ifa_next) {
-		struct gr_address *own = &rules->own[rules->own_count];
-		own->family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
-		if (own->family == AF_INET)
-			own->v4 = ((const struct sockaddr_in *)(const void *)at->ifa_addr)->sin_addr;
-		else if (own->family == AF_INET6)
-			own->v6 = ((const struct sockaddr_in6 *)(const void *)at->ifa_addr)->sin6_addr;
-		else
-			continue;
-		rules->own_count++;
-	}
+	for (struct ifaddrs *at = list; at && rules->own; at = at->ifa_next)
+		if (gr_address_from_socket(at->ifa_addr, &rules->own[rules->own_count]) == 0)
+			rules->own_count++;
 	freeifaddrs(list);
 	return rules->own ? 0 : gr_error_set(err, GR_ENOMEM, "no memory");
 }
@@ -150,19 +142,17 @@ static int is_own(const struct gr_rules *rules, const struct gr_address *address
  */
 static int is_own_now(const struct gr_address *address)
 {
-	struct sockaddr_storage remote, local;
+	struct sockaddr_storage remote, local = { .ss_family = AF_UNSPEC };
 	socklen_t size = sizeof(local), remote_size = gr_address_socket(address, 9, &remote);
+	struct gr_address source;
 	int fd = socket(address->family, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = -1;
 	if (fd < 0)
 		return -1;
 	if (connect(fd, (const struct sockaddr *)&remote, remote_size) < 0)
 		result = errno == ENETUNREACH || errno == EHOSTUNREACH || errno == EADDRNOTAVAIL ? 0 : -1;
-	else if (getsockname(fd, (struct sockaddr *)&local, &size) == 0)
-		result = address->family == AF_INET
-				 ? ((const struct sockaddr_in *)(const void *)&local)->sin_addr.s_addr ==
-					   address->v4.s_addr
-				 : memcmp(&((const struct sockaddr_in6 *)(const void *)&local)->sin6_addr, &address->v6,
-					  sizeof(address->v6)) == 0;
+	else if (getsockname(fd, (struct sockaddr *)&local, &size) == 0 &&
+		 gr_address_from_socket((const struct sockaddr *)&local, &source) == 0)
+		result = gr_address_equal(&source, address);
 	close(fd);
 	return result;
 }
