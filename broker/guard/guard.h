@@ -33,7 +33,8 @@ struct gr_guard_settings {
 	uint16_t max_width, max_height; /* pixels, of any screen size that the server may announce */
 	unsigned history_log2; /* 20..25: the largest window of HISTORY's stream that the server may use */
 	bool strict; /* inflate compressed payloads, walk JPEG's coded data: each must give exactly its pixels */
-	uint32_t cut_text_max; /* bytes of a ClientCutText that the policy lets up, at most GR_GUARD_CUT_TEXT_MAX; 0: none */
+	uint32_t
+		cut_text_max; /* bytes of a ClientCutText that the policy lets up, at most GR_GUARD_CUT_TEXT_MAX; 0: none */
 };
 
 /* Returns owned, or NULL when out of memory. */
