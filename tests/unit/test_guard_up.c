@@ -273,8 +273,8 @@ static void encodings_are_bounded_and_filtered(void **state)
 		assert_int_equal(give(guard, message + i, 1), 0);
 	}
 	passed(guard, expected, encodings(expected, kept, sizeof(kept) / sizeof(kept[0])));
-	assert_int_equal(guard->listed, GR_LISTED_TIGHT | GR_LISTED_GARASU | GR_LISTED_HEXTILE | GR_LISTED_COPY_RECT |
-						GR_LISTED_CURSOR | GR_LISTED_QUALITY);
+	assert_int_equal(guard->listed, GR_LISTED_RAW | GR_LISTED_TIGHT | GR_LISTED_GARASU | GR_LISTED_HEXTILE |
+						GR_LISTED_COPY_RECT | GR_LISTED_CURSOR | GR_LISTED_QUALITY);
 	assert_int_equal(guard->history_log2, 24);
 	assert_int_equal(guard->ends_due, 0);
 	/* What was listed once may still come. */
