@@ -45,6 +45,7 @@ struct gr_config {
 		uint16_t max_width, max_height;
 		unsigned grace_seconds; /* how long a session waits for its viewer to come back */
 		unsigned history_mib; /* of what the viewer was shown, kept at both ends: 1, 2, 4, 8, 16 or 32 */
+		unsigned strict_guard; /* 1: what goes to a viewer is unpacked on its way (gr_guard_settings) */
 	} session;
 
 	struct { /* section pool */
