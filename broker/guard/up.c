@@ -376,7 +376,8 @@ int gr_guard_up_took(struct gr_guard *guard, size_t n, uint64_t now_ms)
 		b->offset += taken;
 		b->passed += put;
 	}
-	memmove(b->data + b->passed, b->data + at, b->end - at);
+	if (at != b->passed)
+		memmove(b->data + b->passed, b->data + at, b->end - at);
 	b->end -= at - b->passed;
 	return 0;
 }
