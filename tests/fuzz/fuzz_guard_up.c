@@ -123,7 +123,8 @@ static size_t whole_message(const uint8_t *bytes, size_t n, uint32_t cut_text_ma
 	case GR_VIEWER_ENCODINGS:
 		zero(bytes + 1, 1);
 		for (size_t i = 4; i < message; i += 4)
-			require(gr_viewer_encoding_known((int32_t)((uint32_t)bytes[i] << 24 | (uint32_t)bytes[i + 1] << 16 |
+			require(gr_viewer_encoding_known((int32_t)((uint32_t)bytes[i] << 24 |
+								   (uint32_t)bytes[i + 1] << 16 |
 								   (uint32_t)bytes[i + 2] << 8 | bytes[i + 3])));
 		break;
 	case GR_VIEWER_PIXEL_FORMAT:
