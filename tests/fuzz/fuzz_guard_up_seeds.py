@@ -44,8 +44,7 @@ seeds = {
     "cut-texts": cut_text(b"text\r\n") + key + cut_text(b"a\0b") + cut_text(b"x" * 101) + cut_text(b"") + pointer,
     "extended-clipboard": cut_text(b"\1\0\0\1", 0xfffffffc),
     "file-transfer": key + b"\7\3\0\0\0\0\0\0\0\0\0\4/etc",
-    "flood": (key + pointer) * 4200,
-    "costly": encodings(OURS) * 170,
+    "too-many": (cut_text(b"x") + key) * 12,  # of the costliest: they have to wait
 }
 for name, data in seeds.items():
     for first in 2, 3 | 6 << 2, 0 | 63 << 2:
