@@ -10,7 +10,7 @@
  * The buffer: the longest message there is, a ClientCutText that is held in order to be dropped, and some input behind it. It
  * has this size from the beginning; what is never used of it costs no memory.
  */
-#define UP_SIZE (72u * 1024)
+#define UP_SIZE 73728u
 
 /*
  * A token bucket: each message costs some units. A mouse that reports 1,000 times a second and somebody who types leave

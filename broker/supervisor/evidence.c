@@ -72,7 +72,7 @@ int gr_evidence_keep(const char *audit_directory, uint32_t connection, int untru
 		     struct gr_error *err)
 {
 	char stamp[32];
-	size_t size;
+	size_t size = 0;
 	time_t now = time(NULL);
 	struct tm tm;
 	if (check(untrusted_fd, &size, err))

@@ -23,6 +23,7 @@ struct dropped {
 };
 
 static struct dropped dropped;
+static uint64_t told; /* bytes to the last guard */
 
 static void on_dropped(void *context, const uint8_t *text, size_t n)
 {
@@ -40,6 +41,7 @@ static struct gr_guard *create(uint32_t cut_text_max)
 	struct gr_guard *guard = gr_guard_create(&settings);
 	assert_non_null(guard);
 	memset(&dropped, 0, sizeof(dropped));
+	told = 0;
 	gr_guard_on_dropped(guard, on_dropped, &dropped);
 	return guard;
 }
@@ -48,6 +50,7 @@ static int give_at(struct gr_guard *guard, const void *bytes, size_t n, uint64_t
 {
 	const uint8_t *p = bytes;
 	int status = 0;
+	told += n;
 	while (n && !status) {
 		size_t room;
 		uint8_t *to = gr_guard_up_room(guard, &room);
@@ -130,6 +133,7 @@ static void violates(struct gr_guard *guard, const uint8_t *bytes, size_t n, con
 	const struct gr_guard_violation *v = gr_guard_violation(guard);
 	assert_non_null(v);
 	assert_int_equal(v->direction, GR_GUARD_UP);
+	assert_int_equal(v->offset, told - n - sizeof(key));
 	assert_non_null(strstr(v->rule, rule));
 	assert_int_equal(v->n, n + sizeof(key));
 	assert_memory_equal(v->bytes, stream, v->n);
@@ -537,6 +541,15 @@ static void every_message_finds_room(void **state)
 		assert_int_equal(give_at(guard, longest + 8000 + i, sizeof(longest) - 8000 - i, now), 0);
 		passed(guard, longest, sizeof(longest));
 	}
+	/* Its first byte comes behind much that is sent soon. */
+	static uint8_t many[1700 * sizeof(pointer) + 1];
+	for (size_t i = 0; i < 1700; i++)
+		memcpy(many + i * sizeof(pointer), pointer, sizeof(pointer));
+	many[sizeof(many) - 1] = longest[0];
+	assert_int_equal(give_at(guard, many, sizeof(many), NOW + 60000), 0);
+	passed(guard, many, sizeof(many) - 1);
+	assert_int_equal(give_at(guard, longest + 1, sizeof(longest) - 1, NOW + 60000), 0);
+	passed(guard, longest, sizeof(longest));
 	gr_guard_destroy(guard);
 }
 

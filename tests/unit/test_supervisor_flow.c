@@ -222,23 +222,33 @@ static struct gr_ipc_message hear(int sock, uint32_t type)
 	}
 }
 
+/* The next event that the audit process got. */
+static struct gr_audit_event next_event(void)
+{
+	struct gr_audit_event event;
+	unsigned char packet[2048];
+	ssize_t size;
+
+	do {
+		size = readable(services[GR_IPC_KIND_AUDIT], PATIENCE_MS)
+			       ? recv(services[GR_IPC_KIND_AUDIT], packet, sizeof(packet), 0)
+			       : -1;
+		if (size <= 0)
+			fail_msg("no event");
+	} while (size != (ssize_t)sizeof(event));
+	memcpy(&event, packet, sizeof(event));
+	return event;
+}
+
 /* The audit process got an event of this kind (others are passed over). */
 static struct gr_audit_event recorded(uint32_t kind)
 {
 	struct gr_audit_event event;
-	unsigned char packet[2048];
 
-	for (;;) {
-		ssize_t size = readable(services[GR_IPC_KIND_AUDIT], PATIENCE_MS)
-				       ? recv(services[GR_IPC_KIND_AUDIT], packet, sizeof(packet), 0)
-				       : -1;
-
-		if (size <= 0)
-			fail_msg("no event of kind %u", kind);
-		memcpy(&event, packet, sizeof(event));
-		if (size == (ssize_t)sizeof(event) && event.kind == kind)
-			return event;
-	}
+	do
+		event = next_event();
+	while (event.kind != kind);
+	return event;
 }
 
 static void warm_up(uint32_t container)
@@ -594,6 +604,10 @@ static void a_violation_ends_its_own_connection(void **state)
 	snprintf(path, sizeof(path), "%s/%s", folder, event.target);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_size, 12);
+	/* The session process sees an end without a reason, and is faster. */
+	assert_true(say(session, (struct gr_ipc_message){ .type = GR_IPC_DETACHED,
+							  .connection = (uint32_t)viewer.number,
+							  .reason = GR_REASON_VIEWER_LEFT }));
 	assert_true(
 		say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_CLOSED, .reason = GR_REASON_PROTOCOL }));
 	leave(&viewer);
@@ -609,6 +623,11 @@ static void a_violation_ends_its_own_connection(void **state)
 	say(again.gateway, (struct gr_ipc_message){ .type = GR_IPC_VIOLATION });
 	say(again.gateway, (struct gr_ipc_message){ .type = GR_IPC_VIOLATION });
 	gone(again.gateway);
+	assert_int_equal(recorded(GR_AUDIT_GUARD).connection, again.number);
+	do
+		event = next_event();
+	while (event.kind == GR_AUDIT_SESSION_ATTACH);
+	assert_int_equal(event.kind, GR_AUDIT_FAULT);
 	stays(session);
 	close(again.tcp);
 	leave(&other);
