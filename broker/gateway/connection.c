@@ -83,6 +83,7 @@ static void relay_step(struct gr_connection *c)
 		gr_log_warning("connection %u: the guard ends it: %s: %s", c->number,
 			       violation->direction == GR_GUARD_UP ? "viewer" : "session", violation->rule);
 		gr_report_violation(c->number, violation);
+		/* What was let through to the viewer before still goes. */
 		gr_connection_close(c, GR_REASON_PROTOCOL);
 	} else if (rc == GR_ENOMEM) {
 		gr_log_error("connection %u: the guard has no memory", c->number);
