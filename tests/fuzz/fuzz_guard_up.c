@@ -24,7 +24,7 @@ struct output {
 
 static void append(struct output *out, const uint8_t *bytes, size_t n)
 {
-	if (out->room - out->n < n) {
+	if (!out->bytes || out->room - out->n < n) {
 		out->room = 2 * (out->n + n);
 		out->bytes = realloc(out->bytes, out->room);
 		require(out->bytes);
@@ -77,7 +77,7 @@ static bool run(const uint8_t *data, size_t size, uint32_t cut_text_max, size_t 
 		if (n > size)
 			n = size;
 		require(!to == !room);
-		if (n)
+		if (to && n)
 			memcpy(to, data, n);
 		data += n;
 		size -= n;
