@@ -280,10 +280,10 @@ void gr_viewer_flush(struct gr_viewer *viewer)
 	}
 }
 
-static void give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
+static int give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
 {
 	if (viewer->decoder < 0)
-		return;
+		return 0;
 	if (input->type != GR_INPUT_SIZE) {
 		viewer->last_input_us = gr_viewer_now_us();
 		viewer->frames_at_input = viewer->frames;
@@ -291,7 +291,7 @@ static void give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
 	}
 	size_t size = GR_INPUT_BYTES(input->length);
 	if (viewer->queue_count == 0 && gr_io_send(viewer->decoder, input, size, -1) != GR_EAGAIN)
-		return;
+		return 1;
 	if (viewer->queue_count) {
 		/* Of a row of pointer moves, or of sizes, only the last matters. */
 		struct gr_viewer_input *last =
@@ -300,14 +300,15 @@ static void give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
 		if (same && (input->type == GR_INPUT_SIZE ||
 			     (input->type == GR_INPUT_POINTER && last->buttons == input->buttons))) {
 			memcpy(last, input, size);
-			return;
+			return 1;
 		}
 	}
 	struct gr_viewer_input *copy = viewer->queue_count < GR_VIEWER_QUEUE ? malloc(size) : NULL;
 	if (!copy)
-		return;
+		return 0;
 	memcpy(copy, input, size);
 	viewer->queue[(viewer->queue_begin + viewer->queue_count++) % GR_VIEWER_QUEUE] = copy;
+	return 1;
 }
 
 void gr_viewer_key(struct gr_viewer *viewer, uint32_t keysym, uint32_t keycode, int down)
@@ -329,10 +330,10 @@ uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t lengt
 		while (n < length && n > 1 && ((unsigned char)text[n] & 0xc0) == 0x80)
 			n--;
 		struct gr_viewer_input input = { .type = GR_INPUT_TEXT,
-						 .sequence = ++viewer->text_sent,
+						 .sequence = viewer->text_sent + 1,
 						 .length = (uint32_t)n };
 		memcpy(input.text, text, n);
-		give(viewer, &input);
+		viewer->text_sent += (uint32_t)give(viewer, &input); /* no gap in the numbers: the guard would see it */
 		text += n;
 		length -= n;
 	}

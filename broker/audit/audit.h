@@ -36,6 +36,9 @@ enum gr_audit_kind {
 	GR_AUDIT_EGRESS_REFUSED, /* the same with reason in detail */
 	GR_AUDIT_EGRESS_END, /* the same with down, up */
 	GR_AUDIT_ADMIN, /* person = local user, target = what was asked, session */
+	GR_AUDIT_GUARD, /* connection, session, person, peer, target = the file with the bytes (evidence.h), detail = direction,
+			   offset, bytes, their SHA-256, the rule */
+	GR_AUDIT_CLIPBOARD, /* connection, session, person, peer, up (bytes), detail = the text's SHA-256 */
 	GR_AUDIT_FAULT, /* a child ended unexpectedly: detail */
 	GR_AUDIT_KINDS
 };

@@ -44,6 +44,8 @@ static const char *const kind_names[GR_AUDIT_KINDS] = {
 	[GR_AUDIT_EGRESS_REFUSED] = "egress.refused",
 	[GR_AUDIT_EGRESS_END] = "egress.end",
 	[GR_AUDIT_ADMIN] = "admin",
+	[GR_AUDIT_GUARD] = "guard.violation",
+	[GR_AUDIT_CLIPBOARD] = "clipboard.refused",
 	[GR_AUDIT_FAULT] = "fault",
 };
 

@@ -105,6 +105,7 @@ struct gr_config {
 		unsigned grace_seconds; /* how long a session waits for its viewer to come back */
 		unsigned history_mib; /* of what the viewer was shown, kept at both ends: 1, 2, 4, 8, 16 or 32 */
 		char trusted_ca[PATH_MAX]; /* PEM: CAs that the browser trusts besides its own; "" = none */
+		unsigned strict_guard; /* 1: what goes to a viewer is unpacked on its way (gr_guard_settings) */
 	} session;
 
 	struct { /* section pool */

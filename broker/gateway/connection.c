@@ -1,6 +1,7 @@
 #include "broker/gateway/connection.h"
 
 #include "broker/gateway/opening.h"
+#include "broker/gateway/report.h"
 #include "broker/gateway/state.h"
 #include "broker/ipc/ipc.h"
 #include "common/io.h"
@@ -77,18 +78,44 @@ static void relay_step(struct gr_connection *c)
 
 	if (rc == GR_ENOENT) {
 		gr_connection_close(c, GR_REASON_NONE); /* why is the session's to tell */
+	} else if (rc == GR_EDENIED) {
+		const struct gr_guard_violation *violation = gr_guard_violation(c->relay.guard);
+		gr_log_warning("connection %u: the guard ends it: %s: %s", c->number,
+			       violation->direction == GR_GUARD_UP ? "viewer" : "session", violation->rule);
+		gr_report_violation(c->number, violation);
+		/* What was let through to the viewer before still goes. */
+		gr_connection_close(c, GR_REASON_PROTOCOL);
+	} else if (rc == GR_ENOMEM) {
+		gr_log_error("connection %u: the guard has no memory", c->number);
+		gr_connection_close(c, GR_REASON_INTERNAL);
 	} else if (rc) {
 		gr_connection_viewer_failed(c, rc);
 	} else {
 		gr_loop_change(c->viewer_watch, gr_relay_viewer_events(&c->relay));
 		gr_loop_change(c->stream_watch, gr_relay_stream_events(&c->relay));
+		gr_loop_timer_set(c->wait, gr_relay_wait(&c->relay));
 	}
+}
+
+static void clipboard_dropped(void *context, const uint8_t *untrusted_text, size_t n)
+{
+	struct gr_connection *c = context;
+
+	gr_report_clipboard(c->number, untrusted_text, n);
 }
 
 static void relay_begin(struct gr_connection *c)
 {
+	struct gr_guard *guard = gr_guard_create(&c->guard);
+
+	if (!guard) {
+		gr_log_error("connection %u: no memory for the guard", c->number);
+		gr_connection_close(c, GR_REASON_INTERNAL);
+		return;
+	}
+	gr_guard_on_dropped(guard, clipboard_dropped, c);
 	c->state = STATE_RELAY;
-	c->relay.stream = c->stream;
+	gr_relay_begin(&c->relay, c->stream, guard);
 	gr_loop_timer_set(c->deadline, -1);
 	relay_step(c);
 }
@@ -225,10 +252,7 @@ static void tls_is_complete(struct gr_connection *c)
 {
 	static struct gr_identity_request request;
 
-	if (gr_relay_init(&c->relay, gr_tls_connection(c->tls))) {
-		gr_connection_handshake_failed(c, GR_REASON_INTERNAL, "out of memory");
-		return;
-	}
+	gr_relay_init(&c->relay, gr_tls_connection(c->tls));
 	c->relayed = true;
 	c->state = STATE_IDENTITY;
 	if (!gr_tls_is_garasu(c->tls)) {
@@ -353,6 +377,10 @@ static void wait_expired(void *context)
 {
 	struct gr_connection *c = context;
 
+	if (c->state == STATE_RELAY) {
+		relay_step(c);
+		return;
+	}
 	if (c->waits++ >= GR_OPEN_WAIT_MAX) {
 		refuse(c, GR_REASON_CONTAINER_FAILED);
 		return;
@@ -425,8 +453,8 @@ static void set_socket_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
-int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, struct gr_connection **out,
-			 struct gr_error *err)
+int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, const struct gr_guard_settings *guard,
+			 struct gr_connection **out, struct gr_error *err)
 {
 	struct gr_connection *c = calloc(1, sizeof *c);
 
@@ -434,6 +462,7 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, str
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	c->number = number;
 	c->vencrypt = vencrypt;
+	c->guard = *guard;
 	c->stream = -1;
 	c->loop = gr_loop_create();
 	if (c->loop) {

@@ -137,7 +137,7 @@ static bool viewer_reads(struct gr_connection *c)
 	int queued = 0;
 
 	ioctl(GR_IPC_CONNECTION_FD, SIOCOUTQ, &queued);
-	size_t unsent = (size_t)queued + (c->relayed ? c->relay.down.end - c->relay.down.start : 0);
+	size_t unsent = (size_t)queued + (c->relayed ? gr_relay_queued(&c->relay) : 0);
 	bool reads = unsent > 0 && (c->closing_rounds == 0 || unsent < c->unsent);
 	c->unsent = unsent;
 	return reads && ++c->closing_rounds <= CLOSING_ROUNDS;

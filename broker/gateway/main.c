@@ -29,7 +29,15 @@ static int start(const char *file, uint32_t number, bool vencrypt, struct gr_con
 		gr_tls_destroy(tls);
 		return gr_error_set(err, GR_EIO, "OpenSSL has no random numbers");
 	}
-	rc = gr_connection_create(tls, number, vencrypt, out, err);
+	struct gr_guard_settings guard = {
+		.max_width = config.session.max_width,
+		.max_height = config.session.max_height,
+		.history_log2 = 20,
+		.strict = config.session.strict_guard != 0,
+	};
+	for (unsigned mib = config.session.history_mib; mib > 1; mib /= 2)
+		guard.history_log2++;
+	rc = gr_connection_create(tls, number, vencrypt, &guard, out, err);
 	if (rc) {
 		gr_tls_destroy(tls);
 		return rc;

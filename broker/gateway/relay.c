@@ -1,59 +1,61 @@
 #include "broker/gateway/relay.h"
 
+#include "common/io.h"
 #include "common/loop.h"
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define PUMP_ROUNDS 32 /* then the loop looks at the control socket and the timers */
 
-static bool is_empty(const struct gr_relay_buffer *b)
+void gr_relay_init(struct gr_relay *relay, SSL *ssl)
 {
-	return b->start == b->end;
-}
-
-/* Bytes that may be appended at b->end; makes room by moving what is left to the front when little is left. */
-static size_t room(struct gr_relay_buffer *b)
-{
-	if (is_empty(b)) {
-		b->start = b->end = 0;
-	} else if (b->end == b->size && b->start > b->size / 2) {
-		memmove(b->data, b->data + b->start, b->end - b->start);
-		b->end -= b->start;
-		b->start = 0;
-	}
-	return b->size - b->end;
-}
-
-int gr_relay_init(struct gr_relay *relay, SSL *ssl)
-{
-	*relay = (struct gr_relay){ .ssl = ssl, .stream = -1 };
-	relay->down = (struct gr_relay_buffer){ .data = malloc(GR_RELAY_DOWN), .size = GR_RELAY_DOWN };
-	relay->up = (struct gr_relay_buffer){ .data = malloc(GR_RELAY_UP), .size = GR_RELAY_UP };
-	if (!relay->down.data || !relay->up.data) {
-		gr_relay_finish(relay);
-		return GR_ENOMEM;
-	}
-	return 0;
+	memset(relay, 0, sizeof *relay);
+	relay->ssl = ssl;
+	relay->stream = -1;
 }
 
 void gr_relay_finish(struct gr_relay *relay)
 {
-	free(relay->down.data);
-	free(relay->up.data);
-	relay->down = relay->up = (struct gr_relay_buffer){ 0 };
+	gr_guard_destroy(relay->guard);
+	relay->guard = NULL;
 }
 
 int gr_relay_queue(struct gr_relay *relay, const void *data, size_t n)
 {
-	if (n > room(&relay->down))
+	if (relay->own_start == relay->own_end)
+		relay->own_start = relay->own_end = 0;
+	if (n > sizeof relay->own - relay->own_end)
 		return GR_EFULL;
-	memcpy(relay->down.data + relay->down.end, data, n);
-	relay->down.end += n;
+	memcpy(relay->own + relay->own_end, data, n);
+	relay->own_end += n;
 	return 0;
+}
+
+void gr_relay_begin(struct gr_relay *relay, int stream, struct gr_guard *guard)
+{
+	relay->stream = stream;
+	relay->guard = guard;
+}
+
+/* What is to be sent to the viewer next: our own words stand before everything that the session says. */
+static const uint8_t *next_down(const struct gr_relay *relay, size_t *n)
+{
+	*n = relay->own_end - relay->own_start;
+	if (*n || !relay->guard)
+		return relay->own + relay->own_start;
+	return gr_guard_down_passed(relay->guard, n);
+}
+
+size_t gr_relay_queued(const struct gr_relay *relay)
+{
+	size_t n = 0;
+
+	if (relay->guard)
+		gr_guard_down_passed(relay->guard, &n);
+	return relay->own_end - relay->own_start + n;
 }
 
 /* What an SSL_read or SSL_write that failed means. */
@@ -82,16 +84,19 @@ static int tls_status(struct gr_relay *relay, int rc, bool writing)
 
 int gr_relay_flush(struct gr_relay *relay)
 {
-	struct gr_relay_buffer *b = &relay->down;
+	const uint8_t *data;
+	size_t n;
 
 	relay->wants_read = relay->wants_write = false;
-	while (!is_empty(b)) {
-		size_t n = 0;
+	while (data = next_down(relay, &n), n > 0) {
 		ERR_clear_error();
-		int rc = SSL_write_ex(relay->ssl, b->data + b->start, b->end - b->start, &n);
+		int rc = SSL_write_ex(relay->ssl, data, n, &n);
 		if (rc != 1)
 			return tls_status(relay, rc, true);
-		b->start += n;
+		if (relay->own_start < relay->own_end)
+			relay->own_start += n;
+		else
+			gr_guard_down_sent(relay->guard, n);
 		relay->bytes_down += n;
 	}
 	return 0;
@@ -107,60 +112,60 @@ int gr_relay_read(struct gr_relay *relay, void *out, size_t cap, size_t *n_out)
 	return 0;
 }
 
-/* Session to viewer, one step each; true when something moved. */
-static bool read_stream(struct gr_relay *relay)
+/* The guard's answer to what it was given. */
+static int judged(int rc)
 {
-	struct gr_relay_buffer *b = &relay->down;
-	size_t space = relay->stream_ended ? 0 : room(b);
-
-	if (space == 0)
-		return false;
-	ssize_t n = recv(relay->stream, b->data + b->end, space, MSG_DONTWAIT);
-	if (n > 0) {
-		b->end += (size_t)n;
-		return true;
-	}
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return false;
-	relay->stream_ended = true;
-	return true;
+	return rc == GR_EPROTO ? GR_EDENIED : rc;
 }
 
-static bool write_stream(struct gr_relay *relay)
+/* Session to viewer, one step each; *moved when something did. */
+static int read_stream(struct gr_relay *relay, bool *moved)
 {
-	struct gr_relay_buffer *b = &relay->up;
-	bool moved = false;
+	size_t space = 0;
+	uint8_t *to = relay->stream_ended ? NULL : gr_guard_down_room(relay->guard, &space);
 
-	while (!is_empty(b) && !relay->stream_deaf) {
-		ssize_t n = send(relay->stream, b->data + b->start, b->end - b->start, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (!to)
+		return judged(gr_guard_down_took(relay->guard, 0)); /* it may have no memory for what it holds */
+	ssize_t n = recv(relay->stream, to, space, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	*moved = true;
+	if (n > 0)
+		return judged(gr_guard_down_took(relay->guard, (size_t)n));
+	relay->stream_ended = true;
+	return 0;
+}
+
+static void write_stream(struct gr_relay *relay, bool *moved)
+{
+	const uint8_t *data;
+	size_t left;
+
+	while (data = gr_guard_up_passed(relay->guard, &left), left > 0) {
+		/* Once it is deaf: its last words to the viewer may still be on their way, go on reading. */
+		ssize_t n = relay->stream_deaf ? (ssize_t)left
+					       : send(relay->stream, data, left, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return moved;
+			return;
 		if (n < 0)
 			relay->stream_deaf = true;
 		else
-			b->start += (size_t)n;
-		moved = true;
+			gr_guard_up_sent(relay->guard, (size_t)n);
+		*moved = true;
 	}
-	if (relay->stream_deaf)
-		b->start = b->end = 0; /* its last words to the viewer may still be on their way: go on reading */
-	return moved;
 }
 
+/* Also without a byte: what the guard holds may go on, because time has passed or the session has answered. */
 static int read_viewer(struct gr_relay *relay, bool *moved)
 {
-	struct gr_relay_buffer *b = &relay->up;
-	size_t space = room(b), n = 0;
+	size_t space = 0, n = 0;
+	uint8_t *to = gr_guard_up_room(relay->guard, &space);
+	int rc = to ? gr_relay_read(relay, to, space, &n) : 0;
 
-	if (space == 0)
-		return 0;
-	int rc = gr_relay_read(relay, b->data + b->end, space, &n);
-	if (rc == GR_EAGAIN)
-		return 0;
-	if (rc)
+	if (rc && rc != GR_EAGAIN)
 		return rc;
-	b->end += n;
-	*moved = true;
-	return 0;
+	*moved |= n > 0;
+	return judged(gr_guard_up_took(relay->guard, n, gr_io_now_ms()));
 }
 
 int gr_relay_pump(struct gr_relay *relay)
@@ -170,39 +175,51 @@ int gr_relay_pump(struct gr_relay *relay)
 	for (int round = 0; moved && (round < PUMP_ROUNDS || SSL_has_pending(relay->ssl)); round++) {
 		moved = false;
 		int rc = read_viewer(relay, &moved);
-		moved |= write_stream(relay);
+		if (rc == GR_EDENIED)
+			return rc;
+		write_stream(relay, &moved);
 		if (rc)
 			return rc;
-		moved |= read_stream(relay);
-		size_t before = relay->down.start;
+		rc = read_stream(relay, &moved);
+		if (rc)
+			return rc;
+		uint64_t before = relay->bytes_down;
 		rc = gr_relay_flush(relay);
-		moved |= relay->down.start != before;
+		moved |= relay->bytes_down != before;
 		if (rc && rc != GR_EAGAIN)
 			return rc;
-		if (relay->stream_ended && is_empty(&relay->down))
+		if (relay->stream_ended && !gr_relay_queued(relay))
 			return GR_ENOENT;
 	}
 	return 0;
 }
 
-unsigned gr_relay_viewer_events(const struct gr_relay *relay)
+unsigned gr_relay_viewer_events(struct gr_relay *relay)
 {
 	unsigned events = 0;
+	size_t n;
 
-	if (relay->wants_read || is_empty(&relay->up) || relay->up.end < relay->up.size)
+	if (relay->wants_read || gr_guard_up_room(relay->guard, &n))
 		events |= GR_LOOP_READ;
 	if (relay->wants_write)
 		events |= GR_LOOP_WRITE;
 	return events;
 }
 
-unsigned gr_relay_stream_events(const struct gr_relay *relay)
+unsigned gr_relay_stream_events(struct gr_relay *relay)
 {
 	unsigned events = 0;
+	size_t n;
 
-	if (!relay->stream_ended && (is_empty(&relay->down) || relay->down.end < relay->down.size))
+	if (!relay->stream_ended && gr_guard_down_room(relay->guard, &n))
 		events |= GR_LOOP_READ;
-	if (!is_empty(&relay->up) && !relay->stream_deaf)
+	gr_guard_up_passed(relay->guard, &n);
+	if (n && !relay->stream_deaf)
 		events |= GR_LOOP_WRITE;
 	return events;
+}
+
+int64_t gr_relay_wait(const struct gr_relay *relay)
+{
+	return gr_guard_up_wait(relay->guard, gr_io_now_ms());
 }

@@ -27,10 +27,12 @@ enum state {
 struct gr_connection {
 	struct gr_loop *loop;
 	struct gr_tls *tls;
+	struct gr_guard_settings guard;
 	struct gr_relay relay; /* from STATE_IDENTITY on */
 	struct gr_rfb_handshake viewer, session;
 	struct gr_loop_watch *control_watch, *viewer_watch, *identity_watch, *stream_watch;
-	struct gr_loop_timer *deadline, *wait;
+	struct gr_loop_timer *deadline;
+	struct gr_loop_timer *wait; /* the next WAIT record; in STATE_RELAY what the guard waits for */
 	int stream;
 	unsigned waits; /* WAIT records sent */
 	unsigned closing_rounds;

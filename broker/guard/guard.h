@@ -78,8 +78,9 @@ int gr_guard_up_took(struct gr_guard *guard, size_t n, uint64_t now_ms);
 const uint8_t *gr_guard_up_passed(const struct gr_guard *guard, size_t *n);
 void gr_guard_up_sent(struct gr_guard *guard, size_t n);
 /*
- * Rates are bounded by taking nothing more for a while: milliseconds until gr_guard_up_took (with n = 0) is to be called again for what is held;
- * -1: it waits for nothing but bytes. While it is not -1 room may still be there, but nothing is let through.
+ * Rates are bounded by letting nothing through for a while: milliseconds until gr_guard_up_took (with n = 0) is to be called again
+ * for what is held; -1: it waits for no time. It may still wait for bytes, or for answers to the viewer's fences: call
+ * gr_guard_up_took with n = 0 after downstream went on, too.
  */
 int64_t gr_guard_up_wait(const struct gr_guard *guard, uint64_t now_ms);
 

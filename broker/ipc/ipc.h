@@ -66,6 +66,11 @@ enum gr_ipc_type {
 	GR_IPC_OPEN,
 	/* supervisor to gateway: tell the viewer and close. reason */
 	GR_IPC_REFUSE,
+	/* gateway to the supervisor, once: the guard found what is not permitted, the connection is being closed. text = for the
+	   record; fd = a memfd with the bytes, at most 64 KiB, sealed */
+	GR_IPC_VIOLATION,
+	/* gateway to the supervisor: the guard dropped a clipboard. bytes_up, text = for the record */
+	GR_IPC_CLIPBOARD,
 	/* gateway to the supervisor, its last: bytes_down, bytes_up to and from the viewer; reason, text */
 	GR_IPC_CLOSED,
 

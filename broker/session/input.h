@@ -5,7 +5,7 @@
 #ifndef GARASU_BROKER_SESSION_INPUT_H
 #define GARASU_BROKER_SESSION_INPUT_H
 
-#include "broker/session/viewer_messages.h"
+#include "broker/guard/messages.h"
 #include "common/record.h"
 
 #define GR_INPUT_KEYS_MAX 64 /* held at once; further ones are not pressed */

@@ -10,8 +10,8 @@
 #define GARASU_BROKER_SESSION_UPDATE_H
 
 #include "broker/encode/encode.h"
+#include "broker/guard/messages.h"
 #include "broker/session/outflow.h"
-#include "broker/session/viewer_messages.h"
 
 struct gr_update;
 

@@ -7,9 +7,9 @@
 #ifndef GARASU_BROKER_SESSION_VIEWER_H
 #define GARASU_BROKER_SESSION_VIEWER_H
 
+#include "broker/guard/messages.h"
 #include "broker/ipc/ipc.h"
 #include "broker/session/update.h"
-#include "broker/session/viewer_messages.h"
 #include "common/loop.h"
 
 struct gr_viewer;

@@ -1,5 +1,6 @@
 #include "broker/supervisor/connections.h"
 
+#include "broker/supervisor/evidence.h"
 #include "broker/supervisor/supervisor.h"
 #include "common/io.h"
 #include "common/log.h"
@@ -213,6 +214,34 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 
 /* ---- what the gateway says ---- */
 
+static void record_violation(struct gr_connection *connection, const struct gr_ipc_message *message, int fd)
+{
+	struct gr_supervisor *supervisor = connection->supervisor;
+	struct gr_audit_event event = event_of(connection, GR_AUDIT_GUARD);
+	struct gr_error err;
+
+	event.session = connection->session_id;
+	memcpy(event.detail, message->text, sizeof(event.detail));
+	if (gr_evidence_keep(supervisor->config.audit.directory, connection->number, fd, event.target, &err) < 0) {
+		gr_log_warning("connection %u: the bytes of a violation are not kept: %s", connection->number,
+			       err.text);
+		snprintf(event.target, sizeof(event.target), "not kept: %.300s", err.text);
+	}
+	gr_supervisor_record(supervisor, &event);
+	gr_log_warning("connection %u of %s is ended by the guard: %s", connection->number, connection->person,
+		       message->text);
+}
+
+static void record_clipboard(struct gr_connection *connection, const struct gr_ipc_message *message)
+{
+	struct gr_audit_event event = event_of(connection, GR_AUDIT_CLIPBOARD);
+
+	event.session = connection->session_id;
+	event.up = message->bytes_up;
+	memcpy(event.detail, message->text, sizeof(event.detail));
+	gr_supervisor_record(connection->supervisor, &event);
+}
+
 static void child_ready(struct gr_child *child)
 {
 	(void)child;
@@ -222,12 +251,11 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 {
 	struct gr_connection *connection = child->context;
 
-	(void)fd;
 	/* The identity process told us before it answered the gateway; its message may stand in the other socket yet. */
 	if (connection->state == GR_CONNECTION_HANDSHAKE)
 		gr_child_drain(gr_service_child(connection->supervisor, GR_IPC_KIND_IDENTITY));
 	/* The session process tells why it let a viewer go before it ends the stream. */
-	if (connection->state == GR_CONNECTION_OPEN && connection->session)
+	if (connection->state == GR_CONNECTION_OPEN && message->type == GR_IPC_CLOSED && connection->session)
 		gr_child_drain(&connection->session->child);
 	if (!gr_connection_permits(connection->state, message->type))
 		return GR_EPROTO;
@@ -243,6 +271,15 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 			break;
 		request_session(connection);
 		break;
+	case GR_IPC_VIOLATION:
+		if (connection->violated)
+			return GR_EPROTO;
+		connection->violated = 1;
+		record_violation(connection, message, *fd);
+		if (connection->state == GR_CONNECTION_OPEN)
+			close_soon(connection, GR_REASON_PROTOCOL);
+		break;
+	case GR_IPC_CLIPBOARD: record_clipboard(connection, message); break;
 	case GR_IPC_CLOSED:
 		connection->down = message->bytes_down;
 		connection->up = message->bytes_up;

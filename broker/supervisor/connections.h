@@ -34,6 +34,7 @@ struct gr_connection {
 	int login_sent, login_recorded, attach_sent, attach_recorded;
 	int seen; /* the viewer sees the screen */
 	int refused; /* LOGIN_REFUSED is recorded */
+	int violated; /* the guard ended it */
 	struct gr_loop_timer *deadline;
 };
 

@@ -11,10 +11,10 @@ static const uint64_t of_connection[GR_CONNECTION_STATES] = {
 	/* The certificate is known before the client has proved that it has the key: that can still fail. */
 	[GR_CONNECTION_IDENTIFIED] = ONE(GR_IPC_WANT_SESSION) | ONE(GR_IPC_HANDSHAKE_FAILED) | ONE(GR_IPC_CLOSED),
 	[GR_CONNECTION_WAITING] = ONE(GR_IPC_CLOSED),
-	[GR_CONNECTION_OPEN] = ONE(GR_IPC_CLOSED),
-	/* These may have crossed our REFUSE. */
+	[GR_CONNECTION_OPEN] = ONE(GR_IPC_VIOLATION) | ONE(GR_IPC_CLIPBOARD) | ONE(GR_IPC_CLOSED),
+	/* These may have crossed our REFUSE, or the session's letting go. */
 	[GR_CONNECTION_CLOSING] = ONE(GR_IPC_IDENTIFIED) | ONE(GR_IPC_HANDSHAKE_FAILED) | ONE(GR_IPC_WANT_SESSION) |
-				  ONE(GR_IPC_CLOSED),
+				  ONE(GR_IPC_VIOLATION) | ONE(GR_IPC_CLIPBOARD) | ONE(GR_IPC_CLOSED),
 };
 
 static const uint64_t of_session[GR_SESSION_STATES] = {

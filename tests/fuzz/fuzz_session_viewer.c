@@ -1,6 +1,6 @@
 /* A viewer's stream after the handshake: messages in bounds, and only records that an agent accepts come out of it. */
+#include "broker/guard/messages.h"
 #include "broker/session/input.h"
-#include "broker/session/viewer_messages.h"
 #include "common/error.h"
 
 #include <stdlib.h>

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Bad input and faults, as people meet them: each gives a clear message and exit code, and leaves nothing behind."""
+import hashlib
 import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -105,6 +107,37 @@ class Faults(unittest.TestCase):
             self.assertIn(f"{file.name}:{line}: ", done.stdout + done.stderr)
         done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", self.broker.config], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_viewer_that_sends_what_is_not_permitted(self):
+        """The guard ends it, the record says so and the bytes are kept; the session waits for the person, and others see nothing of it."""
+        other = self.connected("taro")
+        session = None
+        for message, rule in ((struct.pack(">BBxxII", 7, 3, 0, 12) + b"/etc/passwd\0", "FileTransfer"), (b"\xfa\0\1\2", "Xvp"),
+                              (struct.pack(">B3xI", 6, 0xffffffff), "extended%20clipboard")):
+            viewer = self.broker.rfb("hanako")
+            secret = "機密".encode() + os.urandom(8).hex().encode()
+            viewer.sendall(b"\1" + struct.pack(">B3xI", 6, len(secret)) + secret + message)
+            while viewer.recv(65536):  # ServerInit may have been on its way
+                pass
+            viewer.close()
+            ended = wait_for("the violation in the record", lambda: [r for r in self.recorded("guard.violation") if rule in r["detail"]])[-1]
+            self.assertIn(f"sha256%3D{hashlib.sha256(message).hexdigest()}", ended["detail"])
+            self.assertEqual((ended["person"], ended["session"]), ("hanako", session or ended["session"]))
+            session = ended["session"]
+            kept = self.broker.audit_directory / ended["target"]
+            self.assertEqual(kept.read_bytes(), message)
+            self.assertEqual((kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777), (0o600, 0o700))
+            refused = self.recorded("clipboard.refused", connection=ended["connection"])
+            self.assertEqual([(r["up"], r["session"], r["detail"]) for r in refused],
+                             [(str(len(secret)), session, f"direction%3Dup%20sha256%3D{hashlib.sha256(secret).hexdigest()}")])
+            detached = wait_for("its end", lambda: self.recorded("session.detach", connection=ended["connection"]))
+            self.assertEqual(detached[0]["reason"], "protocol")
+            self.assertNotIn(secret.decode(), (self.broker.audit_directory / "audit.log").read_text() + self.broker.log_text())
+        viewer = self.connected()
+        self.assertEqual([s["session"] for s in self.broker.sessions() if s["person"] == "hanako"], [session])
+        viewer("quit")
+        other("quit")
+        self.assertEqual(self.broker.verify().returncode, 0)
 
     def test_garbage_on_the_ports(self):
         for port in self.broker.port, self.broker.vencrypt_port:

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -184,6 +185,28 @@ class Broker:
 
     def viewer(self, name="hanako", *options):
         return Viewer([*self.person(name), *options, f"127.0.0.1:{self.port}"])
+
+    def rfb(self, name):
+        """A connection of this person's with an open session, at ClientInit: for viewers that do not keep to the protocol."""
+        context = ssl.create_default_context(cafile=self.ca / "ca.pem")
+        context.set_alpn_protocols(["garasu/1"])
+        context.load_cert_chain(self.ca / f"persons/{name}.pem", self.ca / f"persons/{name}.key")
+        viewer = context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE), server_hostname="localhost")
+        stream = viewer.makefile("rb", buffering=0)
+
+        def take(n):
+            data = b""
+            while len(data) < n:
+                piece = stream.read(n - len(data))
+                assert piece, f"the end after {data}"
+                data += piece
+            return data
+        while (record := take(16))[5] == 3:
+            pass  # WAIT
+        assert record[5] == 1, record
+        viewer.sendall(take(12) + b"\1")
+        assert take(6) == b"\1\1\0\0\0\0"
+        return viewer
 
     def leftovers(self):
         """What must not be there once the broker has ended."""

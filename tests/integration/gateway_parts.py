@@ -1,7 +1,8 @@
-"""What gateway_test.py is built of: the three processes, certificates, and the parts of supervisor, session and viewer."""
+"""What gateway_test.py and guard_test.py are built of: the three processes, certificates, and the parts of supervisor, session and viewer."""
 import os
 import pathlib
 import random
+import shutil
 import socket
 import ssl
 import struct
@@ -9,6 +10,8 @@ import subprocess
 import tempfile
 import threading
 import time
+import traceback
+import warnings
 
 from supervise import SLOW, SOURCE, Child, check
 
@@ -307,3 +310,65 @@ def refused_in_tls(broker, person, alert, reason, words, **how):
     check(words in failed.text, person, failed)
     check(broker.identity.says_nothing(), "identity was asked about", person)
     return failed
+
+
+# --- what crosses in a session (docs/PROTOCOL.md) ------------------------------------------------------------------
+
+KEY = struct.pack(">BBHI", 4, 1, 0, 0x61)
+
+
+def encodings(*numbers):
+    return struct.pack(">BxH", 2, len(numbers)) + b"".join(struct.pack(">I", n & 0xffffffff) for n in numbers)
+
+
+def text(sequence, utf8):
+    return struct.pack(">BBHI", 71, 1, len(utf8), sequence) + utf8
+
+
+def server_init(width, height):
+    return struct.pack(">HHBBBBHHHBBB3xI", width, height, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0, 6) + b"Garasu"
+
+
+def pixels(count):
+    """Random ones; the fourth byte belongs to no colour."""
+    data = bytearray(random.Random(count).randbytes(4 * count))
+    data[3::4] = bytes(count)
+    return bytes(data)
+
+
+def picture(width, height, data):
+    """An update of one Raw rectangle in the corner."""
+    return struct.pack(">BxHHHHHi", 0, 1, 0, 0, width, height, 0) + data
+
+
+def memory_kib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+def run(name, tests, names):
+    """Runs the tests (those of these names, if any); the exit status."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # of old TLS versions, which are tried on purpose
+    chosen = [t for t in tests if not names or t.__name__ in names]
+    check(len(chosen) == len(names) or not names, "no such test:", names)
+    pki = Pki()
+    failed = 0
+    try:
+        for test in chosen:
+            broker = Broker(pki)
+            began = time.monotonic()
+            try:
+                note = test(broker)
+                print(f"ok    {test.__name__} ({time.monotonic() - began:.1f} s){': ' + note if note else ''}", flush=True)
+            except Exception as e:
+                failed += 1
+                frames = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename != __file__]
+                print(f"FAIL  {test.__name__}: {type(e).__name__}: {e} (lines {frames})", flush=True)
+            finally:
+                broker.close()
+    finally:
+        shutil.rmtree(pki.folder)
+    print(f"{name}: {len(chosen) - failed} of {len(chosen)} passed")
+    return 1 if failed else 0

@@ -10,7 +10,6 @@ import os
 import pathlib
 import random
 import select
-import shutil
 import socket
 import ssl
 import statistics
@@ -18,13 +17,11 @@ import struct
 import subprocess
 import sys
 import time
-import traceback
-import warnings
 
 sys.dont_write_bytecode = True
 from gateway_parts import (  # noqa: E402
-    Broker, CA_TOOL, Gateway, IDENTITY_REQUEST, Pki, READY, ROOT, UID_BASE, VERSION, WAIT, alert_name,
-    at_end, in_thread, reason_text, receive, refused_in_tls, take, vencrypt, viewer_handshake)
+    Broker, CA_TOOL, Gateway, IDENTITY_REQUEST, KEY, READY, ROOT, UID_BASE, VERSION, WAIT, alert_name, at_end, encodings,
+    in_thread, memory_kib, picture, pixels, reason_text, receive, refused_in_tls, run, server_init, take, text, vencrypt, viewer_handshake)
 from supervise import REASON_NAMES, REASONS, SLOW, Child, check  # noqa: E402
 
 
@@ -241,16 +238,18 @@ def our_viewer_gets_ready_and_then_the_session(broker):
     gateway = Gateway(broker)
     viewer, stream = gateway.ready()
     check(viewer.version() == "TLSv1.3" and viewer.selected_alpn_protocol() == "garasu/1", "TLS", viewer.version())
-    for data in (b"\1", os.urandom(1000), os.urandom(20000)):
-        viewer.sendall(data)
-        take(stream, data)
-        stream.sendall(data[::-1])
-        take(viewer, data[::-1])
+    down = up = 0
+    for to_session, to_viewer in ((b"\1", server_init(300, 200)), (KEY, picture(30, 10, pixels(300))), (text(1, b"x" * 1000), picture(250, 20, pixels(5000)))):
+        viewer.sendall(to_session)
+        take(stream, to_session)
+        stream.sendall(to_viewer)
+        take(viewer, to_viewer)
+        down += len(to_viewer)
+        up += len(to_session)
     stream.close()
     check(at_end(viewer), "no end")
     closed = gateway.ends("NONE", hang_up=True)
-    total = 21001
-    check((closed.down, closed.up) == (16 + 12 + 2 + 4 + total, 12 + 1 + total), "counted", closed.down, closed.up)
+    check((closed.down, closed.up) == (16 + 12 + 2 + 4 + down, 12 + 1 + up), "counted", closed.down, closed.up)
 
 
 def waiting_viewers_get_a_record_each_second(broker):
@@ -321,8 +320,8 @@ def plain_rfb_inside_tls_works(broker):
     take(viewer, bytes(4))
     viewer.sendall(b"\1")
     take(stream, b"\1")
-    stream.sendall(b"ServerInit")
-    take(viewer, b"ServerInit")
+    stream.sendall(server_init(100, 100))
+    take(viewer, server_init(100, 100))
     viewer.close()
     check(at_end(stream))
     gateway.ends("VIEWER_LEFT")
@@ -336,9 +335,9 @@ def vencrypt_x509none_works(broker):
     stream = gateway.open()
     take(viewer, bytes(4))
     viewer.sendall(b"\0")
-    take(stream, b"\0")
-    stream.sendall(b"ServerInit")
-    take(viewer, b"ServerInit")
+    take(stream, b"\1")  # shared or not: nobody is asked
+    stream.sendall(server_init(100, 100))
+    take(viewer, server_init(100, 100))
 
 
 def vencrypt_without_a_good_certificate_is_refused(broker):
@@ -428,10 +427,10 @@ def a_changed_byte_is_never_accepted(broker):
         gateway.wanted()
         stream = gateway.open()
         check(step(lambda: tls.read(16)) == READY)
-        tls.write(VERSION + b"\1" + b"good")
+        tls.write(VERSION + b"\1" + b"\1" + KEY)
         raw.sendall(outgoing.read())
-        take(stream, b"good")
-        tls.write(b"evil" * 10)
+        take(stream, b"\1" + KEY)
+        tls.write(KEY * 10)
         record = bytearray(outgoing.read())
         record[position] ^= 1
         raw.sendall(bytes(record))
@@ -440,17 +439,19 @@ def a_changed_byte_is_never_accepted(broker):
         gateway.ends("PROTOCOL")
 
 
-def sixteen_mib_cross_intact_both_ways_to_a_slow_reader(broker):
+def many_mib_cross_intact_both_ways_to_a_slow_reader(broker):
     gateway = Gateway(broker)
     viewer, stream = gateway.ready()
-    size = 16 << 20
-    down, up = random.Random(2).randbytes(size), random.Random(3).randbytes(size)
+    # What the guard's rate lets up is 2 MiB of committed text at once, and 1 MiB each second from then on.
+    down = server_init(2048, 2048) + picture(2048, 2048, pixels(2048 * 2048))
+    up = b"\1" + b"".join(text(i, random.Random(i).randbytes(512).hex().encode()) for i in range(4096))
+    size = len(down)
     senders = [in_thread(stream.sendall, down)]
     # Nobody reads: the sender must come to stand, and the gateway must not grow.
     before = memory_kib(gateway.pid)
     time.sleep(1)
     check(memory_kib(gateway.pid) - before < 1024, "the gateway grows", before, memory_kib(gateway.pid))
-    receiver = in_thread(receive_slowly, stream, size)
+    receiver = in_thread(receive_slowly, stream, len(up))
     # Both directions in this one thread: an SSL object must not be used by two.
     got, left, pieces = hashlib.sha256(), size, 0
     view = memoryview(up)
@@ -486,7 +487,7 @@ def sixteen_mib_cross_intact_both_ways_to_a_slow_reader(broker):
     stream.close()
     check(at_end(viewer))
     closed = gateway.ends("NONE", hang_up=True)
-    check((closed.down, closed.up) == (size + 34, size + 13), "counted", closed.down, closed.up)
+    check((closed.down, closed.up) == (size + 34, len(up) + 13), "counted", closed.down, closed.up)
 
 
 def receive_slowly(stream, size):
@@ -500,50 +501,59 @@ def receive_slowly(stream, size):
     return got.digest()
 
 
-def memory_kib(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise AssertionError("no VmRSS")
+NOTICE = b"G\1\0\7\0\0\0\0"
+
+
+def with_records(gateway):
+    """An open session of a viewer that is told by a NOTICE why it ends; (viewer, stream), at ServerInit."""
+    viewer, stream = gateway.ready()
+    viewer.sendall(b"\1" + encodings(0x47415201))
+    take(stream, b"\1" + encodings(0x47415201))
+    stream.sendall(server_init(3840, 1000))
+    take(viewer, server_init(3840, 1000))
+    return viewer, stream
 
 
 def back_pressure_reaches_the_session(broker):
+    unit = picture(128, 128, bytes(65536))
     # The lengths differ so that the last data, or close_notify itself, meets a full buffer in one of them.
     for extra in range(0, 24000, 1500):
         gateway = Gateway(broker, small_buffers=True)
-        viewer, stream = gateway.ready()
+        viewer, stream = with_records(gateway)
         stream.setblocking(False)
         sent, quiet = 0, time.monotonic()
         while time.monotonic() - quiet < 0.1 and sent < 64 << 20:
             try:
-                sent += stream.send(bytes(65536))
+                sent += stream.send(unit[sent % len(unit):])
                 quiet = time.monotonic()
             except BlockingIOError:
                 time.sleep(0.01)
         check(sent < 4 << 20, "taken although nobody reads", sent)
         stream.setblocking(True)
-        finished = in_thread(lambda: (stream.sendall(bytes(extra) + b"NOTICE!!"), stream.close()))
+        rest = unit[sent % len(unit):] + (picture(extra // 8, 2, bytes(extra)) if extra else b"") + NOTICE
+        finished = in_thread(lambda: (stream.sendall(rest), stream.close()))
         data = b""
         while piece := viewer.recv(4096):
             data += piece
             if len(data) % (1 << 16) < 4096:
                 time.sleep(0.001)
         finished()
-        check(len(data) == sent + extra + 8 and data.endswith(b"NOTICE!!"), "the last bytes", len(data), sent)
+        check(len(data) == sent + len(rest) and data.endswith(NOTICE), "the last bytes", len(data), sent)
         gateway.ends("NONE", hang_up=True)
 
 
 def the_sessions_last_bytes_arrive_before_the_end(broker):
     for _ in range(10):
         gateway = Gateway(broker)
-        viewer, stream = gateway.ready()
-        viewer.sendall(b"input that nobody reads any more")
-        stream.sendall(bytes(200000) + b"G\1\0\7\0\0\0\0")
+        viewer, stream = with_records(gateway)
+        viewer.sendall(KEY * 3)  # that nobody reads any more
+        last = picture(500, 100, bytes(200000)) + NOTICE
+        stream.sendall(last)
         stream.close()
         data = b""
         while piece := viewer.recv(65536):
             data += piece
-        check(data.endswith(b"G\1\0\7\0\0\0\0") and len(data) == 200008, "NOTICE is lost", len(data))
+        check(data == last, "NOTICE is lost", len(data))
         gateway.ends("NONE", hang_up=True)
 
 
@@ -563,10 +573,12 @@ def a_viewer_that_leaves_in_whatever_way_has_left(broker):
             gateway = Gateway(broker)
             viewer, stream = gateway.ready()
             if frame:  # in the middle of one, with much more to come
+                stream.sendall(server_init(3840, 2160))
                 stream.setblocking(False)
                 with contextlib.suppress(BlockingIOError):
-                    while True:
-                        stream.send(bytes(65536))
+                    data = memoryview(picture(3840, 2160, bytes(3840 * 2160 * 4)))
+                    while data:
+                        data = data[stream.send(data[:65536]):]
                 stream.setblocking(True)
                 stream.settimeout(SLOW)
             leave(viewer)
@@ -777,7 +789,7 @@ TESTS = [
     each_refusal_reaches_each_kind_of_viewer, plain_rfb_inside_tls_works, vencrypt_x509none_works,
     vencrypt_without_a_good_certificate_is_refused, slow_handshakes_end_after_ten_seconds,
     a_viewer_that_stalls_after_ready_ends_after_ten_seconds, garbage_on_either_port_ends_that_connection_only,
-    a_changed_byte_is_never_accepted, sixteen_mib_cross_intact_both_ways_to_a_slow_reader, back_pressure_reaches_the_session,
+    a_changed_byte_is_never_accepted, many_mib_cross_intact_both_ways_to_a_slow_reader, back_pressure_reaches_the_session,
     the_sessions_last_bytes_arrive_before_the_end, a_viewer_that_leaves_in_whatever_way_has_left,
     a_viewer_that_speaks_before_its_turn_is_ended, the_supervisors_end_or_nonsense_ends_the_gateway_at_once,
     a_viewer_that_never_closes_is_left_after_two_seconds, an_answer_after_the_viewer_left_is_put_aside, a_session_process_that_fails_becomes_a_refusal,
@@ -786,30 +798,5 @@ TESTS = [
 ]
 
 
-def main(names):
-    warnings.simplefilter("ignore", DeprecationWarning)  # of old TLS versions, which are tried on purpose
-    tests = [t for t in TESTS if not names or t.__name__ in names]
-    check(len(tests) == len(names) or not names, "no such test:", names)
-    pki = Pki()
-    failed = 0
-    try:
-        for test in tests:
-            broker = Broker(pki)
-            began = time.monotonic()
-            try:
-                note = test(broker)
-                print(f"ok    {test.__name__} ({time.monotonic() - began:.1f} s){': ' + note if note else ''}", flush=True)
-            except Exception as e:
-                failed += 1
-                frames = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename == __file__]
-                print(f"FAIL  {test.__name__}: {type(e).__name__}: {e} (lines {frames})", flush=True)
-            finally:
-                broker.close()
-    finally:
-        shutil.rmtree(pki.folder)
-    print(f"gateway_test: {len(tests) - failed} of {len(tests)} passed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("gateway_test", TESTS, sys.argv[1:]))

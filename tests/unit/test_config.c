@@ -54,7 +54,8 @@ static void every_value_is_taken(void **state)
 {
 	(void)state;
 	assert_int_equal(load("listen { address = \"::1\" port = 6000 vencrypt_port = 0 }\n"
-			      "session { home_url = \"http://127.0.0.1:8000/\" max_width = 1920 history_mib = 4 }\n"
+			      "session { home_url = \"http://127.0.0.1:8000/\" max_width = 1920 history_mib = 4 "
+			      "strict_guard = 0 }\n"
 			      "pool { warm = 2 uid_first = 2000000 }\n"
 			      "egress { upstream = \"Proxy.example:8080\" allow = {\"127.0.0.1:8000\", \"[::1]:81\"}\n"
 			      "default = \"deny\" deny = {\".Example.JP\"} ports = {443, 8443}\n"
@@ -69,6 +70,7 @@ static void every_value_is_taken(void **state)
 	assert_int_equal(config.session.max_width, 1920);
 	assert_int_equal(config.session.max_height, 2160);
 	assert_int_equal(config.session.history_mib, 4);
+	assert_int_equal(config.session.strict_guard, 0);
 	assert_int_equal(config.pool.warm, 2);
 	assert_int_equal(config.pool.uid_first, 2000000);
 	assert_string_equal(config.egress.upstream.host, "proxy.example");
@@ -182,7 +184,7 @@ static void the_example_is_complete_and_shows_the_defaults(void **state)
 	fclose(file);
 	struct gr_config defaults;
 	gr_config_init(&defaults);
-	assert_int_equal(keys, 35);
+	assert_int_equal(keys, 36);
 	if (load(text))
 		fail_msg("%s", err.text);
 	memcpy(defaults.file, config.file, sizeof(defaults.file));

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -70,6 +71,16 @@ static void acknowledge(int sock, int drive, const char *where)
 	}
 }
 
+static int evidence(void)
+{
+	int fd = memfd_create("evidence", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+
+	if (write(fd, "FileTransfer", 12) != 12 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		_exit(9);
+	return fd;
+}
+
 static void obey(int drive)
 {
 	struct gr_ipc_message message;
@@ -82,6 +93,8 @@ static void obey(int drive)
 		_exit(9);
 	if (message.type == GR_IPC_STARTED || message.type == GR_IPC_AGENT)
 		gr_io_pair(SOCK_SEQPACKET, pair);
+	if (message.type == GR_IPC_VIOLATION)
+		pair[0] = evidence();
 	gr_ipc_send(GR_IPC_CONTROL_FD, &message, pair[0]);
 	gr_io_close(&pair[0]);
 	send(drive, &done, 1, MSG_NOSIGNAL); /* it is in the supervisor's socket */
@@ -209,23 +222,33 @@ static struct gr_ipc_message hear(int sock, uint32_t type)
 	}
 }
 
+/* The next event that the audit process got. */
+static struct gr_audit_event next_event(void)
+{
+	struct gr_audit_event event;
+	unsigned char packet[2048];
+	ssize_t size;
+
+	do {
+		size = readable(services[GR_IPC_KIND_AUDIT], PATIENCE_MS)
+			       ? recv(services[GR_IPC_KIND_AUDIT], packet, sizeof(packet), 0)
+			       : -1;
+		if (size <= 0)
+			fail_msg("no event");
+	} while (size != (ssize_t)sizeof(event));
+	memcpy(&event, packet, sizeof(event));
+	return event;
+}
+
 /* The audit process got an event of this kind (others are passed over). */
 static struct gr_audit_event recorded(uint32_t kind)
 {
 	struct gr_audit_event event;
-	unsigned char packet[2048];
 
-	for (;;) {
-		ssize_t size = readable(services[GR_IPC_KIND_AUDIT], PATIENCE_MS)
-				       ? recv(services[GR_IPC_KIND_AUDIT], packet, sizeof(packet), 0)
-				       : -1;
-
-		if (size <= 0)
-			fail_msg("no event of kind %u", kind);
-		memcpy(&event, packet, sizeof(event));
-		if (size == (ssize_t)sizeof(event) && event.kind == kind)
-			return event;
-	}
+	do
+		event = next_event();
+	while (event.kind != kind);
+	return event;
 }
 
 static void warm_up(uint32_t container)
@@ -273,6 +296,7 @@ static void run_broker(int out)
 	snprintf(config.file, sizeof(config.file), "%s/garasu.conf", folder);
 	config.listen.port = config.listen.vencrypt_port = 0;
 	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
+	snprintf(config.audit.directory, sizeof(config.audit.directory), "%s", folder);
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;
 	config.session.grace_seconds = 60;
@@ -549,6 +573,68 @@ static void wrong_messages_of_services_end_and_restart_them(void **state)
 	leave(&viewer);
 }
 
+static void a_violation_ends_its_own_connection(void **state)
+{
+	struct viewer viewer, other, again;
+	int session = open_session("hanako", 1, &viewer), other_session = open_session("taro", 2, &other);
+	struct gr_audit_event event;
+	struct stat status;
+	char path[512];
+	uint64_t id;
+
+	(void)state;
+	assert_true(say(
+		viewer.gateway,
+		(struct gr_ipc_message){ .type = GR_IPC_CLIPBOARD, .bytes_up = 33, .text = "direction=up sha256=00" }));
+	event = recorded(GR_AUDIT_CLIPBOARD);
+	id = event.session;
+	assert_int_equal(event.connection, viewer.number);
+	assert_string_equal(event.person, "hanako");
+	assert_true(id != 0 && event.peer[0]);
+	assert_int_equal(event.up, 33);
+	assert_string_equal(event.detail, "direction=up sha256=00");
+	stays(viewer.gateway);
+
+	assert_true(say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_VIOLATION, .text = "direction=up x" }));
+	event = recorded(GR_AUDIT_GUARD);
+	assert_true(event.session == id && event.peer[0]);
+	assert_string_equal(event.person, "hanako");
+	assert_string_equal(event.detail, "direction=up x");
+	assert_int_equal(strncmp(event.target, "violations/", 11), 0);
+	snprintf(path, sizeof(path), "%s/%s", folder, event.target);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 12);
+	/* The session process sees an end without a reason, and is faster. */
+	assert_true(say(session, (struct gr_ipc_message){ .type = GR_IPC_DETACHED,
+							  .connection = (uint32_t)viewer.number,
+							  .reason = GR_REASON_VIEWER_LEFT }));
+	assert_true(
+		say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_CLOSED, .reason = GR_REASON_PROTOCOL }));
+	leave(&viewer);
+	assert_int_equal(recorded(GR_AUDIT_SESSION_DETACH).reason, GR_REASON_PROTOCOL);
+
+	/* The session is there for who comes back, and nobody else noticed. Twice is once too often. */
+	stays(session);
+	stays(other_session);
+	stays(other.gateway);
+	again = want("hanako");
+	assert_int_equal(hear(session, GR_IPC_ATTACH).connection, again.number);
+	hear(again.gateway, GR_IPC_OPEN);
+	say(again.gateway, (struct gr_ipc_message){ .type = GR_IPC_VIOLATION });
+	say(again.gateway, (struct gr_ipc_message){ .type = GR_IPC_VIOLATION });
+	gone(again.gateway);
+	assert_int_equal(recorded(GR_AUDIT_GUARD).connection, again.number);
+	do
+		event = next_event();
+	while (event.kind == GR_AUDIT_SESSION_ATTACH);
+	assert_int_equal(event.kind, GR_AUDIT_FAULT);
+	stays(session);
+	close(again.tcp);
+	leave(&other);
+	close(session);
+	close(other_session);
+}
+
 static void person_waits_for_a_container_and_gets_it(void **state)
 {
 	struct viewer viewer = want("hanako");
@@ -759,6 +845,7 @@ int main(int argc, char **argv)
 		flow_test(every_wrong_message_of_a_gateway_ends_it),
 		flow_test(every_wrong_message_of_a_session_ends_it),
 		flow_test(wrong_messages_of_services_end_and_restart_them),
+		flow_test(a_violation_ends_its_own_connection),
 		flow_test(person_waits_for_a_container_and_gets_it),
 		flow_test(same_person_waiting_twice_gives_way),
 		flow_test(one_too_many_is_refused),

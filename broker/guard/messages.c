@@ -1,11 +1,12 @@
-#include "broker/session/viewer_messages.h"
-#include "broker/encode/encode.h"
-#include "common/decode/decode.h"
+#include "broker/guard/messages.h"
 #include "common/error.h"
 
 #include <string.h>
 
 #define GARASU_ENCODING 0x47415201
+#define HISTORY_ENCODING 0x47415210
+#define PHOTO_ENCODING 0x47415211
+#define HISTORY_SIZE 0x47415220 /* + 20..25 */
 #define TIGHT_ENCODING 7
 #define COPY_RECT_ENCODING 1
 #define QEMU_KEY_ENCODING (-258)
@@ -45,16 +46,15 @@ static int pixel_format_good(const uint8_t *untrusted)
 }
 
 /*
- * What is not here is not passed on: names of the server, xvp, clipboard, LED state, pointer position … Nor Tight and its
- * quality, which are our own encoder's: the streams of two encoders on one connection would spoil each other.
+ * What is not here is not passed on to libvncserver: names of the server, xvp, clipboard, LED state, pointer position … Nor
+ * Tight and its quality, which are our own encoder's: the streams of two encoders on one connection would spoil each other.
+ * Nor ZRLE and zlib, which could not be checked on their way without inflating them (docs/decisions/0009-guard.md).
  */
 static int encoding_passed_on(int32_t encoding)
 {
 	switch (encoding) {
 	case 0: /* Raw */
 	case 5: /* Hextile */
-	case 6: /* zlib */
-	case 16: /* ZRLE */
 	case -223: /* DesktopSize */
 	case -224: /* LastRect */
 	case -239: /* Cursor */
@@ -63,9 +63,30 @@ static int encoding_passed_on(int32_t encoding)
 	}
 }
 
+static unsigned history_log2(int32_t encoding)
+{
+	return encoding >= HISTORY_SIZE + 20 && encoding <= HISTORY_SIZE + 25 ? (unsigned)(encoding - HISTORY_SIZE) : 0;
+}
+
+int gr_viewer_encoding_known(int32_t encoding)
+{
+	switch (encoding) {
+	case GARASU_ENCODING:
+	case HISTORY_ENCODING:
+	case PHOTO_ENCODING:
+	case TIGHT_ENCODING:
+	case COPY_RECT_ENCODING:
+	case QEMU_KEY_ENCODING:
+	case FENCE_ENCODING:
+	case CONTINUOUS_ENCODING: return 1;
+	default:
+		return encoding_passed_on(encoding) || history_log2(encoding) ||
+		       (encoding >= QUALITY_LOWEST && encoding <= QUALITY_HIGHEST);
+	}
+}
+
 static void take_encoding(int32_t encoding, struct gr_viewer_message *out)
 {
-	unsigned history = (unsigned)encoding - GR_ENCODING_HISTORY_SIZE;
 	if (encoding == GARASU_ENCODING)
 		out->encodings.garasu = 1;
 	else if (encoding == QEMU_KEY_ENCODING)
@@ -80,12 +101,10 @@ static void take_encoding(int32_t encoding, struct gr_viewer_message *out)
 		out->encodings.copy_rect = 1;
 	else if (encoding >= QUALITY_LOWEST && encoding <= QUALITY_HIGHEST)
 		out->encodings.quality = encoding - QUALITY_LOWEST;
-	else if (history >= GR_ENCODE_HISTORY_MIN && history <= GR_ENCODE_HISTORY_MAX) {
-		if (history > out->encodings.history_log2)
-			out->encodings.history_log2 = history;
-	} else if (encoding_passed_on(encoding)) {
+	else if (history_log2(encoding) > out->encodings.history_log2)
+		out->encodings.history_log2 = history_log2(encoding);
+	else if (encoding_passed_on(encoding))
 		out->encodings.kept[out->encodings.count++] = encoding;
-	}
 }
 
 static int parse_encodings(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)

@@ -1,10 +1,11 @@
 /*
  * What a viewer may send after the RFB handshake (docs/PROTOCOL.md, section 5), and nothing else. Pure: bytes in, struct
  * out. libvncserver knows many more messages (file transfer, text chat, scaling, xvp …), each of which had its CVEs;
- * nothing reaches it that did not pass here as one complete message.
+ * nothing reaches it that did not pass here as one complete message: once in the gateway process, where the guard looks at
+ * every byte that a viewer sent, and again in the session process, which works the messages off.
  */
-#ifndef GARASU_BROKER_SESSION_VIEWER_MESSAGES_H
-#define GARASU_BROKER_SESSION_VIEWER_MESSAGES_H
+#ifndef GARASU_BROKER_GUARD_MESSAGES_H
+#define GARASU_BROKER_GUARD_MESSAGES_H
 
 #include "common/record.h"
 
@@ -12,7 +13,7 @@
 #include <stdint.h>
 
 #define GR_VIEWER_ENCODINGS_MAX 128 /* in one SetEncodings */
-#define GR_VIEWER_CUT_TEXT_MAX (16u << 20) /* bytes of a ClientCutText that are skipped without complaint */
+#define GR_VIEWER_CUT_TEXT_MAX 65536u /* bytes of a ClientCutText */
 #define GR_FENCE_PAYLOAD_MAX 64 /* bytes */
 #define GR_VIEWER_MESSAGE_MAX (8 + GR_TEXT_MAX) /* bytes of the longest message that is taken as a whole */
 
@@ -32,7 +33,7 @@ enum gr_viewer_kind {
 	GR_VIEWER_FENCE, /* a request of the viewer's, or its answer to one of ours */
 	GR_VIEWER_KEY,
 	GR_VIEWER_POINTER,
-	GR_VIEWER_CUT_TEXT, /* ignored: skip so many bytes behind the header */
+	GR_VIEWER_CUT_TEXT, /* its header: so many bytes of text follow it */
 	GR_VIEWER_DESKTOP_SIZE,
 	GR_VIEWER_TEXT,
 };
@@ -85,6 +86,9 @@ struct gr_viewer_message {
 		size_t skip;
 	};
 };
+
+/* Whether docs/PROTOCOL.md, sections 4.1 and 5, knows an encoding: all that a SetEncodings is left with. */
+int gr_viewer_encoding_known(int32_t encoding);
 
 /* Takes the first message of n bytes. GR_EAGAIN: not yet complete. GR_EPROTO: not permitted, the viewer must go. */
 int gr_viewer_message_parse(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out);
