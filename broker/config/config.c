@@ -25,6 +25,8 @@ static const struct setting settings[] = {
 	{ "listen", "address", ADDRESS, FIELD(listen, address), 0, 0 },
 	{ "listen", "port", NUMBER, FIELD(listen, port), 1, 65535 },
 	{ "listen", "vencrypt_port", NUMBER, FIELD(listen, vencrypt_port), 0, 65535 },
+	{ "listen", "standard_viewers", VERDICT, FIELD(listen, standard_deny), 0, 0 },
+	{ "listen", "failures_per_minute", NUMBER, FIELD(listen, failures_per_minute), 0, 10000 },
 	{ "tls", "certificate", PATH, FIELD(tls, certificate), 0, 0 },
 	{ "tls", "key", PATH, FIELD(tls, key), 0, 0 },
 	{ "tls", "client_ca", PATH, FIELD(tls, client_ca), 0, 0 },
@@ -221,7 +223,7 @@ static void take_values(struct gr_config *config, cfg_t *cfg)
 			for (unsigned n = 0; n < config->egress.allow_count; n++)
 				parse_endpoint(cfg_opt_getnstr(opt, n), &config->egress.allow[n]);
 			break;
-		case VERDICT: parse_verdict(cfg_opt_getnstr(opt, 0), &config->egress.default_deny); break;
+		case VERDICT: parse_verdict(cfg_opt_getnstr(opt, 0), field); break;
 		case LEVEL: parse_level(cfg_opt_getnstr(opt, 0), &config->broker.log_level); break;
 		default: snprintf(field, setting->size, "%s", cfg_opt_getnstr(opt, 0));
 		}
@@ -258,7 +260,11 @@ static int check_together(const struct gr_config *config, struct gr_error *err)
 void gr_config_init(struct gr_config *config)
 {
 	*config = (struct gr_config){
-		.listen = { .address = "127.0.0.1", .port = 5910, .vencrypt_port = 5911 },
+		.listen = { .address = "127.0.0.1",
+			    .port = 5910,
+			    .vencrypt_port = 5911,
+			    .standard_deny = 1,
+			    .failures_per_minute = 20 },
 		.tls = { .certificate = "/etc/garasu/server.pem",
 			 .key = "/etc/garasu/server.key",
 			 .client_ca = "/etc/garasu/ca.pem" },

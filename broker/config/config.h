@@ -30,6 +30,9 @@ struct gr_config {
 		char address[64]; /* numeric IPv4 or IPv6 address */
 		uint16_t port; /* TLS from the first byte */
 		uint16_t vencrypt_port; /* VeNCrypt X509None; 0 = not offered */
+		int standard_deny; /* 1: only viewers that speak garasu/1; no vencrypt_port either */
+		uint32_t
+			failures_per_minute; /* of one address, until it is not served for a while; 0 = always served */
 	} listen;
 
 	struct { /* section tls */

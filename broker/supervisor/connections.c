@@ -68,6 +68,37 @@ static struct gr_audit_event event_of(const struct gr_connection *connection, en
 
 /* ---- the end ---- */
 
+/* Whether it is the peer's doing: not our lack of containers, nor that somebody else came. */
+static int blames_the_peer(const struct gr_connection *connection, uint32_t reason)
+{
+	switch (reason) {
+	case GR_REASON_UNKNOWN_PERSON:
+	case GR_REASON_REVOKED:
+	case GR_REASON_BAD_CERTIFICATE: return 1;
+	case GR_REASON_PROTOCOL:
+	case GR_REASON_VIEWER_LEFT: return !connection->person[0];
+	default: return 0;
+	}
+}
+
+/* One event tells that a source is not served for a while; what comes from there meanwhile makes none. */
+static void count_failure(const struct gr_connection *connection)
+{
+	struct gr_supervisor *supervisor = connection->supervisor;
+	struct gr_audit_event event = { .kind = GR_AUDIT_LOGIN_REFUSED, .reason = GR_REASON_PROTOCOL };
+	unsigned maximum = supervisor->config.listen.failures_per_minute;
+	uint64_t ms = gr_sources_failed(&supervisor->sources, connection->from.network, maximum, gr_io_now_ms());
+
+	if (ms == 0)
+		return;
+	memcpy(event.peer, connection->peer, sizeof(event.peer));
+	snprintf(event.detail, sizeof(event.detail),
+		 "%u handshakes from this address failed within a minute: not served for %u s", maximum,
+		 (unsigned)(ms / 1000));
+	gr_supervisor_record(supervisor, &event);
+	gr_log_warning("%s: %s", connection->peer, event.detail);
+}
+
 static void record_refused(struct gr_connection *connection, uint32_t reason, const char *detail)
 {
 	struct gr_audit_event event = event_of(connection, GR_AUDIT_LOGIN_REFUSED);
@@ -81,6 +112,8 @@ static void record_refused(struct gr_connection *connection, uint32_t reason, co
 	gr_supervisor_record(connection->supervisor, &event);
 	gr_log_info("connection %u from %s%s%s is refused (%s): %s", connection->number, connection->peer,
 		    connection->person[0] ? " of " : "", connection->person, gr_reason_name(reason), detail);
+	if (blames_the_peer(connection, reason))
+		count_failure(connection);
 }
 
 /* It waits for nothing and holds nothing any more but its gateway. */
@@ -394,6 +427,7 @@ static void request_session(struct gr_connection *connection)
 	struct gr_audit_event event = event_of(connection, GR_AUDIT_LOGIN);
 
 	connection->state = GR_CONNECTION_WAITING;
+	gr_sources_succeeded(&supervisor->sources, connection->from.network);
 	gr_loop_timer_set(connection->deadline, (int64_t)supervisor->config.pool.start_seconds * 1000);
 	memcpy(event.detail, connection->certificate, sizeof(event.detail));
 	if (gr_audit_client_permit(supervisor->audit, &event, login_recorded, supervisor, connection->number, NULL) <
@@ -521,6 +555,10 @@ void gr_connection_accept(struct gr_supervisor *supervisor, int fd, const struct
 	struct gr_connection *connection;
 	struct gr_error err;
 
+	if (gr_sources_barred(&supervisor->sources, peer->network, gr_io_now_ms())) {
+		gr_io_close(&fd);
+		return;
+	}
 	if (why) {
 		turn_away(supervisor, peer, why);
 		gr_io_close(&fd);

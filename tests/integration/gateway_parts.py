@@ -102,7 +102,7 @@ class Gateway(Child):
 class Broker:
     """keys and identity, with one configuration."""
 
-    def __init__(self, pki, crl=None):
+    def __init__(self, pki, crl=None, standard="permit"):
         self.pki, self.gateways = pki, []
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="broker-", dir=pki.folder))
         (self.folder / "run/empty").mkdir(parents=True)
@@ -110,6 +110,7 @@ class Broker:
         ca = pki.ca
         self.config = str(self.folder / "garasu.conf")
         pathlib.Path(self.config).write_text(f"""
+listen {{ standard_viewers = "{standard}" }}
 tls {{
   certificate = "{ca}/server.pem"
   key = "{ca}/server.key"

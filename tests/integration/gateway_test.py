@@ -237,6 +237,16 @@ def alpn_other_than_ours_is_refused(broker):
     gateway.ends("PROTOCOL", "HANDSHAKE_FAILED", hang_up=True)
 
 
+def standard_viewers_are_refused_unless_permitted(broker):
+    denying = Broker(broker.pki, standard="deny")
+    try:
+        refused_in_tls(denying, "hanako", "NO_APPLICATION_PROTOCOL", "PROTOCOL", "no application protocol", alpn=())
+        refused_in_tls(denying, "hanako", "NO_APPLICATION_PROTOCOL", "PROTOCOL", "no application protocol", alpn=("http/1.1",))
+        Gateway(denying).ready()
+    finally:
+        denying.close()
+
+
 def our_viewer_gets_ready_and_then_the_session(broker):
     gateway = Gateway(broker)
     viewer, stream = gateway.ready()
@@ -773,7 +783,7 @@ TESTS = [
     who_is_revoked_while_it_runs_is_refused_from_then_on, identity_judges_by_itself,
     identity_ends_malformed_requests, keys_signs_four_times_and_only_digests,
     a_server_key_that_others_may_read_stops_the_keys_process, tls_1_2_and_older_are_refused, no_ticket_and_no_early_data_are_given,
-    alpn_other_than_ours_is_refused, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,
+    alpn_other_than_ours_is_refused, standard_viewers_are_refused_unless_permitted, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,
     each_refusal_reaches_each_kind_of_viewer, plain_rfb_inside_tls_works, vencrypt_x509none_works,
     vencrypt_without_a_good_certificate_is_refused, slow_handshakes_end_after_ten_seconds,
     a_viewer_that_stalls_after_ready_ends_after_ten_seconds, garbage_on_either_port_ends_that_connection_only,

@@ -28,6 +28,7 @@
 #include <cmocka.h>
 
 #define MAXIMUM 2
+#define FAILURES_PER_MINUTE 5
 #define PATIENCE_MS 10000
 
 /* ---- the stand-in ---- */
@@ -273,6 +274,7 @@ static void run_broker(int out)
 	snprintf(config.file, sizeof(config.file), "%s/garasu.conf", folder);
 	config.listen.port = config.listen.vencrypt_port = 0;
 	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
+	config.listen.failures_per_minute = FAILURES_PER_MINUTE;
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;
 	config.session.grace_seconds = 60;
@@ -719,6 +721,40 @@ static void silent_connections_are_bounded(void **state)
 	assert_int_equal(turned_away, 4);
 }
 
+static void source_whose_handshakes_fail_is_not_served_for_a_while(void **state)
+{
+	struct gr_ipc_message failed = { .type = GR_IPC_HANDSHAKE_FAILED,
+					 .reason = GR_REASON_BAD_CERTIFICATE,
+					 .text = "no certificate" };
+	struct gr_audit_event event;
+	struct viewer viewer;
+	char byte;
+	int tcp;
+
+	(void)state;
+	viewer = want("hanako"); /* what is open stays, and what succeeded before does not count */
+	for (int i = 0; i < FAILURES_PER_MINUTE; i++) {
+		struct viewer bad = arrive();
+
+		failed.connection = (uint32_t)bad.number;
+		assert_true(say(bad.gateway, failed));
+		assert_string_equal(recorded(GR_AUDIT_LOGIN_REFUSED).detail, "no certificate");
+		leave(&bad);
+	}
+	event = recorded(GR_AUDIT_LOGIN_REFUSED);
+	assert_string_equal(event.detail, "5 handshakes from this address failed within a minute: not served for 10 s");
+	assert_int_equal(strncmp(event.peer, "127.0.0.1:", 10), 0);
+	for (int i = 0; i < 3; i++) {
+		tcp = connect_viewer();
+		assert_true(readable(tcp, PATIENCE_MS));
+		assert_int_equal(recv(tcp, &byte, 1, 0), 0);
+		close(tcp);
+	}
+	stays(viewer.gateway);
+	assert_false(readable(listener, 0)); /* no process was started for them */
+	leave(&viewer);
+}
+
 static void service_that_dies_again_and_again_ends_the_broker(void **state)
 {
 	(void)state;
@@ -768,6 +804,7 @@ int main(int argc, char **argv)
 		flow_test(changed_revocation_list_counts_from_the_next_connection_on),
 		flow_test(container_that_dies_ends_its_session),
 		flow_test(silent_connections_are_bounded),
+		flow_test(source_whose_handshakes_fail_is_not_served_for_a_while),
 		flow_test(service_that_dies_again_and_again_ends_the_broker),
 		flow_test(end_of_the_broker_ends_everybody),
 	};
