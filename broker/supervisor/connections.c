@@ -237,6 +237,8 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 						  : GR_REASON_INTERNAL;
 		event.down = connection->down;
 		event.up = connection->up;
+		if (event.reason == GR_REASON_REVOKED)
+			memcpy(event.detail, connection->certificate, sizeof(event.detail));
 		gr_supervisor_record(supervisor, &event);
 		gr_log_info("connection %u of %s is closed (%s)", connection->number, connection->person,
 			    gr_reason_name(event.reason));
@@ -316,7 +318,44 @@ int gr_connection_identified(struct gr_supervisor *supervisor, const struct gr_i
 		return 0;
 	}
 	connection->state = GR_CONNECTION_IDENTIFIED;
+	connection->identity = gr_service_child(supervisor, GR_IPC_KIND_IDENTITY)->pid;
 	return 0;
+}
+
+int gr_connection_revoked(struct gr_supervisor *supervisor, const struct gr_ipc_message *message)
+{
+	struct gr_connection *connection = gr_connection_find(supervisor, message->connection);
+
+	if (!connection)
+		return message->connection ? 0 : GR_EPROTO;
+	if (!gr_connection_permits(connection->state, GR_IPC_REVOKED))
+		return GR_EPROTO;
+	if (connection->state != GR_CONNECTION_OPEN) {
+		gr_connection_refuse(connection, GR_REASON_REVOKED, "the certificate was revoked meanwhile");
+		return 0;
+	}
+	/* One that is being taken over is let go already, by whoever came with another certificate. */
+	if (connection->session && connection->session->viewer == connection->number) {
+		gr_log_info("connection %u of %s: its certificate was revoked", connection->number, connection->person);
+		gr_session_end(connection->session, GR_REASON_REVOKED);
+	}
+	return 0;
+}
+
+void gr_connections_forget_unknown(struct gr_supervisor *supervisor, pid_t identity)
+{
+	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++) {
+		struct gr_connection *connection = &supervisor->connections[i];
+
+		if (!connection->identity || connection->identity == identity)
+			continue;
+		if (connection->state == GR_CONNECTION_OPEN) {
+			close_soon(connection, GR_REASON_INTERNAL);
+			gr_child_finish(&connection->child, CLOSE_MS);
+		} else if (connection->state != GR_CONNECTION_FREE) {
+			gr_connection_refuse(connection, GR_REASON_INTERNAL, "the identity process died meanwhile");
+		}
+	}
 }
 
 /* ---- a session for it ---- */

@@ -48,6 +48,7 @@ struct gr_supervisor {
 	struct gr_listener *tls, *vencrypt;
 
 	struct gr_service services[GR_SERVICES];
+	struct gr_loop_timer *look; /* armed while there are connections: for a changed file of revocation lists */
 	struct stat revocations; /* the file of revocation lists when identity was last given it */
 	struct gr_container containers[GR_CONTAINERS_MAX];
 	struct gr_session sessions[GR_CONTAINERS_MAX];
