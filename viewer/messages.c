@@ -45,10 +45,13 @@ static const struct entry failures[GR_FAIL_COUNT] = {
 					 "--certificate で指定したファイル(PEM形式)を確認してください。" } },
 	[GR_FAIL_KEY_FILE] = { 1,
 			       "key-file",
-			       { "Your private key cannot be read, or does not belong to your certificate.",
-				 "秘密鍵ファイルを読めないか、証明書と対になっていません。" },
-			       { "Check the file given with --key (PEM, without a pass phrase).",
-				 "--key で指定したファイル(PEM形式、パスフレーズなし)を確認してください。" } },
+			       { "Your private key cannot be read, does not belong to your certificate, or can be read "
+				 "by others.",
+				 "秘密鍵ファイルを読めないか、証明書と対になっていないか、ほかの利用者にも読める状態で"
+				 "す。" },
+			       { "Check the file given with --key (PEM, without a pass phrase, mode 0600).",
+				 "--key で指定したファイル(PEM形式、パスフレーズなし、モード "
+				 "0600)を確認してください。" } },
 	[GR_FAIL_CA_FILE] = { 1,
 			      "ca-file",
 			      { "The trust anchor cannot be read.", "認証局の証明書ファイルを読めません。" },
