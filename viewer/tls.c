@@ -97,6 +97,22 @@ static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum
 	return 0;
 }
 
+/*
+ * A server's certificate must say that it is one, and nothing else: OpenSSL alone also accepts one without any purpose, or with
+ * several. In the handshake, so that nothing of the person's is sent to somebody else.
+ */
+static int check_purpose(int ok, X509_STORE_CTX *context)
+{
+	X509 *certificate = X509_STORE_CTX_get_current_cert(context);
+	if (!ok || X509_STORE_CTX_get_error_depth(context) > 0)
+		return ok;
+	if ((X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) &&
+	    X509_get_extended_key_usage(certificate) == XKU_SSL_SERVER)
+		return 1;
+	X509_STORE_CTX_set_error(context, X509_V_ERR_INVALID_PURPOSE);
+	return 0;
+}
+
 struct gr_tls *gr_tls_create(const struct gr_tls_settings *settings, enum gr_failure *failure, struct gr_error *err)
 {
 	struct gr_tls *tls = calloc(1, sizeof(*tls));
@@ -109,7 +125,7 @@ struct gr_tls *gr_tls_create(const struct gr_tls_settings *settings, enum gr_fai
 	tls->alert = -1;
 	SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION);
 	SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, check_purpose);
 	SSL_CTX_set_mode(tls->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_alpn_protos(tls->context, alpn, sizeof(alpn) - 1);
 	size_t length = strlen(settings->server_name);
@@ -243,15 +259,8 @@ static int outcome(struct gr_tls *tls, int result, enum gr_failure otherwise, en
 	return openssl_error(err, GR_EPROTO, "TLS");
 }
 
-/* A server certificate must say that it is one: OpenSSL alone also accepts a certificate without any purpose. */
-static int check_server(struct gr_tls *tls, enum gr_failure *failure, struct gr_error *err)
+static int check_protocol(struct gr_tls *tls, enum gr_failure *failure, struct gr_error *err)
 {
-	X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-	if (!certificate || !(X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) ||
-	    !(X509_get_extended_key_usage(certificate) & XKU_SSL_SERVER)) {
-		*failure = GR_FAIL_SERVER_PURPOSE;
-		return gr_error_set(err, GR_EDENIED, "the certificate has no purpose serverAuth");
-	}
 	const unsigned char *protocol;
 	unsigned length;
 	SSL_get0_alpn_selected(tls->ssl, &protocol, &length);
@@ -269,7 +278,7 @@ int gr_tls_handshake(struct gr_tls *tls, enum gr_failure *failure, struct gr_err
 	int result = SSL_do_handshake(tls->ssl);
 	if (result <= 0)
 		return outcome(tls, result, GR_FAIL_NOT_BROKER, failure, err);
-	return check_server(tls, failure, err);
+	return check_protocol(tls, failure, err);
 }
 
 int gr_tls_read(struct gr_tls *tls, uint8_t *into, size_t room, size_t *got, enum gr_failure *failure,

@@ -222,6 +222,54 @@ def no_ticket_and_no_early_data_are_given(broker):
     check(not (broker.folder / "session").exists(), "a session can be resumed")
 
 
+def a_ticket_and_early_data_of_another_server_are_of_no_use(broker):
+    """T36: another process with the broker's own key gives a ticket for early data; the gateway takes neither."""
+    certificate, key = broker.pki.certificate("hanako")
+    session, early = broker.folder / "ticket", broker.folder / "early"
+    early.write_bytes(b"EARLY" * 20)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    giving = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-naccept", "1", "-cert", broker.pki.ca / "server.pem", "-key",
+                               broker.pki.ca / "server.key", "-alpn", "garasu/1", "-early_data", "-quiet"], stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = ["openssl", "s_client", "-cert", certificate, "-key", key, "-cert_chain", certificate, "-CAfile", broker.pki.ca / "ca.pem",
+              "-servername", "localhost", "-alpn", "garasu/1"]
+    try:
+        end = time.monotonic() + SLOW
+        while not session.exists():
+            check(time.monotonic() < end, "no ticket from s_server")
+            asking = subprocess.Popen([*client, "-connect", f"127.0.0.1:{port}", "-sess_out", session], stdin=subprocess.PIPE,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while asking.poll() is None and not session.exists() and time.monotonic() < end:
+                time.sleep(0.02)
+            asking.stdin.close()
+            asking.wait(SLOW)
+    finally:
+        giving.kill()
+        giving.wait()
+        giving.stdin.close()
+    text = broker.pki.run("openssl", "sess_id", "-in", session, "-noout", "-text")
+    check("Max Early Data: 16384" in text, "a ticket that does not permit early data", text)
+
+    gateway = Gateway(broker)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        using = subprocess.Popen([*client, "-connect", "127.0.0.1:%d" % listener.getsockname()[1], "-sess_in", session, "-early_data", early],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        connection, _ = listener.accept()
+    pumps = [in_thread(pump, connection, gateway.viewer), in_thread(pump, gateway.viewer, connection)]
+    gateway.wanted()  # by the certificate, which a resumed session would not have shown
+    stream = gateway.open()
+    check(not select.select([stream], [], [], 0.3)[0], "early data reached the session")
+    stream.close()
+    output = using.communicate(timeout=SLOW)[0]
+    gateway.ends("VIEWER_LEFT")
+    for join in pumps:
+        join()
+    connection.close()
+    check(b"New, TLSv1.3" in output and b"Reused" not in output, "resumed", output[-2000:])
+    check(b"Early data was rejected" in output, "early data", output[-2000:])
+
+
 def pump(source, sink):
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
@@ -426,38 +474,124 @@ def garbage_on_either_port_ends_that_connection_only(broker):
     check(broker.identity.says_nothing() and broker.keys.says_nothing(), "another process was bothered")
 
 
-def a_changed_byte_is_never_accepted(broker):
-    """T38 in small: records of the viewer changed on the way."""
-    for position in (0, 1, 5, 10, -1):
-        gateway = Gateway(broker)
-        raw = gateway.viewer
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+class Tampered:
+    """A whole small connection of our viewer, of which one bit is changed on the way: at the offset-th byte of a direction."""
+    UP, DOWN = VERSION + b"\1" + b"input" * 10, VERSION + b"\1\1" + bytes(4) + b"picture" * 10
+
+    def __init__(self, broker, direction=None, offset=0):
+        self.gateway, self.sent = Gateway(broker), {"up": b"", "down": b""}
+        self.flip = (direction, offset)
+        self.identity, self.raw, self.stream = broker.identity, self.gateway.viewer, None
+        self.at_viewer, self.at_session, self.error = b"", b"", None
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = broker.client("hanako")
         context.set_alpn_protocols(["garasu/1"])
-        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.greeted = False
+        try:
+            while not self.done():
+                self.viewer()
+                if self.done() or not self.pass_on():
+                    break
+            self.raw.close()
+            while self.gateway.receive():
+                pass
+            check(self.gateway.exit_status() == 0, "the gateway's end", self.gateway.status)
+        finally:
+            self.gateway.close()
+            broker.gateways.remove(self.gateway)
+            if self.stream:
+                self.stream.close()
 
-        def step(call):
+    def done(self):
+        return self.error or (self.at_viewer == self.DOWN and self.at_session == self.UP)
+
+    def changed(self, direction, data):
+        at = self.flip[1] - len(self.sent[direction])
+        self.sent[direction] += data
+        if direction == self.flip[0] and 0 <= at < len(data):
+            data = data[:at] + bytes([data[at] ^ 1 << self.flip[1] % 8]) + data[at + 1:]
+        return data
+
+    def viewer(self):
+        try:
+            self.tls.do_handshake()
             while True:
-                try:
-                    return call()
-                except ssl.SSLWantReadError:
-                    raw.sendall(outgoing.read())
-                    incoming.write(raw.recv(65536))
-        step(tls.do_handshake)
-        raw.sendall(outgoing.read())
-        gateway.wanted()
-        stream = gateway.open()
-        check(step(lambda: tls.read(16)) == READY)
-        tls.write(VERSION + b"\1" + b"good")
-        raw.sendall(outgoing.read())
-        take(stream, b"good")
-        tls.write(b"evil" * 10)
-        record = bytearray(outgoing.read())
-        record[position] ^= 1
-        raw.sendall(bytes(record))
-        raw.shutdown(socket.SHUT_WR)
-        check(at_end(stream), "a changed record reached the session")
-        gateway.ends("PROTOCOL")
+                data = self.tls.read(65536)
+                if not self.greeted:
+                    while data.startswith(WAIT):
+                        data = data[len(WAIT):]
+                    if not data:
+                        continue
+                    check(data.startswith(READY), "other data than READY", data)
+                    self.tls.write(self.UP)
+                    self.greeted, data = True, data[len(READY):]
+                self.at_viewer += data
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as e:
+            self.error = e
+        with contextlib.suppress(OSError):
+            self.raw.sendall(self.changed("up", self.outgoing.read()))
+
+    def pass_on(self):
+        """Waits for any of them to say something. False when nothing comes any more."""
+        sources = [self.raw, self.gateway.control, self.identity.control] + ([self.stream] if self.stream else [])
+        ready = select.select(sources, [], [], 0.5)[0]
+        if self.identity.control in ready:
+            self.identity.expect("IDENTIFIED", "NONE")
+        if self.gateway.control in ready:
+            message = self.gateway.receive()
+            if not message or message.type != "WANT_SESSION":
+                check(not message or message.reason in ("PROTOCOL", "VIEWER_LEFT"), "ended by", message)
+                return False
+            self.stream, theirs = socket.socketpair()
+            self.stream.sendall(VERSION + b"\1\1" + bytes(4) + self.DOWN[len(VERSION) + 6:])
+            self.gateway.send("OPEN", connection=self.gateway.number, fd=theirs.fileno())
+            theirs.close()
+        if self.stream in ready:
+            with contextlib.suppress(ConnectionResetError):  # what it had sent was not taken any more
+                self.at_session += self.stream.recv(65536)
+        if self.raw in ready:
+            with contextlib.suppress(ConnectionResetError):
+                data = self.raw.recv(65536)
+                self.incoming.write(self.changed("down", data))
+                if data:
+                    return True
+            self.incoming.write_eof()
+            self.viewer()
+            return False
+        return bool(ready)
+
+
+def outside_of_the_protection(stream):
+    """Where a change may go unnoticed: the two bytes of the version in the header of a record in the clear (RFC 8446 5.1: ignored)."""
+    at, places = 0, set()
+    while at + 5 <= len(stream):
+        if stream[at] in (20, 22):
+            places |= {at + 1, at + 2}
+        at += 5 + struct.unpack(">H", stream[at + 3:at + 5])[0]
+    return places
+
+
+def a_changed_byte_is_never_accepted(broker):
+    """T38: at every place of a connection, both ways. GARASU_EVERY_BYTE=1: really each; otherwise each third."""
+    whole = Tampered(broker)
+    check(not whole.error and whole.at_viewer == whole.DOWN and whole.at_session == whole.UP, "unchanged", whole.error)
+    runs = 0
+    for direction in ("up", "down"):
+        length = len(whole.sent[direction]) - 4  # signatures are some bytes shorter at times
+        unnoticed = outside_of_the_protection(whole.sent[direction])
+        for offset in range(length):
+            if offset % 3 and not os.environ.get("GARASU_EVERY_BYTE"):
+                continue
+            seen = Tampered(broker, direction, offset)
+            runs += 1
+            check(seen.DOWN.startswith(seen.at_viewer) and seen.UP.startswith(seen.at_session), "changed data was accepted",
+                  direction, offset, seen.at_viewer, seen.at_session)
+            complete = seen.at_viewer == seen.DOWN and seen.at_session == seen.UP
+            check(not complete or offset in unnoticed, "a change was not noticed", direction, offset)
+    return f"{runs} changes in {len(whole.sent['up'])} + {len(whole.sent['down'])} bytes"
 
 
 def sixteen_mib_cross_intact_both_ways_to_a_slow_reader(broker):
@@ -793,6 +927,7 @@ TESTS = [
     who_is_revoked_while_it_runs_is_refused_from_then_on, identity_judges_by_itself,
     identity_ends_malformed_requests, keys_signs_four_times_and_only_digests,
     a_server_key_that_others_may_read_stops_the_keys_process, tls_1_2_and_older_are_refused, no_ticket_and_no_early_data_are_given,
+    a_ticket_and_early_data_of_another_server_are_of_no_use,
     alpn_other_than_ours_is_refused, standard_viewers_are_refused_unless_permitted, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,
     each_refusal_reaches_each_kind_of_viewer, plain_rfb_inside_tls_works, vencrypt_x509none_works,
     vencrypt_without_a_good_certificate_is_refused, slow_handshakes_end_after_ten_seconds,
