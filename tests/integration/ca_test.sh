@@ -226,7 +226,7 @@ check 'verified' verify "$dir/persons/hanako.pem" -crl_check_all -CRLfile "$dir/
 check 'the issuing CA is replaced' gives 0 "$ca" issuing "$dir" --root "$away" --new-key
 check 'by one of another key and name' test "$(openssl x509 -in "$dir/issuing.pem" -noout -subject -pubkey | md5sum)" != "$(openssl x509 -in "$top/old-issuing.pem" -noout -subject -pubkey | md5sum)"
 for old in "$top/old.pem" "$dir/persons/hanako.pem" "$dir/server.pem"; do
-	check 'what the one before issued is refused' fails verify "$old" -crl_check_all -CRLfile "$dir/crl.pem"
+	check 'what the one before issued is refused' refused 'certificate revoked' "$old" -crl_check_all -CRLfile "$dir/crl.pem"
 done
 revoked_by_root() { sed '1,/END X509/d' "$dir/crl.pem" | openssl crl -noout -text | grep -c 'Serial Number'; }
 check 'the root revokes both certificates of the one before' test "$(revoked_by_root)" = 2

@@ -5,6 +5,7 @@ Environment: GARASU_BUILD = the build folder. As root the processes are confined
 Arguments: names of tests, default all.
 """
 import contextlib
+import copy
 import hashlib
 import os
 import pathlib
@@ -63,13 +64,14 @@ def bad_certificates_are_refused_before_any_application_byte(broker):
 
 
 def a_stale_revocation_list_refuses_everybody(broker):
-    stale = Broker(broker.pki, crl=broker.pki.stale_crl)
-    try:
-        refused_in_tls(stale, "hanako", "INTERNAL_ERROR", "INTERNAL", "CRL has expired")
-        check(ask_identity(stale, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity with a stale list")
-        check(stale.identity.expect("IDENTIFIED").reason == "INTERNAL")
-    finally:
-        stale.close()
+    for crl in (broker.pki.stale_crl, broker.pki.stale_root_crl):
+        stale = Broker(broker.pki, crl=crl)
+        try:
+            refused_in_tls(stale, "hanako", "INTERNAL_ERROR", "INTERNAL", "CRL has expired")
+            check(ask_identity(stale, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity with a stale list")
+            check(stale.identity.expect("IDENTIFIED").reason == "INTERNAL")
+        finally:
+            stale.close()
     without = Broker(broker.pki, crl="")
     try:
         gateway = Gateway(without)
@@ -108,6 +110,34 @@ def who_is_revoked_while_it_runs_is_refused_from_then_on(broker):
     check(broker.identity.says_nothing(0.3), "a stale list ends nobody who is connected")
     check(ask_identity(broker, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity after a stale list")
     broker.identity.expect("IDENTIFIED", "INTERNAL")
+
+
+def an_issuing_ca_that_the_root_revoked_takes_all_that_it_issued_with_it(broker):
+    pki = copy.copy(broker.pki)
+    pki.ca = pki.other
+    pki.run(CA_TOOL, "server", pki.ca, "--dns", "localhost")
+    theirs = Broker(pki)
+    try:
+        gateway = Gateway(theirs)
+        gateway.tls("stranger")
+        gateway.wanted("stranger")
+        # Only its own list, then only the root's: without either nobody is let in.
+        lists = (pki.ca / "crl.pem").read_text().split("-----END X509 CRL-----\n")
+        for one in lists[:2]:
+            (pki.ca / "crl.pem").write_text(one + "-----END X509 CRL-----\n")
+            refused_in_tls(theirs, "stranger", "INTERNAL_ERROR", "INTERNAL", "unable to get certificate CRL")
+        pki.run(CA_TOOL, "issuing", pki.ca, "--new-key")
+        theirs.renew_lists()
+        check(theirs.identity.expect("REVOKED").connection == gateway.number, "who is connected is judged anew")
+        refused_in_tls(theirs, "stranger", "CERTIFICATE_REVOKED", "REVOKED", "certificate revoked")
+        # The root's word alone is enough: a list of the issuing CA that revokes nobody does not help.
+        check(ask_identity(theirs, pki.ders("stranger"))[0] == "REVOKED", "identity")
+        theirs.identity.expect("IDENTIFIED", "REVOKED")
+        root = (pki.ca / "private/root.crl").read_text()
+        (pki.ca / "crl.pem").write_text(lists[0] + "-----END X509 CRL-----\n" + root)
+        refused_in_tls(theirs, "stranger", "CERTIFICATE_REVOKED", "REVOKED", "certificate revoked")
+    finally:
+        theirs.close()
 
 
 def ask_identity(broker, ders, lengths=None, count=None):
@@ -924,7 +954,8 @@ def from_connect_to_ready(broker):
 
 TESTS = [
     bad_certificates_are_refused_before_any_application_byte, a_stale_revocation_list_refuses_everybody,
-    who_is_revoked_while_it_runs_is_refused_from_then_on, identity_judges_by_itself,
+    who_is_revoked_while_it_runs_is_refused_from_then_on, an_issuing_ca_that_the_root_revoked_takes_all_that_it_issued_with_it,
+    identity_judges_by_itself,
     identity_ends_malformed_requests, keys_signs_four_times_and_only_digests,
     a_server_key_that_others_may_read_stops_the_keys_process, tls_1_2_and_older_are_refused, no_ticket_and_no_early_data_are_given,
     a_ticket_and_early_data_of_another_server_are_of_no_use,
