@@ -272,7 +272,8 @@ static void run_broker(int out)
 		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
 	gr_config_init(&config);
 	snprintf(config.file, sizeof(config.file), "%s/garasu.conf", folder);
-	config.listen.port = config.listen.vencrypt_port = 0;
+	config.listen.port = 0;
+	config.listen.vencrypt_port = 65535; /* which standard_viewers = "deny", the default, leaves closed */
 	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
 	config.listen.failures_per_minute = FAILURES_PER_MINUTE;
 	config.pool.maximum = MAXIMUM;
@@ -321,6 +322,7 @@ static int begin(void **state)
 	warm_up(1);
 	assert_true(readable(out[0], PATIENCE_MS));
 	assert_true(read(out[0], line, sizeof(line) - 1) > 0);
+	assert_null(strstr(line, "VeNCrypt"));
 	assert_int_equal(sscanf(line, "ready: 127.0.0.1:%u (TLS), 1 warm container", &number), 1);
 	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){ .type = GR_IPC_GONE, .container = 1 }));
 	recorded(GR_AUDIT_CONTAINER_END);
