@@ -437,6 +437,12 @@ static struct gr_ipc_message ask(struct gr_ipc_message request)
 	return hear(services[GR_IPC_KIND_ADMIN], GR_IPC_ADMIN_DONE);
 }
 
+/* What was said before has been heard when this returns, whoever said it. */
+static void let_hear(void)
+{
+	assert_int_equal(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS, .number = 9 }).number, 9);
+}
+
 static void end_session(const char *person, uint32_t container, int session)
 {
 	struct gr_ipc_message message = { .type = GR_IPC_ADMIN_KILL, .number = 1, .text = "root" };
@@ -722,6 +728,7 @@ static void revoked_certificate_ends_its_connection_and_session(void **state)
 	assert_true(say(session, (struct gr_ipc_message){ .type = GR_IPC_DETACHED,
 							  .connection = (uint32_t)other.number,
 							  .reason = GR_REASON_TAKEN_OVER }));
+	let_hear();
 	leave(&other);
 	assert_int_equal(recorded(GR_AUDIT_SESSION_DETACH).reason, GR_REASON_TAKEN_OVER);
 
@@ -730,6 +737,7 @@ static void revoked_certificate_ends_its_connection_and_session(void **state)
 	assert_true(say(session, (struct gr_ipc_message){ .type = GR_IPC_DETACHED,
 							  .connection = (uint32_t)viewer.number,
 							  .reason = GR_REASON_REVOKED }));
+	let_hear();
 	close(session);
 	leave(&viewer);
 	event = recorded(GR_AUDIT_SESSION_DETACH);
@@ -753,6 +761,8 @@ static void who_a_dead_identity_process_knew_is_let_go_by_a_new_list(void **stat
 	say(services[GR_IPC_KIND_IDENTITY], (struct gr_ipc_message){ 0 });
 	gone(services[GR_IPC_KIND_IDENTITY]);
 	services[GR_IPC_KIND_IDENTITY] = take_child(GR_IPC_KIND_IDENTITY, NULL);
+	say_revoked(&(struct viewer){ .number = 4242 }); /* behind its READY */
+	let_hear();
 	next = arrive();
 	stays(viewer.gateway); /* its death alone ends nobody */
 	snprintf(list, sizeof(list), "%s/crl.pem", folder);
