@@ -74,6 +74,16 @@ static void read_person(struct gr_tls *tls)
 	GENERAL_NAMES_free(names);
 }
 
+static int load_lists(struct gr_tls *tls, const char *file)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(tls->context);
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+	return lookup && X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
+			       X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)
+		       ? 0
+		       : GR_EINVAL;
+}
+
 static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum gr_failure *failure,
 		struct gr_error *err)
 {
@@ -81,6 +91,8 @@ static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum
 	*failure = GR_FAIL_CA_FILE;
 	if (SSL_CTX_load_verify_file(tls->context, settings->ca) != 1)
 		return openssl_error(err, GR_EINVAL, settings->ca);
+	if (settings->crl && load_lists(tls, settings->crl))
+		return openssl_error(err, GR_EINVAL, settings->crl);
 	if (!settings->certificate)
 		return 0;
 	*failure = GR_FAIL_CERTIFICATE_FILE;
@@ -216,6 +228,10 @@ static enum gr_failure failure_of_verify(long result)
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH: return GR_FAIL_SERVER_NAME;
 	case X509_V_ERR_INVALID_PURPOSE: return GR_FAIL_SERVER_PURPOSE;
+	case X509_V_ERR_CERT_REVOKED: return GR_FAIL_SERVER_REVOKED;
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+	case X509_V_ERR_CRL_NOT_YET_VALID:
+	case X509_V_ERR_CRL_HAS_EXPIRED: return GR_FAIL_CRL_STALE;
 	default: return GR_FAIL_SERVER_UNTRUSTED;
 	}
 }

@@ -108,7 +108,7 @@ class ViewerTls(unittest.TestCase):
         pathlib.Path(f"{base}.pem").write_text(leaf + (self.ca / "issuing.pem").read_text())
         return f"{base}.pem", f"{base}.key"
 
-    def met(self, certificate, alpn=("garasu/1",), change=None):
+    def met(self, certificate, *options, alpn=("garasu/1",), change=None):
         """Runs the viewer before a server with this certificate; returns (its end, the server)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
@@ -120,15 +120,15 @@ class ViewerTls(unittest.TestCase):
             change(context)
         server = Server(context)
         person = self.ca / "persons/hanako"
-        done = subprocess.run([BUILD / "bin/garasu-viewer", "--headless", "--timeout", str(DEADLINE), "--ca", self.ca / "ca.pem",
+        done = subprocess.run([BUILD / "bin/garasu-viewer", "--headless", "--timeout", str(DEADLINE), *options, "--ca", self.ca / "ca.pem",
                                "--certificate", f"{person}.pem", "--key", f"{person}.key", f"localhost:{server.port}"],
                               capture_output=True, text=True, timeout=2 * DEADLINE, env={**os.environ, **ENGLISH})
         server.thread.join(DEADLINE)
         self.assertFalse(server.thread.is_alive(), "the server still waits")
         return done, server
 
-    def refuses(self, certificate, *words, **how):
-        done, server = self.met(certificate, **how)
+    def refuses(self, certificate, *words, options=(), **how):
+        done, server = self.met(certificate, *options, **how)
         self.assertEqual(done.returncode, 3, done.stderr)
         for word in words:
             self.assertIn(word, done.stderr)
@@ -174,6 +174,22 @@ class ViewerTls(unittest.TestCase):
 
     def test_expired(self):
         self.refuses(self.issue("extendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost", days=-1), "not valid today")
+
+    def test_revoked(self):
+        tool, ca, mine = SOURCE / "certs/garasu-ca", self.ca, (self.ca / "second.pem", self.ca / "second.key")
+        run(tool, "server", ca, "--dns", "localhost", "--out", "second")
+        self.assertEqual(self.met(mine, "--crl", ca / "crl.pem")[0].returncode, 5)
+        # One list is missing: of the issuing CA, of the root.
+        lists = (ca / "crl.pem").read_text().split("-----END X509 CRL-----\n")
+        for one in lists[:2]:
+            (self.folder / "one.pem").write_text(one + "-----END X509 CRL-----\n")
+            self.refuses(mine, "not current", options=("--crl", self.folder / "one.pem"))
+        serial = run("openssl", "x509", "-in", mine[0], "-noout", "-serial").strip().split("=")[1]
+        run(tool, "revoke", ca, serial)
+        self.refuses(mine, "was revoked", options=("--crl", ca / "crl.pem"))
+        self.assertEqual(self.met((ca / "server.pem", ca / "server.key"), "--crl", ca / "crl.pem")[0].returncode, 5)
+        done, _ = self.met(mine)
+        self.assertEqual(done.returncode, 5, "without --crl nobody asks")
 
     def test_tls_1_2(self):
         def old(context):
