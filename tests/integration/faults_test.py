@@ -150,6 +150,28 @@ class Faults(unittest.TestCase):
                         pass
         self.connected()("quit")
 
+    def test_failing_handshakes_bar_their_address_for_a_while(self):
+        """T26, with the default of 20 a minute: no process and no record is spent on it meanwhile; who is connected stays."""
+        viewer = self.connected()
+        barred = lambda: [r for r in self.recorded("login.refused") if "not%20served" in r["detail"]]
+        earlier = len(barred())
+        for _ in range(20):
+            self.assertEqual(len(barred()), earlier, "too early")
+            with socket.create_connection(("127.0.0.1", self.broker.port), timeout=30) as s:
+                s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                while s.recv(4096):
+                    pass
+        wait_for("the record of it", lambda: len(barred()) == earlier + 1)
+        self.assertIn("for%2010%20s", barred()[-1]["detail"])
+        refused = len(self.recorded("login.refused"))
+        for _ in range(5):  # without a word and at once: a gateway would wait for a ClientHello
+            with socket.create_connection(("127.0.0.1", self.broker.port), timeout=5) as s:
+                self.assertEqual(s.recv(1), b"")
+        self.assertEqual(len(self.recorded("login.refused")), refused)
+        viewer("wait-idle 100")
+        wait_for("it to be served again", lambda: run_viewer(*self.broker.person("taro"), self.target).returncode == 0)
+        viewer("quit")
+
     def test_container_dies_while_watched(self):
         viewer = self.connected()
         os.kill(garasu.of_container(self.broker, "hanako", "garasu-agent"), signal.SIGKILL)
