@@ -39,7 +39,7 @@ struct gr_config {
 		char certificate[PATH_MAX]; /* PEM: the server's certificate, then the issuing CA's */
 		char key[PATH_MAX]; /* PEM, P-256, mode 0600 or stricter */
 		char client_ca[PATH_MAX]; /* PEM: whom persons' certificates must chain to */
-		char client_crl[PATH_MAX]; /* PEM, "" = none */
+		char client_crl[PATH_MAX]; /* PEM; "" = revocation is not checked */
 	} tls;
 
 	struct { /* section session */

@@ -511,6 +511,7 @@ class Tampered:
     def __init__(self, broker, direction=None, offset=0):
         self.gateway, self.sent = Gateway(broker), {"up": b"", "down": b""}
         self.flip = (direction, offset)
+        self.patience = 0.5 if direction else SLOW  # a changed length makes both wait: silence is an end like any other
         self.identity, self.raw, self.stream = broker.identity, self.gateway.viewer, None
         self.at_viewer, self.at_session, self.error = b"", b"", None
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -567,7 +568,7 @@ class Tampered:
     def pass_on(self):
         """Waits for any of them to say something. False when nothing comes any more."""
         sources = [self.raw, self.gateway.control, self.identity.control] + ([self.stream] if self.stream else [])
-        ready = select.select(sources, [], [], 0.5)[0]
+        ready = select.select(sources, [], [], self.patience)[0]
         if self.identity.control in ready:
             self.identity.expect("IDENTIFIED", "NONE")
         if self.gateway.control in ready:
