@@ -6,7 +6,9 @@ Arguments: names of tests, default all.
 """
 import contextlib
 import copy
+import ctypes
 import hashlib
+import hmac
 import os
 import pathlib
 import random
@@ -298,6 +300,59 @@ def a_ticket_and_early_data_of_another_server_are_of_no_use(broker):
     connection.close()
     check(b"New, TLSv1.3" in output and b"Reused" not in output, "resumed", output[-2000:])
     check(b"Early data was rejected" in output, "early data", output[-2000:])
+
+
+def expand(secret, label, length):
+    """HKDF-Expand-Label of RFC 8446 7.1 with SHA-384, for one block."""
+    info = struct.pack(">HB", length, 6 + len(label)) + b"tls13 " + label + b"\0"
+    return hmac.new(secret, info + b"\1", "sha384").digest()[:length]
+
+
+def seal(key, iv, header, data):
+    """AES-256-GCM by OpenSSL, which Python's ssl has loaded already."""
+    crypto = ctypes.CDLL("libcrypto.so.3")
+    for name in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
+        getattr(crypto, name).restype = ctypes.c_void_p
+    context, cipher = ctypes.c_void_p(crypto.EVP_CIPHER_CTX_new()), ctypes.c_void_p(crypto.EVP_aes_256_gcm())
+    out, tag, length = ctypes.create_string_buffer(len(data)), ctypes.create_string_buffer(16), ctypes.c_int()
+    check(crypto.EVP_EncryptInit_ex(context, cipher, None, key, iv) == 1)
+    check(crypto.EVP_EncryptUpdate(context, None, ctypes.byref(length), header, len(header)) == 1)
+    check(crypto.EVP_EncryptUpdate(context, out, ctypes.byref(length), data, len(data)) == 1)
+    check(crypto.EVP_EncryptFinal_ex(context, ctypes.create_string_buffer(16), ctypes.byref(length)) == 1)
+    check(crypto.EVP_CIPHER_CTX_ctrl(context, 0x10, 16, tag) == 1)  # EVP_CTRL_AEAD_GET_TAG
+    crypto.EVP_CIPHER_CTX_free(context)
+    return out.raw + tag.raw
+
+
+def a_second_handshake_in_a_connection_is_refused(broker):
+    """T36: TLS 1.3 has no renegotiation. A ClientHello behind the handshake, under the right key, ends the connection."""
+    log = broker.folder / "keylog"
+
+    def with_log(context):
+        context.keylog_filename = str(log)
+    for kind, content, accepted in ((22, b"\1\0\0\x2b\3\3" + bytes(32) + b"\0\0\2\x13\2\1\0\0\0", False),
+                                    (22, b"\x18\0\0\1\0", True)):  # the counterpart: a KeyUpdate made in the same way is understood
+        gateway = Gateway(broker)
+        log.unlink(missing_ok=True)
+        viewer = gateway.tls(change=with_log)
+        gateway.wanted()
+        check(viewer.cipher()[0] == "TLS_AES_256_GCM_SHA384", "cipher", viewer.cipher())
+        secret = bytes.fromhex(next(line.split()[2] for line in log.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC_SECRET_0")))
+        header = struct.pack(">BHH", 23, 0x0303, len(content) + 1 + 16)
+        os.write(viewer.fileno(), header + seal(expand(secret, b"key", 32), expand(secret, b"iv", 12), header, content + bytes([kind])))
+        if accepted:
+            time.sleep(0.3)
+            gateway.send("REFUSE", "NO_CAPACITY")
+            gateway.ends("NO_CAPACITY", hang_up=True)
+            continue
+        try:
+            while viewer.recv(16) == WAIT:
+                pass
+            error = "no alert"
+        except ssl.SSLError as e:
+            error = alert_name(e)
+        check("UNEXPECTED_MESSAGE" in error, "a second ClientHello got", error)
+        gateway.ends("PROTOCOL", hang_up=True)
 
 
 def pump(source, sink):
@@ -959,7 +1014,7 @@ TESTS = [
     identity_judges_by_itself,
     identity_ends_malformed_requests, keys_signs_four_times_and_only_digests,
     a_server_key_that_others_may_read_stops_the_keys_process, tls_1_2_and_older_are_refused, no_ticket_and_no_early_data_are_given,
-    a_ticket_and_early_data_of_another_server_are_of_no_use,
+    a_ticket_and_early_data_of_another_server_are_of_no_use, a_second_handshake_in_a_connection_is_refused,
     alpn_other_than_ours_is_refused, standard_viewers_are_refused_unless_permitted, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,
     each_refusal_reaches_each_kind_of_viewer, plain_rfb_inside_tls_works, vencrypt_x509none_works,
     vencrypt_without_a_good_certificate_is_refused, slow_handshakes_end_after_ten_seconds,
