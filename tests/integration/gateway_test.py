@@ -561,7 +561,10 @@ def garbage_on_either_port_ends_that_connection_only(broker):
 
 class Tampered:
     """A whole small connection of our viewer, of which one bit is changed on the way: at the offset-th byte of a direction."""
-    UP, DOWN = VERSION + b"\1" + b"input" * 10, VERSION + b"\1\1" + bytes(4) + b"picture" * 10
+    GREETING, INIT = VERSION + b"\1\1" + bytes(4), VERSION + b"\1" + b"\1"  # of the session; of the viewer, with ClientInit
+    UP = INIT + struct.pack(">BBHI", 4, 1, 0, 0x61) * 10  # KeyEvents
+    DOWN = (GREETING + struct.pack(">HHBBBBHHHBBB3xI", 8, 8, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0, 6) + b"Garasu" +
+            struct.pack(">BxHHHHHi", 0, 1, 0, 0, 8, 8, 0) + bytes(8 * 8 * 4))  # ServerInit, an update of one Raw rectangle
 
     def __init__(self, broker, direction=None, offset=0):
         self.gateway, self.sent = Gateway(broker), {"up": b"", "down": b""}
@@ -632,12 +635,15 @@ class Tampered:
                 check(not message or message.reason in ("PROTOCOL", "VIEWER_LEFT"), "ended by", message)
                 return False
             self.stream, theirs = socket.socketpair()
-            self.stream.sendall(VERSION + b"\1\1" + bytes(4) + self.DOWN[len(VERSION) + 6:])
+            self.stream.sendall(self.GREETING)
             self.gateway.send("OPEN", connection=self.gateway.number, fd=theirs.fileno())
             theirs.close()
         if self.stream in ready:
-            with contextlib.suppress(ConnectionResetError):  # what it had sent was not taken any more
+            with contextlib.suppress(ConnectionError):  # what was sent was not taken any more
+                before = len(self.at_session)
                 self.at_session += self.stream.recv(65536)
+                if before < len(self.INIT) <= len(self.at_session):
+                    self.stream.sendall(self.DOWN[len(self.GREETING):])
         if self.raw in ready:
             with contextlib.suppress(ConnectionResetError):
                 data = self.raw.recv(65536)
