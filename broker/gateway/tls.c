@@ -122,7 +122,7 @@ int gr_tls_create(const struct gr_config *config, int keys_fd, bool alpn, struct
 	SSL_CTX_set_verify_depth(c, GR_IDENTITY_CHAIN_MAX);
 	SSL_CTX_set_max_cert_list(c, (long)GR_IDENTITY_CHAIN_MAX * (GR_IDENTITY_DER_MAX + 16));
 	SSL_CTX_set_alpn_select_cb(c, choose_alpn, tls);
-	if (alpn && config->listen.standard_deny)
+	if (alpn && config->listen.standard_viewers != GR_CONFIG_PERMIT)
 		SSL_CTX_set_client_hello_cb(c, demand_alpn, NULL);
 	if (!SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) || !SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) ||
 	    !SSL_CTX_set_num_tickets(c, 0) || !SSL_CTX_set_max_early_data(c, 0) ||
