@@ -136,6 +136,7 @@ static int start_processes(struct program *program)
 			.tls = { .certificate = options->certificate,
 				 .key = options->key,
 				 .ca = options->ca,
+				 .crl = options->crl,
 				 .server_name = options->server_name },
 			.timeout_ms = options->timeout_ms ? options->timeout_ms : CONNECT_MS,
 			.stream = stream[1],

@@ -18,6 +18,8 @@ enum gr_failure {
 	GR_FAIL_HTTP_PORT,
 	GR_FAIL_SERVER_UNTRUSTED, /* the broker's certificate is not of our CA */
 	GR_FAIL_SERVER_EXPIRED,
+	GR_FAIL_SERVER_REVOKED,
+	GR_FAIL_CRL_STALE,
 	GR_FAIL_SERVER_NAME,
 	GR_FAIL_SERVER_PURPOSE,
 	GR_FAIL_PERSON_MISSING, /* the broker wants a certificate */

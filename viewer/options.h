@@ -8,7 +8,7 @@ struct gr_viewer_options {
 	char host[256];
 	char port[6];
 	char server_name[256]; /* what the broker's certificate must be for */
-	const char *certificate, *key, *ca;
+	const char *certificate, *key, *ca, *crl; /* files; NULL: not given */
 	uint16_t width, height; /* 0: the broker's, or the window's */
 	int full_screen;
 	int quality; /* 0: lossless; 1..10: of photographs at first sight */

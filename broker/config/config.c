@@ -39,6 +39,8 @@ static const struct setting settings[] = {
 	{ "listen", "address", ADDRESS, FIELD(listen, address), 0, 0 },
 	{ "listen", "port", NUMBER, FIELD(listen, port), 1, 65535 },
 	{ "listen", "vencrypt_port", NUMBER, FIELD(listen, vencrypt_port), 0, 65535 },
+	{ "listen", "standard_viewers", VERDICT, FIELD(listen, standard_viewers), 0, 0 },
+	{ "listen", "failures_per_minute", NUMBER, FIELD(listen, failures_per_minute), 0, 10000 },
 	{ "tls", "certificate", PATH, FIELD(tls, certificate), 0, 0 },
 	{ "tls", "key", PATH, FIELD(tls, key), 0, 0 },
 	{ "tls", "client_ca", PATH, FIELD(tls, client_ca), 0, 0 },
@@ -342,10 +344,15 @@ static int check_together(const struct gr_config *config, struct gr_error *err)
 void gr_config_init(struct gr_config *config)
 {
 	*config = (struct gr_config){
-		.listen = { .address = "127.0.0.1", .port = 5910, .vencrypt_port = 5911 },
+		.listen = { .address = "127.0.0.1",
+			    .port = 5910,
+			    .vencrypt_port = 5911,
+			    .standard_viewers = GR_CONFIG_DENY,
+			    .failures_per_minute = 20 },
 		.tls = { .certificate = "/etc/garasu/server.pem",
 			 .key = "/etc/garasu/server.key",
-			 .client_ca = "/etc/garasu/ca.pem" },
+			 .client_ca = "/etc/garasu/ca.pem",
+			 .client_crl = "/etc/garasu/crl.pem" },
 		.session = { .home_url = "https://www.lg.jp/",
 			     .width = 1280,
 			     .height = 800,

@@ -89,13 +89,16 @@ struct gr_config {
 		char address[64]; /* numeric IPv4 or IPv6 address */
 		uint16_t port; /* TLS from the first byte */
 		uint16_t vencrypt_port; /* VeNCrypt X509None; 0 = not offered */
+		enum gr_config_verdict standard_viewers; /* DENY: those of other makes; no vencrypt_port then */
+		uint32_t
+			failures_per_minute; /* of one address, until it is not served for a while; 0 = always served */
 	} listen;
 
 	struct { /* section tls */
 		char certificate[PATH_MAX]; /* PEM: the server's certificate, then the issuing CA's */
 		char key[PATH_MAX]; /* PEM, P-256, mode 0600 or stricter */
 		char client_ca[PATH_MAX]; /* PEM: whom persons' certificates must chain to */
-		char client_crl[PATH_MAX]; /* PEM, "" = none */
+		char client_crl[PATH_MAX]; /* PEM; "" = revocation is not checked */
 	} tls;
 
 	struct { /* section session */

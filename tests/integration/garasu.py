@@ -96,7 +96,7 @@ class Broker:
         self.process = None
         subprocess.run([SOURCE / "certs/garasu-ca", "demo", self.ca], check=True, stdout=subprocess.DEVNULL)
         values = {
-            "listen": {"port": self.port, "vencrypt_port": self.vencrypt_port},
+            "listen": {"port": self.port, "vencrypt_port": self.vencrypt_port, "standard_viewers": "permit"},
             "tls": {"certificate": f"{self.ca}/server.pem", "key": f"{self.ca}/server.key", "client_ca": f"{self.ca}/ca.pem",
                     "client_crl": f"{self.ca}/crl.pem"},
             "session": {"home_url": home_url, "grace_seconds": 5},

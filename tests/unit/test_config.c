@@ -53,7 +53,8 @@ static void an_empty_file_gives_the_defaults(void **state)
 static void every_value_is_taken(void **state)
 {
 	(void)state;
-	assert_int_equal(load("listen { address = \"::1\" port = 6000 vencrypt_port = 0 }\n"
+	assert_int_equal(load("listen { address = \"::1\" port = 6000 vencrypt_port = 0\n"
+			      "standard_viewers = \"permit\" failures_per_minute = 0 }\n"
 			      "session { home_url = \"http://127.0.0.1:8000/\" max_width = 1920 history_mib = 4 "
 			      "strict_guard = 0 }\n"
 			      "pool { warm = 2 uid_first = 2000000 }\n"
@@ -66,6 +67,8 @@ static void every_value_is_taken(void **state)
 	assert_string_equal(config.listen.address, "::1");
 	assert_int_equal(config.listen.port, 6000);
 	assert_int_equal(config.listen.vencrypt_port, 0);
+	assert_int_equal(config.listen.standard_viewers, GR_CONFIG_PERMIT);
+	assert_int_equal(config.listen.failures_per_minute, 0);
 	assert_string_equal(config.session.home_url, "http://127.0.0.1:8000/");
 	assert_int_equal(config.session.max_width, 1920);
 	assert_int_equal(config.session.max_height, 2160);
@@ -184,7 +187,7 @@ static void the_example_is_complete_and_shows_the_defaults(void **state)
 	fclose(file);
 	struct gr_config defaults;
 	gr_config_init(&defaults);
-	assert_int_equal(keys, 36);
+	assert_int_equal(keys, 38);
 	if (load(text))
 		fail_msg("%s", err.text);
 	memcpy(defaults.file, config.file, sizeof(defaults.file));
@@ -222,6 +225,7 @@ static void a_wrong_line_gives_file_line_and_reason(void **state)
 		"warm = 0: must be 1 to 256"); /* a session takes a container that is ready */
 	refused("egress { upstream = \"a:b:80\" }", 1, "upstream = \"a:b:80\": must be host:port");
 	refused("egress {\n\tdefault = \"allow\"\n}", 2, "default = \"allow\": must be permit or deny");
+	refused("listen { standard_viewers = \"yes\" }", 1, "standard_viewers = \"yes\": must be permit or deny");
 	refused("tls { key = \"server.key\" }", 1, "key = \"server.key\": must be an absolute path");
 	refused("broker { log_level = \"loud\" }", 1, "log_level = \"loud\": must be error, warning, info or debug");
 	refused("listen {\n\tprot = 1\n}\n", 2, "no such option 'prot'");
