@@ -33,15 +33,19 @@ struct gr_guard_settings {
 	uint16_t max_width, max_height; /* pixels, of any screen size that the server may announce */
 	unsigned history_log2; /* 20..25: the largest window of HISTORY's stream that the server may use */
 	bool strict; /* inflate compressed payloads, walk JPEG's coded data: each must give exactly its pixels */
-	uint32_t cut_text_max; /* bytes of a ClientCutText that the policy lets up, at most GR_GUARD_CUT_TEXT_MAX; 0: none */
+	uint32_t
+		cut_text_max; /* bytes of a ClientCutText that the policy lets up, at most GR_GUARD_CUT_TEXT_MAX; 0: none */
 };
 
 /* Returns owned, or NULL when out of memory. */
 struct gr_guard *gr_guard_create(const struct gr_guard_settings *settings);
 void gr_guard_destroy(struct gr_guard *guard); /* NULL allowed */
 
-/* Down without an upstream: what garasu-viewer may have asked for, at most (docs/PROTOCOL.md §5, "Our viewer's encodings"). */
-void gr_guard_assume_viewer(struct gr_guard *guard);
+/*
+ * Down without an upstream: what garasu-viewer asks for (docs/PROTOCOL.md §5, "Our viewer's encodings"). jpeg: also what it asks for only
+ * when a picture may come inexact at first.
+ */
+void gr_guard_assume_viewer(struct gr_guard *guard, bool jpeg);
 
 /* ---- downstream ---- */
 
