@@ -1,5 +1,6 @@
 #include "bench/replay.h"
 #include "bench/encoder.h"
+#include "bench/guarded.h"
 #include "bench/measure.h"
 #include "bench/peer.h"
 #include "bench/verify.h"
@@ -66,12 +67,15 @@ static int side_run(struct side *side, const char *path, const struct gr_codec_s
 	return code;
 }
 
-static int look(const char *path, unsigned history_log2, const struct side *ours, const struct side *peers,
-		struct gr_bench_result *result, struct gr_error *err)
+static int look(const char *path, unsigned history_log2, unsigned repeat, int verify, const struct side *ours,
+		const struct side *peers, struct gr_bench_result *result, struct gr_error *err)
 {
 	struct gr_source source;
 	int code = gr_source_init(&source, path, err);
 	if (!code)
+		code = gr_guarded(&ours->kept, source.info.width, source.info.height, history_log2, repeat,
+				  &result->guard_ns, err);
+	if (!code && verify)
 		code = gr_verify(&source, history_log2, &ours->kept, result->has_peer ? &peers->kept : NULL, result,
 				 err);
 	gr_source_finish(&source);
@@ -104,8 +108,9 @@ int gr_replay(const char *path, const struct gr_replay_options *options, struct 
 		if (!code && options->with_peer)
 			code = side_run(&peers, path, &options->codec, run, out, err);
 	}
-	if (!code && options->verify)
-		code = look(path, options->codec.history_log2, &ours, &peers, out, err);
+	if (!code)
+		code = look(path, options->codec.history_log2, options->repeat, options->verify, &ours, &peers, out,
+			    err);
 	gr_kept_finish(&ours.kept);
 	gr_kept_finish(&peers.kept);
 	return code;

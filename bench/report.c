@@ -44,7 +44,8 @@ static void costs_line(const struct gr_bench_result *result, FILE *to)
 	if (result->has_peer)
 		fprintf(to, " %8.3f %6.3f", seconds(peer->cpu_ns),
 			peer->cpu_ns ? (double)out->cpu_ns / (double)peer->cpu_ns : 0);
-	fputc('\n', to);
+	fprintf(to, " %8.3f %6.3f\n", seconds(result->guard_ns),
+		out->cpu_ns ? (double)result->guard_ns / (double)out->cpu_ns : 0);
 }
 
 static void costs_table(const struct gr_report *report, FILE *to)
@@ -55,7 +56,7 @@ static void costs_table(const struct gr_report *report, FILE *to)
 	fprintf(to, " %8s", "CPU s");
 	if (report->options->with_peer)
 		fprintf(to, " %8s %6s", "peer", "ratio");
-	fputc('\n', to);
+	fprintf(to, " %8s %6s\n", "guard", "ratio");
 	for (size_t i = 0; i < report->count; i++)
 		if (!report->results[i].failure[0])
 			costs_line(&report->results[i], to);
@@ -203,9 +204,10 @@ static json_t *result_json(const struct gr_bench_result *result)
 {
 	if (result->failure[0])
 		return json_pack("{s:s, s:s}", "name", result->name, "error", result->failure);
-	json_t *json = json_pack("{s:s, s:I, s:f, s:f, s:o}", "name", result->name, "frames",
+	json_t *json = json_pack("{s:s, s:I, s:f, s:f, s:f, s:o}", "name", result->name, "frames",
 				 (json_int_t)result->frames, "damaged_mpx", megapixels(result->damaged), "changed_mpx",
-				 megapixels(result->changed), "out", side_json(&result->out));
+				 megapixels(result->changed), "guard_cpu_s", seconds(result->guard_ns), "out",
+				 side_json(&result->out));
 	if (result->has_peer) {
 		int any = result->out.lossy.count > 0;
 		json_object_set_new(json, "peer", side_json(&result->peer));

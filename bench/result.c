@@ -112,6 +112,7 @@ int gr_bench_result_join(struct gr_bench_result *a, const struct gr_bench_result
 	a->frames += b->frames;
 	a->damaged += b->damaged;
 	a->changed += b->changed;
+	a->guard_ns += b->guard_ns;
 	gr_lossy_frames_join(&a->peer_beside, &b->peer_beside);
 	if (b->ssim_deficit > a->ssim_deficit) {
 		a->ssim_deficit = b->ssim_deficit;

@@ -50,6 +50,7 @@ struct gr_bench_result {
 	uint64_t damaged, changed; /* pixels */
 	struct gr_bench_side out, peer;
 	int has_peer;
+	uint64_t guard_ns; /* CPU time of the guard for what our encoder wrote */
 	struct gr_lossy_frames
 		peer_beside; /* the peer's, on the frames on which ours was lossy (exact ones left out) */
 	/* How much lower our SSIM was than the peer's on the same frame, at most; 0 when it never was. */

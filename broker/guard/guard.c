@@ -15,6 +15,7 @@ struct gr_guard *gr_guard_create(const struct gr_guard_settings *settings)
 		return NULL;
 	guard->settings = *settings;
 	guard->format = first_format;
+	guard->listed = GR_LISTED_RAW;
 	if (gr_guard_down_create(guard) || gr_guard_up_create(guard)) {
 		gr_guard_destroy(guard);
 		return NULL;

@@ -25,6 +25,8 @@
 #define GR_GUARD_CUT_TEXT_MAX 65536u /* bytes of a ClientCutText that is dropped; a longer one is a violation */
 #define GR_GUARD_ENCODINGS_MAX 128 /* in one SetEncodings */
 #define GR_GUARD_SCREENS_MAX 16 /* in one SetDesktopSize */
+#define GR_GUARD_FENCE_MAX 64 /* bytes of a fence's payload */
+#define GR_GUARD_REASON_MAX 14 /* docs/PROTOCOL.md §6 */
 #define GR_GUARD_FENCES_MAX 16 /* of the viewer's, unanswered; then the guard takes nothing more upstream */
 
 struct gr_guard;
@@ -62,6 +64,15 @@ const uint8_t *gr_guard_down_passed(const struct gr_guard *guard, size_t *n);
 void gr_guard_down_sent(struct gr_guard *guard, size_t n);
 /* Bytes taken that are not let through yet: at the stream's end, other than 0 means that an element is cut short. */
 size_t gr_guard_down_held(const struct gr_guard *guard);
+
+/* What was let through. */
+struct gr_guard_tally {
+	uint64_t bytes;
+	uint64_t updates;
+	uint64_t histories, photos, tights, copies, raws, hextiles; /* rectangles */
+	uint64_t cursors, sizes, fences, carets, text_results, notices;
+};
+const struct gr_guard_tally *gr_guard_down_tally(const struct gr_guard *guard);
 
 /* ---- upstream: the same. now_ms: of a monotonic clock ---- */
 

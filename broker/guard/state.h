@@ -38,6 +38,7 @@ enum gr_guard_listed {
 	GR_LISTED_FENCE = 1 << 9,
 	GR_LISTED_CONTINUOUS = 1 << 10,
 	GR_LISTED_QUALITY = 1 << 11, /* any level: JPEG */
+	GR_LISTED_RAW = 1 << 12, /* every viewer takes it (RFC 6143 §7.7.1), listed or not; ours does not */
 };
 
 /* A fence of the viewer's that the server has not answered yet. */

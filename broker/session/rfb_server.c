@@ -367,6 +367,7 @@ int gr_rfb_server_send(struct gr_rfb_server *server, size_t *n_out)
 	/* A change of size goes as an update of its own, before the pixels. */
 	for (unsigned round = 0; round < 3 && gr_rfb_server_requested(server) && gr_rfb_server_pending(server);
 	     round++) {
+		client->updateBuf[1] = 0; /* the message's padding, which it leaves as it is: the guard wants 0 */
 		rfbSocket own = client->sock;
 		int sink;
 		if (gr_outflow_sink(server->out, &sink))
