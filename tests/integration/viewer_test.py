@@ -13,7 +13,7 @@ from garasu import wait_for
 from viewer_server import HISTORY, WAIT, Server, cursor, filled, rectangle, screen, update
 
 BAR, BORDER = 30, 4  # viewer/draw.h
-COLOUR = (0x9a, 0x34, 0x12)
+COLOUR, LINE = (0x9a, 0x34, 0x12), (0xff, 0xed, 0xd5)
 OTHER = (0x10, 0xc0, 0x40)
 ENGLISH = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
@@ -90,7 +90,10 @@ class Window:
             frame = picture.frame(x, y, w, h)
             edges = (picture.part(x, y, w, 3) + picture.part(x, y, 3, h) + picture.part(x + w - 3, y, 3, h) + picture.part(x, y + h - 3, w, 3))
             white = picture.part(x + 12, y, 200, BAR).count(b"\xff\xff\xff")
-            return frame if edges == bytes(COLOUR) * (len(edges) // 3) and white > 100 else None
+            lines = (picture.part(x + 3, y + BAR - 1, w - 6, 1) + picture.part(x + 3, y + h - BORDER, w - 6, 1)
+                     + picture.part(x + 3, y + BAR, 1, h - BAR - 3) + picture.part(x + w - BORDER, y + BAR, 1, h - BAR - 3))
+            good = edges == bytes(COLOUR) * (len(edges) // 3) and lines == bytes(LINE) * (len(lines) // 3) and white > 100
+            return frame if good else None
         try:
             return wait_for("bar, title and border", drawn)
         except AssertionError:
@@ -162,7 +165,7 @@ class Viewer(unittest.TestCase):
         connection.send(connection.picture(width, height, *lines))
         wait_for("the picture", lambda: window.screen().count((4, 5, 6)) == height)
         picture = window.screen()
-        self.assertEqual([picture.at(x, 599 - BORDER) for x in (BORDER - 1, BORDER, 799 - BORDER, 800 - BORDER)], [COLOUR, (1, 2, 3), (4, 5, 6), COLOUR])
+        self.assertEqual([picture.at(x, 599 - BORDER) for x in (BORDER - 1, BORDER, 799 - BORDER, 800 - BORDER)], [LINE, (1, 2, 3), (4, 5, 6), LINE])
         window.do("mousemove", BORDER + 123, BAR + 45, "click", 1)
         while (event := connection.message(5))[0] != 1:
             pass
