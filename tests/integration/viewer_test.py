@@ -190,6 +190,25 @@ class Viewer(unittest.TestCase):
         for word in words:
             self.assertIn(word, viewer.error_text())
 
+    def test_the_decoder_holds_nothing(self):
+        """T33: before the server's first byte it is confined, and has its two sockets and the capture."""
+        capture = self.folder / "capture"
+        for options, size, files in (((), "0", []), (("--capture", capture), str(4 << 30), [str(capture)])):
+            viewer = garasu.Viewer([*options, *self.server.options(), f"127.0.0.1:{self.server.port}"])
+            self.addCleanup(viewer.close)
+            self.server.accept()  # which says nothing
+            process = pathlib.Path("/proc", str(viewer_processes(viewer.process.pid)["garasu-decoder"]))
+            status = lambda: dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
+            wait_for("the filter", lambda: status()["Seccomp"] == "2")
+            self.assertEqual((status()["NoNewPrivs"], status()["CapEff"], status()["CapPrm"]), ("1", "0" * 16, "0" * 16))
+            self.assertNotIn("0", status()["Uid"].split())
+            held = sorted(os.readlink(process / "fd" / fd) for fd in os.listdir(process / "fd") if int(fd) > 2)
+            self.assertEqual([h for h in held if not h.startswith("socket:")], files)
+            self.assertEqual(len(held), 2 + len(files))
+            limits = {line[:25].strip(): line[25:].split()[:2] for line in (process / "limits").read_text().splitlines()}
+            self.assertEqual(limits["Max file size"], [size, size])
+            self.assertEqual(limits["Max processes"], ["0", "0"])
+
     def test_the_decoder_dies(self):
         """T34: an error, its exit code, no second try, nothing left."""
         viewer, connection = self.start()
