@@ -256,8 +256,9 @@ static void jpegs_of_another_form_are_refused(void **state)
 	expect_jpeg_refused("JPEG: a segment that is not permitted");
 	make_jpeg(200, 100, 0);
 	memmove(jpeg + 2 + 6, jpeg + 2, jpeg_size - 2);
-	memcpy(jpeg + 2, "\xff\xfe\0\4no", 6); /* a comment */
-	jpeg_size += 6;
+	static const uint8_t comment[6] = { 0xff, 0xfe, 0, 4, 'n', 'o' };
+	memcpy(jpeg + 2, comment, sizeof(comment));
+	jpeg_size += sizeof(comment);
 	expect_jpeg_refused("JPEG: a segment that is not permitted");
 }
 
