@@ -60,7 +60,7 @@ static const struct entry failures[GR_FAIL_COUNT] = {
 				"--ca と --crl で指定したファイル(PEM形式)を確認してください。" } },
 	[GR_FAIL_OUTPUT_FILE] = { 1,
 				  "output-file",
-				  { "The picture cannot be written.", "画像ファイルを書き込めません。" },
+				  { "The file cannot be written.", "ファイルを書き込めません。" },
 				  { "Check the folder and the space on the disk.",
 				    "保存先のフォルダーと空き容量を確認してください。" } },
 	[GR_FAIL_DISPLAY] = { 1,

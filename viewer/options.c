@@ -26,6 +26,7 @@ enum option_code {
 	OPTION_SCREENSHOT_WINDOW,
 	OPTION_WAIT_IDLE,
 	OPTION_TIMEOUT,
+	OPTION_CAPTURE,
 	OPTION_SCRIPT,
 	OPTION_REPORT,
 	OPTION_HELP,
@@ -47,6 +48,7 @@ static const struct option long_options[] = {
 	{ "screenshot-window", required_argument, NULL, OPTION_SCREENSHOT_WINDOW },
 	{ "wait-idle", required_argument, NULL, OPTION_WAIT_IDLE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "capture", required_argument, NULL, OPTION_CAPTURE },
 	{ "script", required_argument, NULL, OPTION_SCRIPT },
 	{ "report", no_argument, NULL, OPTION_REPORT },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -75,6 +77,7 @@ static void usage(FILE *to)
 		"  --screenshot-window FILE   the same with the viewer's title and border\n"
 		"  --wait-idle MS      before that, wait until the picture has not changed for MS\n"
 		"  --timeout SECONDS   for connecting, and for every wait\n"
+		"  --capture FILE      keep what the broker sends in this new file, for garasu-guard(1)\n"
 		"  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
 		"  --report            print one line of figures at the end\n");
 }
@@ -174,6 +177,7 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 			return -1;
 		options->timeout_ms = (int)number * 1000;
 		return 0;
+	case OPTION_CAPTURE: options->capture = value; return 0;
 	case OPTION_SCRIPT: options->script = value; return 0;
 	case OPTION_REPORT: options->report = 1; return 0;
 	default: return -1;

@@ -18,6 +18,7 @@ struct gr_viewer_options {
 	const char *screenshot_window; /* the same with title and border */
 	int wait_idle_ms; /* -1: not asked for */
 	int timeout_ms; /* 0: none given */
+	const char *capture; /* a new file for the server's bytes */
 	const char *script; /* file, or "-" */
 	int report;
 };
