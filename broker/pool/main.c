@@ -100,7 +100,9 @@ static void control_ready(void *context, int fd, unsigned events)
 static void signalled(void *context, int signo)
 {
 	struct process *process = context;
-	if (signo == SIGTERM) /* SIGINT is the terminal's: the supervisor says when it is over */
+	if (signo == SIGCHLD)
+		gr_pool_reap(process->pool);
+	else if (signo == SIGTERM) /* SIGINT is the terminal's: the supervisor says when it is over */
 		gr_pool_shut_down(process->pool);
 }
 
@@ -126,6 +128,7 @@ static int run(struct process *process, const char *file, struct gr_error *err)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return gr_error_errno(err, "subreaper");
 	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	process->loop = gr_loop_create();

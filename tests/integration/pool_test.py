@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 from supervise import BUILD, Child  # noqa: E402
 
 IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/images")
-UID_FIRST = 1 << 30
+UID_FIRST = (1 << 30) + os.getpid() % 32 * 256 * 65536  # of this run alone, as others may run beside it
 
 
 class Pool(Child):
