@@ -31,6 +31,7 @@ EXPECTED = {
 	"T6 unshare-NEWUSER-alone": {"allowed"},
 	"T6 clone3": {"ENOSYS"},
 	"T7 personality-query": {"allowed"},
+	"T7 ioctl-FIONREAD": {"EBADF"},
 	"T8 x32-getpid": {"SIGSYS"},
 	"T8 int80-getpid": {"SIGSYS"},
 	"T8 int80-ptrace": {"SIGSYS"},

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -105,6 +106,7 @@ static void sockets(void)
 	int udp = socket(AF_INET, SOCK_DGRAM, 0);
 	char bytes[64] = { 0 };
 	TRY("T4", "setsockopt-IPT_SO_SET_REPLACE", setsockopt(udp, SOL_IP, 64, bytes, 0));
+	TRY("T4", "setsockopt-SO_ATTACH_FILTER", setsockopt(udp, SOL_SOCKET, SO_ATTACH_FILTER, bytes, 0));
 	try_call("T4", "setsockopt-level-with-high-bits", SYS_setsockopt, udp, 1L << 32, 64, (long)bytes, 0);
 	close(udp);
 }
@@ -179,6 +181,21 @@ static void kernel_interfaces(void)
 	try_call("T7", "move_pages", SYS_move_pages, -1, 0, NOWHERE, NOWHERE, NOWHERE);
 	try_call("T7", "vmsplice", SYS_vmsplice, -1, NOWHERE, 0, 0, 0);
 	try_call("T7", "mq_open", SYS_mq_open, NOWHERE, 0, 0, 0, 0);
+	/* On a descriptor that is none: nobody's terminal types anything. */
+	try_call("T7", "ioctl-TIOCSTI", SYS_ioctl, -1, TIOCSTI, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-TIOCLINUX", SYS_ioctl, -1, TIOCLINUX, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-SIOCGIFCONF", SYS_ioctl, -1, SIOCGIFCONF, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-with-high-bits", SYS_ioctl, -1, (1L << 32) | TIOCSTI, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-FIONREAD", SYS_ioctl, -1, FIONREAD, NOWHERE, 0, 0); /* this one reaches the kernel */
+	try_call("T7", "semget", SYS_semget, 0, -1, 0, 0, 0);
+	try_call("T7", "splice", SYS_splice, -1, NOWHERE, -1, NOWHERE, 0);
+	try_call("T7", "tee", SYS_tee, -1, -1, 0, 0, 0);
+	try_call("T7", "setxattr", SYS_setxattr, NOWHERE, NOWHERE, NOWHERE, 0, 0);
+	try_call("T7", "chown", SYS_chown, NOWHERE, -1, -1, 0, 0);
+	try_call("T7", "mlockall", SYS_mlockall, 0, 0, 0, 0, 0);
+	try_call("T7", "execveat", SYS_execveat, -1, NOWHERE, NOWHERE, NOWHERE, -1);
+	try_call("T7", "syncfs", SYS_syncfs, -1, 0, 0, 0, 0);
+	try_call("T7", "setgroups", SYS_setgroups, -1, NOWHERE, 0, 0, 0);
 	try_call("T7", "lookup_dcookie", SYS_lookup_dcookie, 0, NOWHERE, 0, 0, 0);
 }
 
