@@ -93,6 +93,14 @@ def text_of(path):
 		return ""
 
 
+def name_of_pool(run):
+	"""Of its control group, and with what its containers' names begin: two pools on one machine do not meet."""
+	hash_ = 2166136261
+	for byte in run.encode():
+		hash_ = (hash_ ^ byte) * 16777619 & 0xffffffff
+	return "garasu-%08x" % hash_
+
+
 def left_behind(run):
 	"""What there still is of containers: processes by id range, groups, mounts, files."""
 	found = []
@@ -107,10 +115,7 @@ def left_behind(run):
 		gvisor = uid == 65534 and run in text_of(os.path.dirname(status) + "/cmdline")
 		if not dead and (gvisor or UID_FIRST <= uid < UID_FIRST + 256 * 65536):
 			found.append("process %s" % re.search(r"^Name:\s+(.*)$", text, re.M).group(1))
-	hash_ = 2166136261
-	for byte in run.encode():
-		hash_ = (hash_ ^ byte) * 16777619 & 0xffffffff
-	found += glob.glob("/sys/fs/cgroup/garasu-%08x" % hash_) + glob.glob("/sys/fs/cgroup/*/garasu-%08x" % hash_)
+	found += glob.glob("/sys/fs/cgroup/" + name_of_pool(run)) + glob.glob("/sys/fs/cgroup/*/" + name_of_pool(run))
 	with open("/proc/self/mountinfo") as f:
 		found += [line for line in f if run in line]
 	found += glob.glob(run + "/*") + glob.glob(run + "/c/*")
@@ -434,6 +439,13 @@ class UnderRunsc(StandInImage):
 	test_many_turns_leave_no_descriptor_and_no_zombie = StandIn.test_many_turns_leave_no_descriptor_and_no_zombie
 	test_t11_too_much_memory_is_told_as_such = StandIn.test_t11_too_much_memory_is_told_as_such
 	test_t14_its_namespaces_end_with_it = StandIn.test_t14_its_namespaces_end_with_it
+
+	def test_t13_nobody_on_the_machine_can_order_gvisor_about(self):
+		"""It takes orders at an abstract socket from whoever comes: there must be none in the machine's network namespace."""
+		pool = self.pool()
+		pool.wait("AGENT")
+		self.assertIn("@runsc-sandbox", read("/proc/%d/net/unix" % pool.pid))
+		self.assertNotIn("@runsc-sandbox." + name_of_pool(pool.run), read("/proc/self/net/unix"))
 
 
 def read(path):
