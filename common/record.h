@@ -17,6 +17,9 @@
  * when the X server reports damage that really changed a tile. So back-pressure reaches the browser, and
  * an idle page wakes nobody. CURSOR, CARET, RESIZED, TEXT_RESULT come only while a WANT_FRAME is unanswered
  * too (they do not answer it), except TEXT_RESULT and RESIZED, which come at once.
+ * An agent has at most 2000 records a second to say: the broker takes no more in it, and after five such seconds ends
+ * the connection; likewise when for ten seconds a record lies unread, or the answer to HELLO, to a RESIZE or to a WANT_FRAME
+ * for the whole screen is due.
  * When the connection ends the agent releases all keys and buttons, waits, and connects again (every 200 ms).
  */
 #ifndef GARASU_COMMON_RECORD_H

@@ -3,6 +3,7 @@
 #include "broker/config/trust.h"
 #include "common/io.h"
 #include "sandbox/oci/bundle.h"
+#include "sandbox/oci/runtime.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -22,8 +23,9 @@ int gr_folder_name(struct gr_folder *folder, const struct gr_config *config, con
 	named.uid_first = config->pool.uid_first + (number - 1) * GR_BUNDLE_IDS;
 	named.user = gr_bundle_user(named.uid_first);
 	size_t room = sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/egress.sock");
-	snprintf(named.id, sizeof(named.id), "c%u", number);
-	int too_long = (size_t)snprintf(named.cgroup, sizeof(named.cgroup), "%s/%s", parent, named.id) >=
+	/* Of all brokers on the machine: runsc listens at an abstract socket of that name. */
+	int too_long = (size_t)snprintf(named.id, sizeof(named.id), "%s-c%u", parent + 1, number) >= sizeof(named.id) ||
+		       (size_t)snprintf(named.cgroup, sizeof(named.cgroup), "%s/c%u", parent, number) >=
 			       sizeof(named.cgroup) ||
 		       (size_t)snprintf(named.bundle, sizeof(named.bundle), "%s/c/%u", run_directory, number) >=
 			       sizeof(named.bundle) ||
@@ -81,7 +83,7 @@ static int write_bundle(const struct gr_folder *folder, const struct gr_config *
 		.trusted_ca = (const char *const *)trusted_ca,
 		.uid_first = folder->uid_first,
 		.memory_mib = config->pool.memory_mib,
-		.pids = config->pool.pids,
+		.pids = gr_runtime_pids(config->pool.runtime, config->pool.pids),
 		.cpu_percent = config->pool.cpu_percent,
 		.limit_swap = limit_swap,
 		.width = config->session.width,

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 struct gr_folder {
-	char id[16]; /* the runtime's name of it: "c3" */
+	char id[32]; /* the runtime's name of it: "garasu-0a1b2c3d-c3" */
 	char cgroup[48]; /* "/garasu-…/c3" */
 	char bundle[PATH_MAX], io[PATH_MAX], pid_file[PATH_MAX], log[PATH_MAX], runtime_state[PATH_MAX];
 	uint32_t uid_first; /* id 0 of the container, outside */

@@ -1,6 +1,7 @@
 /*
  * garasu-pool <config file>: the containers of this node (broker/ipc/ipc.h, fd 3 = control). Stays root, because the OCI
- * runtime needs it, but without the capabilities that neither it nor the runtime uses, in a mount namespace of its own.
+ * runtime needs it, but without the capabilities that neither it nor the runtime uses, in a mount and a network namespace
+ * of its own.
  */
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -100,7 +102,9 @@ static void control_ready(void *context, int fd, unsigned events)
 static void signalled(void *context, int signo)
 {
 	struct process *process = context;
-	if (signo == SIGTERM) /* SIGINT is the terminal's: the supervisor says when it is over */
+	if (signo == SIGCHLD)
+		gr_pool_reap(process->pool);
+	else if (signo == SIGTERM) /* SIGINT is the terminal's: the supervisor says when it is over */
 		gr_pool_shut_down(process->pool);
 }
 
@@ -118,6 +122,12 @@ static int run(struct process *process, const char *file, struct gr_error *err)
 	status = share_directory(share, sizeof(share), err);
 	if (!status)
 		status = gr_cgroup_enter(&layout, err);
+	/*
+	 * Nothing here needs a network. And runsc listens at an abstract socket for orders to each container, which it takes from
+	 * any user: it does not know their ids apart. In a network namespace of our own nobody else comes there.
+	 */
+	if (!status && unshare(CLONE_NEWNET) < 0)
+		status = gr_error_errno(err, "network namespace");
 	if (!status)
 		status = drop_capabilities(err);
 	if (status)
@@ -126,6 +136,7 @@ static int run(struct process *process, const char *file, struct gr_error *err)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return gr_error_errno(err, "subreaper");
 	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	process->loop = gr_loop_create();

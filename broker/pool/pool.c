@@ -3,6 +3,7 @@
 #include "broker/pool/folder.h"
 #include "broker/pool/leftovers.h"
 #include "common/io.h"
+#include "sandbox/oci/bundle.h"
 #include "sandbox/oci/runtime.h"
 
 #include <errno.h>
@@ -111,7 +112,7 @@ static void trouble(struct gr_pool *pool, const struct gr_error *err)
  * As subreaper the pool also inherits what the runtime leaves behind. The first processes of containers are reaped by
  * their slots; while the runtime starts one, its number is not known yet, so all wait.
  */
-static void reap_strangers(struct gr_pool *pool)
+void gr_pool_reap(struct gr_pool *pool)
 {
 	for (;;) {
 		siginfo_t info = { 0 };
@@ -202,12 +203,13 @@ static void check_deleted(struct slot *slot)
 		if (gr_cgroup_remove(pool->settings.layout, slot->folder.cgroup) == 0)
 			gr_folder_clear(slot->folder.runtime_state, NULL);
 	}
+	rmdir(slot->folder.runtime_state); /* empty when the runtime has forgotten the container */
 	int state_left = access(slot->folder.runtime_state, F_OK) == 0;
 	int group_left = gr_cgroup_remove(pool->settings.layout, slot->folder.cgroup) != 0;
 	int folder_left = gr_folder_remove(&slot->folder, &err) != 0;
 	gr_loop_timer_set(slot->timer, -1);
 	if (!state_left && !group_left && !folder_left) {
-		reap_strangers(pool);
+		gr_pool_reap(pool);
 		slot_is_free(slot);
 		return;
 	}
@@ -301,7 +303,8 @@ static void agent_connects(void *context, int fd, unsigned events)
 	gr_loop_timer_set(slot->agent_timer, AGENT_PAUSE_MS);
 	struct ucred peer;
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &(socklen_t){ sizeof(peer) }) < 0 ||
-	    peer.uid != slot->folder.user) {
+	    peer.uid - slot->folder.uid_first >=
+		    GR_BUNDLE_IDS) { /* under runsc it is not the user: a process in front of it */
 		gr_log_warning("container %u: refused a connection to its agent socket by uid %u", slot->number,
 			       (unsigned)peer.uid);
 		close(sock);
@@ -358,7 +361,7 @@ static void run_ended(void *context, int fd, unsigned events)
 		return;
 	}
 	slot->state = RUNNING;
-	reap_strangers(pool);
+	gr_pool_reap(pool);
 	gr_log_info("container %u: runs after %u ms, process %d", slot->number,
 		    (unsigned)(gr_io_now_ms() - slot->began), (int)slot->init);
 	if (slot->doomed) {
@@ -436,7 +439,7 @@ static void start_relay_again(void *context)
 {
 	struct gr_pool *pool = context;
 	struct gr_error err;
-	reap_strangers(pool);
+	gr_pool_reap(pool);
 	if (pool->shutting_down || !start_relay(pool, &err))
 		return;
 	gr_log_error("%s", err.text);

@@ -39,6 +39,9 @@ void gr_pool_fill(struct gr_pool *pool);
 void gr_pool_assign(struct gr_pool *pool, uint32_t container, uint64_t session);
 void gr_pool_end(struct gr_pool *pool, uint32_t container);
 
+/* SIGCHLD: reaps what the runtime left to us, for which runsc waits when it deletes. Not the containers' first processes. */
+void gr_pool_reap(struct gr_pool *pool);
+
 /* Ends everything, then stops the loop: 0 when nothing is left, 1 when the deadline passed before. */
 void gr_pool_shut_down(struct gr_pool *pool);
 

@@ -4,14 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define HELLO_MS 10000 /* from HELLO to STATE */
-#define RESIZE_MS 10000 /* from RESIZE to RESIZED */
-#define STUCK_MS 10000 /* it reads no record */
+#define CHECK_MS 1000 /* between two looks at what it owes */
+#define CHECKS 10 /* at so many in a row it still owes the same: it is stuck */
+#define RATE 2000 /* records in a second, more than any browser has to say; the rest waits in its socket */
+#define FLOODS 5 /* seconds in a row that were full */
 #define QUEUE 128 /* records; releasing every key that a viewer can hold must fit */
 #define TURN 32 /* records taken in one turn of the loop: a chatterbox does not starve the others */
 
@@ -27,13 +31,20 @@ struct gr_agent {
 	const uint8_t *untrusted_map;
 	int sock;
 	struct gr_loop_watch *watch;
-	struct gr_loop_timer *timer; /* HELLO, RESIZE, or the delivery of `lost` */
-	struct gr_loop_timer *stuck; /* runs while the queue does not move */
-	int stuck_armed;
+	struct gr_loop_timer *timer; /* HELLO, or the delivery of `lost` */
+	struct gr_loop_timer *check; /* runs while it owes something */
+	int checking;
+	unsigned unread, unpainted,
+		unresized; /* checks in a row that found a record unread, a whole FRAME or a RESIZED due */
+	struct gr_loop_timer *throttle; /* until the end of a second that was full */
+	int throttled;
+	uint64_t second; /* gr_io_now_ms when it began */
+	unsigned records, floods; /* of this second; full ones in a row until now */
 	int full; /* the socket took no more: `writable` is due when the queue is empty again */
 	enum state state;
 	const char *violation;
 	int wanted; /* a WANT_FRAME is unanswered */
+	int wanted_whole; /* and its answer is due at once */
 	int whole; /* the next one is for everything */
 	int resizing; /* a RESIZE is unanswered */
 	uint16_t next_width, next_height; /* asked for meanwhile; 0 = none */
@@ -50,8 +61,21 @@ static void lose(struct gr_agent *a, const char *violation)
 	gr_loop_remove(a->watch);
 	a->watch = NULL;
 	gr_io_close(&a->sock);
-	gr_loop_timer_set(a->stuck, -1);
+	gr_loop_timer_set(a->check, -1);
+	gr_loop_timer_set(a->throttle, -1);
 	gr_loop_timer_set(a->timer, 0);
+}
+
+static void watch_what_matters(struct gr_agent *a)
+{
+	gr_loop_change(a->watch, (a->throttled ? 0u : GR_LOOP_READ) | (a->queued ? GR_LOOP_WRITE : 0u));
+}
+
+static void keep_checking(struct gr_agent *a)
+{
+	if (!a->checking)
+		gr_loop_timer_set(a->check, CHECK_MS);
+	a->checking = 1;
 }
 
 static void flush(struct gr_agent *a)
@@ -60,10 +84,7 @@ static void flush(struct gr_agent *a)
 		const union gr_record *record = &a->queue[a->first];
 		int status = gr_io_send(a->sock, record, gr_record_size(record->type), -1);
 		if (status == GR_EAGAIN) {
-			gr_loop_change(a->watch, GR_LOOP_READ | GR_LOOP_WRITE);
-			if (!a->stuck_armed)
-				gr_loop_timer_set(a->stuck, STUCK_MS);
-			a->stuck_armed = 1;
+			watch_what_matters(a);
 			a->full = 1;
 			return;
 		}
@@ -73,10 +94,8 @@ static void flush(struct gr_agent *a)
 		}
 		a->first = (a->first + 1) % QUEUE;
 		a->queued--;
-		a->stuck_armed = 0;
 	}
-	gr_loop_timer_set(a->stuck, -1);
-	gr_loop_change(a->watch, GR_LOOP_READ);
+	watch_what_matters(a);
 	if (a->full) { /* whoever emptied it: the loop's turn, or a record posted meanwhile */
 		a->full = 0;
 		a->events->writable(a->context);
@@ -92,6 +111,7 @@ static int post(struct gr_agent *a, const union gr_record *record)
 		return GR_EFULL;
 	memcpy(&a->queue[(a->first + a->queued) % QUEUE], record, gr_record_size(record->type));
 	a->queued++;
+	keep_checking(a); /* that it is read */
 	flush(a);
 	if (a->state != STATE_READY)
 		return GR_ECLOSED;
@@ -106,7 +126,7 @@ static void ask_size(struct gr_agent *a, uint16_t w, uint16_t h)
 	if (status && status != GR_EAGAIN)
 		return;
 	a->resizing = 1;
-	gr_loop_timer_set(a->timer, RESIZE_MS);
+	a->unresized = 0;
 }
 
 static void take_cursor(struct gr_agent *a, const struct gr_record_cursor *cursor)
@@ -130,7 +150,6 @@ static void take_resized(struct gr_agent *a, const struct gr_record_resized *res
 		return;
 	}
 	a->resizing = 0;
-	gr_loop_timer_set(a->timer, -1);
 	a->geometry.width = resized->width;
 	a->geometry.height = resized->height;
 	a->whole = 1;
@@ -172,7 +191,7 @@ static void take(struct gr_agent *a, const union gr_record *record)
 			lose(a, "FRAME without WANT_FRAME");
 			return;
 		}
-		a->wanted = 0;
+		a->wanted = a->wanted_whole = 0;
 		a->events->frame(a->context, &record->frame);
 		return;
 	case GR_RECORD_CURSOR: take_cursor(a, &record->cursor); return;
@@ -184,14 +203,47 @@ static void take(struct gr_agent *a, const union gr_record *record)
 	}
 }
 
+/* Whether it has said too much in this second. What it says in the rest of it waits, and then its own sending does. */
+static int too_much(struct gr_agent *a)
+{
+	uint64_t now = gr_io_now_ms();
+	if (now - a->second >= 1000) {
+		if (a->records < RATE)
+			a->floods = 0;
+		a->second = now;
+		a->records = 0;
+	}
+	if (a->records < RATE) {
+		a->records++;
+		return 0;
+	}
+	if (++a->floods >= FLOODS) {
+		lose(a, "a flood of records");
+		return 1;
+	}
+	a->throttled = 1;
+	gr_loop_timer_set(a->throttle, (int64_t)(a->second + 1000 - now));
+	watch_what_matters(a);
+	return 1;
+}
+
+static void throttle_ends(void *context)
+{
+	struct gr_agent *a = context;
+	a->throttled = 0;
+	watch_what_matters(a);
+}
+
 static void ready(void *context, int fd, unsigned events)
 {
 	struct gr_agent *a = context;
 	if (events & GR_LOOP_WRITE && a->queued)
 		flush(a);
-	for (unsigned i = 0; i < TURN && a->watch && a->sock == fd; i++) {
+	for (unsigned i = 0; i < TURN && a->watch && a->sock == fd && !a->throttled; i++) {
 		union gr_record untrusted_record, record;
 		size_t size;
+		if (too_much(a))
+			return;
 		int status = gr_io_receive(fd, &untrusted_record, sizeof(untrusted_record), &size, NULL);
 		if (status == GR_EAGAIN)
 			return;
@@ -215,14 +267,38 @@ static void expired(void *context)
 		a->events->lost(a->context, a->violation);
 		break;
 	case STATE_HELLO: lose(a, "no STATE after HELLO"); break;
-	case STATE_READY: lose(a, "no RESIZED after RESIZE"); break;
 	default: break;
 	}
 }
 
-static void stuck(void *context)
+static unsigned again(int due, unsigned checks)
 {
-	lose(context, "it does not read its records");
+	return due ? checks + 1 : 0;
+}
+
+/*
+ * Counts looks instead of comparing clocks: a broker that was stopped for a while does not blame the agent. A record is
+ * unread while it lies in the agent's receive queue; between the many of a person who moves the pointer it is empty.
+ */
+static void check(void *context)
+{
+	struct gr_agent *a = context;
+	int unread = 0;
+	a->checking = 0;
+	if (a->state != STATE_READY)
+		return;
+	ioctl(a->sock, SIOCOUTQ, &unread);
+	a->unread = again(unread > 0, a->unread);
+	a->unpainted = again(a->wanted_whole, a->unpainted);
+	a->unresized = again(a->resizing, a->unresized);
+	if (a->unread >= CHECKS)
+		lose(a, "it does not read its records");
+	else if (a->unpainted >= CHECKS)
+		lose(a, "no FRAME of the whole screen");
+	else if (a->unresized >= CHECKS)
+		lose(a, "no RESIZED after RESIZE");
+	else if (a->unread || a->unpainted || a->unresized)
+		keep_checking(a);
 }
 
 static int make_memory(struct gr_agent *a, struct gr_error *err)
@@ -258,8 +334,9 @@ struct gr_agent *gr_agent_create(struct gr_loop *loop, uint16_t max_width, uint1
 	a->geometry.max_height = max_height;
 	a->memory = -1;
 	a->timer = gr_loop_timer_add(loop, expired, a);
-	a->stuck = gr_loop_timer_add(loop, stuck, a);
-	if (!a->timer || !a->stuck) {
+	a->check = gr_loop_timer_add(loop, check, a);
+	a->throttle = gr_loop_timer_add(loop, throttle_ends, a);
+	if (!a->timer || !a->check || !a->throttle) {
 		gr_error_set(err, GR_ENOMEM, "out of memory");
 		gr_agent_destroy(a);
 		return NULL;
@@ -277,7 +354,8 @@ void gr_agent_destroy(struct gr_agent *a)
 		return;
 	gr_loop_remove(a->watch);
 	gr_loop_timer_remove(a->timer);
-	gr_loop_timer_remove(a->stuck);
+	gr_loop_timer_remove(a->check);
+	gr_loop_timer_remove(a->throttle);
 	gr_io_close(&a->sock);
 	gr_io_close(&a->memory);
 	if (a->untrusted_map)
@@ -293,11 +371,13 @@ void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags)
 	a->watch = gr_loop_add(a->loop, fd, GR_LOOP_READ, ready, a);
 	a->state = STATE_HELLO;
 	a->violation = NULL;
-	a->wanted = a->whole = a->resizing = 0;
+	a->wanted = a->wanted_whole = a->whole = a->resizing = 0;
 	a->next_width = a->next_height = 0;
 	a->queued = a->first = 0;
-	a->stuck_armed = a->full = 0;
-	gr_loop_timer_set(a->stuck, -1);
+	a->full = a->checking = a->throttled = 0;
+	a->unread = a->unpainted = a->unresized = a->records = a->floods = 0;
+	gr_loop_timer_set(a->check, -1);
+	gr_loop_timer_set(a->throttle, -1);
 	struct gr_record_hello hello = { GR_RECORD_HELLO, GR_RECORD_VERSION, a->geometry.max_width,
 					 a->geometry.max_height, flags };
 	if (!a->watch || gr_io_set_nonblocking(fd, 1) || gr_io_send(fd, &hello, sizeof(hello), a->memory))
@@ -320,10 +400,12 @@ void gr_agent_want(struct gr_agent *a, int whole)
 	/* Before it is posted: that may come back here by way of `writable`. */
 	a->wanted = 1;
 	int asked_whole = a->whole;
+	a->wanted_whole = asked_whole;
+	a->unpainted = 0;
 	a->whole = 0;
 	int status = post(a, &record);
 	if (status && status != GR_EAGAIN) {
-		a->wanted = 0;
+		a->wanted = a->wanted_whole = 0;
 		a->whole |= asked_whole;
 	}
 }

@@ -27,7 +27,7 @@ struct gr_agent_events {
 	void (*text_result)(void *context, const struct gr_record_text_result *result);
 	/* It takes records again after gr_agent_send returned GR_EAGAIN. */
 	void (*writable)(void *context);
-	/* The connection is over. violation: what it did against the protocol (borrowed), NULL when it just ended. */
+	/* The connection is over. violation: what it did against the protocol, or for too long did not do (borrowed); NULL when it just ended. */
 	void (*lost)(void *context, const char *violation);
 };
 

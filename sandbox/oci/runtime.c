@@ -64,23 +64,63 @@ static int spawn(char *const *argv, const char *name, int in, int stdio, const c
 }
 
 #define TEXT(s) ((char *)(uintptr_t)(s))
+#define ARGUMENTS 20
+
+static int is_runsc(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+	return strncmp(slash ? slash + 1 : program, "runsc", 5) == 0;
+}
+
+unsigned gr_runtime_pids(const char *program, unsigned pids)
+{
+	return is_runsc(program) ? pids * 4 : pids;
+}
+
+/* What stands before the command: its program, and the options that all commands need. root is of this container alone. */
+static size_t begin_arguments(char *argv[ARGUMENTS], const struct gr_runtime *runtime, const char *root,
+			      const char *log)
+{
+	/*
+	 * The sockets of the io folder may be connected to, none may be made; our seccomp profile holds inside too, in front of
+	 * gVisor's own system calls; and no network stack but one with a loopback.
+	 */
+	static const char *const runsc[] = { "--platform=ptrace", "--network=none", "--host-uds=open",
+					     "--oci-seccomp" };
+	size_t n = 0;
+	argv[n++] = TEXT(runtime->program);
+	argv[n++] = TEXT("--root");
+	argv[n++] = TEXT(root);
+	argv[n++] = TEXT("--log");
+	argv[n++] = TEXT(log);
+	for (size_t i = 0; is_runsc(runtime->program) && i < sizeof(runsc) / sizeof(*runsc); i++)
+		argv[n++] = TEXT(runsc[i]);
+	return n;
+}
+
+/* Its state is in a folder of its own: what lies there tells, whatever names the runtime gives its files, what is left. */
+static int state_folder(const struct gr_runtime *runtime, const char *id, char *out, size_t cap, struct gr_error *err)
+{
+	if ((size_t)snprintf(out, cap, "%s/%s", runtime->root, id) < cap)
+		return 0;
+	return gr_error_set(err, GR_EINVAL, "path too long: %s", runtime->root);
+}
 
 int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char *bundle, const char *pid_file,
 		   int stdio, const char *log, struct gr_runtime_job *out, struct gr_error *err)
 {
-	char *const argv[] = { TEXT(runtime->program),
-			       TEXT("--root"),
-			       TEXT(runtime->root),
-			       TEXT("--log"),
-			       TEXT(log),
-			       TEXT("run"),
-			       TEXT("--detach"),
-			       TEXT("--bundle"),
-			       TEXT(bundle),
-			       TEXT("--pid-file"),
-			       TEXT(pid_file),
-			       TEXT(id),
-			       NULL };
+	char *argv[ARGUMENTS], root[PATH_MAX];
+	if (state_folder(runtime, id, root, sizeof(root), err))
+		return GR_EINVAL;
+	size_t n = begin_arguments(argv, runtime, root, log);
+	argv[n++] = TEXT("run");
+	argv[n++] = TEXT("--detach");
+	argv[n++] = TEXT("--bundle");
+	argv[n++] = TEXT(bundle);
+	argv[n++] = TEXT("--pid-file");
+	argv[n++] = TEXT(pid_file);
+	argv[n++] = TEXT(id);
+	argv[n] = NULL;
 	/*
 	 * crun 1.8 gives what it finds at 0, 1 and 2 to the container's user by fchown(2). With the machine's own /dev/null
 	 * there a container would own that, and could take it from everybody. So: a pipe that nobody writes to.
@@ -95,9 +135,14 @@ int gr_runtime_run(const struct gr_runtime *runtime, const char *id, const char 
 int gr_runtime_delete(const struct gr_runtime *runtime, const char *id, const char *log, struct gr_runtime_job *out,
 		      struct gr_error *err)
 {
-	char *const argv[] = { TEXT(runtime->program), TEXT("--root"), TEXT(runtime->root),
-			       TEXT("--log"),          TEXT(log),      TEXT("delete"),
-			       TEXT("--force"),        TEXT(id),       NULL };
+	char *argv[ARGUMENTS], root[PATH_MAX];
+	if (state_folder(runtime, id, root, sizeof(root), err))
+		return GR_EINVAL;
+	size_t n = begin_arguments(argv, runtime, root, log);
+	argv[n++] = TEXT("delete");
+	argv[n++] = TEXT("--force");
+	argv[n++] = TEXT(id);
+	argv[n] = NULL;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return gr_error_errno(err, "open /dev/null");

@@ -1,7 +1,7 @@
 /*
- * The OCI runtime (crun) as a program: one process per command, started without waiting, so that an event loop can
- * wait for its pidfd; gr_runtime_wait for callers without a loop. What it says goes to a log file of that command,
- * whose last line is the reason when it fails.
+ * The OCI runtime (crun or gVisor's runsc) as a program: one process per command, started without waiting, so that an
+ * event loop can wait for its pidfd; gr_runtime_wait for callers without a loop. What it says goes to a log file of that
+ * command, whose last line is the reason when it fails.
  */
 #ifndef GARASU_SANDBOX_OCI_RUNTIME_H
 #define GARASU_SANDBOX_OCI_RUNTIME_H
@@ -12,9 +12,16 @@
 #include <sys/types.h>
 
 struct gr_runtime {
-	char program[PATH_MAX]; /* absolute path of the runtime */
-	char root[PATH_MAX]; /* where the runtime keeps its state */
+	char program[PATH_MAX]; /* absolute path; one whose name begins with "runsc" gets gVisor's options */
+	char root
+		[PATH_MAX]; /* where the runtime keeps its state: a folder per container, of its id's name, which stays */
 };
+
+/*
+ * The limit of the control group for so many processes and threads in the container. Under runsc the group counts gVisor's
+ * own, which stand for them: about two for each, and gVisor ends with the container when it gets none.
+ */
+unsigned gr_runtime_pids(const char *program, unsigned pids);
 
 /* One running command. A struct of zeroes but pidfd = -1 is "none". */
 struct gr_runtime_job {

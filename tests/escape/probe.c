@@ -5,6 +5,7 @@
  * the filter's EPERM. Static, so that its root file system needs nothing else.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -104,6 +106,7 @@ static void sockets(void)
 	int udp = socket(AF_INET, SOCK_DGRAM, 0);
 	char bytes[64] = { 0 };
 	TRY("T4", "setsockopt-IPT_SO_SET_REPLACE", setsockopt(udp, SOL_IP, 64, bytes, 0));
+	TRY("T4", "setsockopt-SO_ATTACH_FILTER", setsockopt(udp, SOL_SOCKET, SO_ATTACH_FILTER, bytes, 0));
 	try_call("T4", "setsockopt-level-with-high-bits", SYS_setsockopt, udp, 1L << 32, 64, (long)bytes, 0);
 	close(udp);
 }
@@ -178,6 +181,21 @@ static void kernel_interfaces(void)
 	try_call("T7", "move_pages", SYS_move_pages, -1, 0, NOWHERE, NOWHERE, NOWHERE);
 	try_call("T7", "vmsplice", SYS_vmsplice, -1, NOWHERE, 0, 0, 0);
 	try_call("T7", "mq_open", SYS_mq_open, NOWHERE, 0, 0, 0, 0);
+	/* On a descriptor that is none: nobody's terminal types anything. */
+	try_call("T7", "ioctl-TIOCSTI", SYS_ioctl, -1, TIOCSTI, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-TIOCLINUX", SYS_ioctl, -1, TIOCLINUX, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-SIOCGIFCONF", SYS_ioctl, -1, SIOCGIFCONF, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-with-high-bits", SYS_ioctl, -1, (1L << 32) | TIOCSTI, NOWHERE, 0, 0);
+	try_call("T7", "ioctl-FIONREAD", SYS_ioctl, -1, FIONREAD, NOWHERE, 0, 0); /* this one reaches the kernel */
+	try_call("T7", "semget", SYS_semget, 0, -1, 0, 0, 0);
+	try_call("T7", "splice", SYS_splice, -1, NOWHERE, -1, NOWHERE, 0);
+	try_call("T7", "tee", SYS_tee, -1, -1, 0, 0, 0);
+	try_call("T7", "setxattr", SYS_setxattr, NOWHERE, NOWHERE, NOWHERE, 0, 0);
+	try_call("T7", "chown", SYS_chown, NOWHERE, -1, -1, 0, 0);
+	try_call("T7", "mlockall", SYS_mlockall, 0, 0, 0, 0, 0);
+	try_call("T7", "execveat", SYS_execveat, -1, NOWHERE, NOWHERE, NOWHERE, -1);
+	try_call("T7", "syncfs", SYS_syncfs, -1, 0, 0, 0, 0);
+	try_call("T7", "setgroups", SYS_setgroups, -1, NOWHERE, 0, 0, 0);
 	try_call("T7", "lookup_dcookie", SYS_lookup_dcookie, 0, NOWHERE, 0, 0, 0);
 }
 
@@ -191,6 +209,14 @@ static void other_abis(void)
 		_exit(0);
 	}
 	report("T8", "int80-getpid", in_child(child));
+	/* gVisor has no i386: the number is that of the 64-bit call, which must be denied there as well. */
+	child = fork();
+	if (child == 0) {
+		long result = SYS_ptrace;
+		__asm__ volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
+		_exit(result < 0 ? (int)-result & 0xff : 0);
+	}
+	report("T8", "int80-ptrace", in_child(child));
 }
 
 static int write_file(const char *path)
@@ -307,6 +333,19 @@ static void copy_out(const char *label, const char *path)
 		fclose(in);
 }
 
+/* Every device in /dev, whatever it is called: "device 1:3 null". */
+static void devices(void)
+{
+	DIR *dev = opendir("/dev");
+	for (struct dirent *entry; dev && (entry = readdir(dev));) {
+		struct stat st;
+		if (fstatat(dirfd(dev), entry->d_name, &st, 0) == 0 && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)))
+			printf("device %u:%u %s\n", major(st.st_rdev), minor(st.st_rdev), entry->d_name);
+	}
+	if (dev)
+		closedir(dev);
+}
+
 static void identity(void)
 {
 	static const char *const kinds[] = { "user", "pid", "mnt", "ipc", "uts", "cgroup", "net" };
@@ -324,6 +363,7 @@ static void identity(void)
 	copy_out("route", "/proc/net/route");
 	copy_out("route6", "/proc/net/ipv6_route");
 	copy_out("oom", "/proc/self/oom_score_adj");
+	devices();
 	for (int fd = 0; fd < 64; fd++)
 		if (fcntl(fd, F_GETFD) >= 0)
 			printf("descriptor %d\n", fd);

@@ -51,6 +51,9 @@ static void wait_for(pid_t pid, int seconds, char *out, size_t cap)
 	else
 		snprintf(out, cap, "%s:%d", info.si_code == CLD_EXITED ? "exit" : "signal", info.si_status);
 	close(pidfd);
+	/* runsc has a second process, and its delete waits until that is reaped, by us. */
+	for (int i = 0; i < 200 && waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0; i++)
+		poll(NULL, 0, 10);
 }
 
 int main(int argc, char **argv)
@@ -81,6 +84,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "sandbox-run: --share, --rootfs, --state and a program are needed\n");
 		return 2;
 	}
+	bundle.pids = gr_runtime_pids(runtime.program, bundle.pids);
 	bundle.arguments = (const char *const *)argv + optind;
 
 	struct gr_error err;
@@ -88,9 +92,10 @@ int main(int argc, char **argv)
 	if (gr_cgroup_enter(&layout, &err))
 		return fail("control groups", &err);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	char io[PATH_MAX], pid_file[PATH_MAX], log[PATH_MAX], parent[64], group[80];
+	char io[PATH_MAX], pid_file[PATH_MAX], log[PATH_MAX], parent[64], group[80], id[32];
 	snprintf(parent, sizeof(parent), "/garasu-escape-%d", (int)getpid());
 	snprintf(group, sizeof(group), "%s/c1", parent);
+	snprintf(id, sizeof(id), "escape-%d", (int)getpid());
 	bundle.io_directory = join(io, state, "io");
 	bundle.cgroup = group;
 	bundle.limit_swap = gr_cgroup_has_swap(layout);
@@ -104,8 +109,8 @@ int main(int argc, char **argv)
 	char status[32] = "none";
 	unsigned long oom = 0;
 	uint64_t began = gr_io_now_ms();
-	int result = gr_runtime_run(&runtime, "escape", state, join(pid_file, state, "pid"), 1, join(log, state, "log"),
-				    &job, &err);
+	int result = gr_runtime_run(&runtime, id, state, join(pid_file, state, "pid"), 1, join(log, state, "log"), &job,
+				    &err);
 	if (!result)
 		result = gr_runtime_wait(&job, 20000, &err);
 	uint64_t started = gr_io_now_ms();
@@ -119,7 +124,7 @@ int main(int argc, char **argv)
 	}
 	uint64_t ended = gr_io_now_ms();
 	struct gr_error ignored;
-	if (gr_runtime_delete(&runtime, "escape", log, &job, &ignored) == 0)
+	if (gr_runtime_delete(&runtime, id, log, &job, &ignored) == 0)
 		gr_runtime_wait(&job, 20000, &ignored);
 	int left = GR_EAGAIN;
 	for (int i = 0; i < 50 && left; i++) {

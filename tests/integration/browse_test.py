@@ -256,7 +256,7 @@ sslVersionMin = TLSv1.3
         tigervnc("-RemoteResize=1", "-DesktopSize=1100x720")
         wait_for("the page to notice its new size", lambda: any(e["w"] == 1100 for e in self.events("resize")))
 
-    def test_5_the_browser_keeps_its_own_sandbox(self):
+    def test_5_t12_the_browser_keeps_its_own_sandbox(self):
         viewer = self.broker.viewer("hanako")
         self.addCleanup(viewer.close)
         viewer("wait-first-frame")

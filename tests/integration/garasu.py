@@ -25,7 +25,7 @@ IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/test-images")
 DEADLINE = 90  # seconds: generous, for a loaded machine under sanitizers
 # Each test has user ids of its own, so that it never takes another broker's processes for its own.
 UIDS = 65536 * 256
-UID_FIRST = 0x10000000 + os.getpid() % 16 * UIDS
+UID_FIRST = 0x10000000 + os.getpid() % 48 * UIDS
 
 
 def wait_for(what, condition, deadline=DEADLINE, pause=0.02):

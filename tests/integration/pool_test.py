@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 from supervise import BUILD, Child  # noqa: E402
 
 IMAGES = os.environ.get("GARASU_IMAGES", "/var/lib/garasu/images")
-UID_FIRST = 1 << 30
+UID_FIRST = (1 << 30) + os.getpid() % 32 * 256 * 65536  # of this run alone, as others may run beside it
 
 
 class Pool(Child):
@@ -85,6 +85,22 @@ class Pool(Child):
 			return int(f.read())
 
 
+def text_of(path):
+	try:
+		with open(path, errors="replace") as f:
+			return f.read()
+	except OSError:
+		return ""
+
+
+def name_of_pool(run):
+	"""Of its control group, and with what its containers' names begin: two pools on one machine do not meet."""
+	hash_ = 2166136261
+	for byte in run.encode():
+		hash_ = (hash_ ^ byte) * 16777619 & 0xffffffff
+	return "garasu-%08x" % hash_
+
+
 def left_behind(run):
 	"""What there still is of containers: processes by id range, groups, mounts, files."""
 	found = []
@@ -96,12 +112,10 @@ def left_behind(run):
 			continue
 		uid = int(re.search(r"^Uid:\s+(\d+)", text, re.M).group(1))
 		dead = re.search(r"^State:\s+Z", text, re.M)  # of a killed pool: for the machine's init to reap
-		if not dead and UID_FIRST <= uid < UID_FIRST + 256 * 65536:
+		gvisor = uid == 65534 and run in text_of(os.path.dirname(status) + "/cmdline")
+		if not dead and (gvisor or UID_FIRST <= uid < UID_FIRST + 256 * 65536):
 			found.append("process %s" % re.search(r"^Name:\s+(.*)$", text, re.M).group(1))
-	hash_ = 2166136261
-	for byte in run.encode():
-		hash_ = (hash_ ^ byte) * 16777619 & 0xffffffff
-	found += glob.glob("/sys/fs/cgroup/garasu-%08x" % hash_) + glob.glob("/sys/fs/cgroup/*/garasu-%08x" % hash_)
+	found += glob.glob("/sys/fs/cgroup/" + name_of_pool(run)) + glob.glob("/sys/fs/cgroup/*/" + name_of_pool(run))
 	with open("/proc/self/mountinfo") as f:
 		found += [line for line in f if run in line]
 	found += glob.glob(run + "/*") + glob.glob(run + "/c/*")
@@ -109,6 +123,8 @@ def left_behind(run):
 
 
 class PoolTest(unittest.TestCase):
+	runtime = "/usr/bin/crun"
+
 	def setUp(self):
 		self.folder = tempfile.mkdtemp(prefix="garasu-pool-")
 		os.chmod(self.folder, 0o755)
@@ -125,12 +141,12 @@ class PoolTest(unittest.TestCase):
 		self.assertEqual(left, [])
 
 	def pool(self, path="", **settings):
-		pool = Pool(self.folder, path, **settings)
+		pool = Pool(self.folder, path, **{"runtime": self.runtime, **settings})
 		self.pools.append(pool)
 		return pool
 
 
-class StandIn(PoolTest):
+class StandInImage(PoolTest):
 	"""Containers whose agent is a stand-in."""
 
 	def setUp(self):
@@ -144,6 +160,8 @@ class StandIn(PoolTest):
 		shutil.copy(os.path.join(BUILD, "tests/escape-agent"), os.path.join(image, "usr/lib/garasu/garasu-agent"))
 		os.symlink("1", os.path.join(self.folder, "images/current"))
 
+
+class StandIn(StandInImage):
 	def test_a_container_is_kept_warm_handed_out_and_destroyed(self):
 		pool = self.pool()
 		self.assertEqual(pool.receive(20).type, "READY")
@@ -164,6 +182,25 @@ class StandIn(PoolTest):
 		self.assertFalse(os.path.exists(os.path.join(pool.run, "c/%d" % agent.container)))
 		self.assertEqual(pool.close(), 0)
 		self.assertNotIn("error:", pool.logged())
+
+	def test_t14_its_namespaces_end_with_it(self):
+		"""What is left of processes, groups, mounts and files is looked for after every test."""
+		pool = self.pool()
+		container = pool.wait("AGENT").container
+		pool.send("ASSIGN", container=container, session=1)
+		pool.wait("AGENT")  # the next one
+		ours = {os.readlink(link) for link in glob.glob("/proc/self/ns/*")}
+		ended = {os.readlink(link) for link in glob.glob("/proc/%d/ns/*" % pool.init(container))} - ours
+		self.assertIn("net", {name.split(":")[0] for name in ended})
+		pool.send("DESTROY", container=container)
+		pool.wait("GONE", container)
+		held = set()
+		for link in glob.glob("/proc/[0-9]*/ns/*") + glob.glob("/proc/%d/fd/*" % pool.pid):
+			try:
+				held.add(os.readlink(link))
+			except OSError:
+				pass
+		self.assertEqual(held & ended, set())
 
 	def test_an_agent_that_lost_its_session_connects_again(self):
 		pool = self.pool()
@@ -213,7 +250,7 @@ class StandIn(PoolTest):
 		os.kill(pool.init(container), signal.SIGKILL)
 		self.assertEqual(pool.wait("GONE", container).reason, "CONTAINER_FAILED")
 
-	def test_too_much_memory_is_told_as_such(self):
+	def test_t11_too_much_memory_is_told_as_such(self):
 		pool = self.pool("memory", memory_mib=256)
 		container = pool.wait("AGENT").container
 		pool.send("ASSIGN", container=container, session=1)
@@ -265,27 +302,66 @@ class StandIn(PoolTest):
 		pool = self.pool(images=os.path.join(self.folder, "nowhere"))
 		self.assertIn("no image for the containers: %s/nowhere/current" % self.folder, pool.wait("POOL_TROUBLE").text)
 
-	def test_nobody_else_gets_to_the_agent_s_socket(self):
+	def test_t21_a_peer_with_another_id_is_refused(self):
+		"""Root gets past the socket's mode, but is not the container."""
+		pool = self.pool()
+		path = os.path.join(pool.run, "c/%d/io/agent.sock" % pool.wait("AGENT").container)
+		with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+			sock.connect(path)
+			self.assertEqual(sock.recv(1), b"")
+		self.assertIn("refused a connection to its agent socket by uid 0", pool.logged())
+
+	def test_t13_nothing_of_one_container_is_there_for_another(self):
+		"""As the other container's user, but with the whole machine in sight, which no container has."""
 		pool = self.pool(warm=2)
 		first, second = pool.wait("AGENT").container, pool.wait("AGENT").container
-		path = os.path.join(pool.run, "c/%d/io/agent.sock" % first)
-		sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-		sock.connect(path)  # root may connect, but is not the container
-		self.assertEqual(sock.recv(1), b"")
-		sock.close()
-		self.assertIn("refused a connection", pool.logged())
-		child = os.fork()
-		if child == 0:  # the other container's user
-			other = UID_FIRST + (second - 1) * 65536 + 1000
-			os.setgroups([])
-			os.setresgid(other, other, other)
-			os.setresuid(other, other, other)
-			try:
-				socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect(path)
-				os._exit(1)
-			except PermissionError:
+		folder, init = os.path.join(pool.run, "c/%d" % first), pool.init(first)
+		group = next(g for pattern in ("", "pids/") for g in glob.glob("/sys/fs/cgroup/%sgarasu-*/c%d" % (pattern, first))
+			     if str(init) in read(g + "/cgroup.procs").split())
+		root = "/proc/%d/root" % init
+
+		def connect(kind, name):
+			with socket.socket(socket.AF_UNIX, kind) as sock:
+				sock.connect(folder + "/io/" + name)
+		tries = {
+			"connect to its agent": lambda: connect(socket.SOCK_SEQPACKET, "agent.sock"),
+			"connect to its egress": lambda: connect(socket.SOCK_STREAM, "egress.sock"),
+			"list its folder": lambda: os.listdir(folder),
+			"list its sockets": lambda: os.listdir(folder + "/io"),
+			"list its /tmp": lambda: os.listdir(root + "/tmp"),
+			"read its home": lambda: os.listdir(root + "/home/browser"),
+			"see its namespaces": lambda: os.readlink("/proc/%d/ns/net" % init),
+			"read its memory": lambda: os.open("/proc/%d/mem" % init, os.O_RDONLY),
+			"signal it": lambda: os.kill(init, 0),
+			"move into its group": lambda: os.open(group + "/cgroup.procs", os.O_WRONLY),
+			"raise its limit": lambda: os.open(group + "/pids.max", os.O_WRONLY),
+		}
+
+		def possible(uid):
+			"""Which of them work for this user: a bit each, from a process of its own."""
+			read, write = os.pipe()
+			child = os.fork()
+			if child == 0:
+				os.setgroups([])
+				os.setresgid(uid, uid, uid)
+				os.setresuid(uid, uid, uid)
+				for name, attempt in tries.items():
+					try:
+						attempt()
+						os.write(write, (name + "\n").encode())
+					except PermissionError:
+						pass
+					except OSError as error:
+						os.write(write, ("%s: %s\n" % (name, error)).encode())
 				os._exit(0)
-		self.assertEqual(os.waitpid(child, 0)[1], 0)
+			os.close(write)
+			self.assertEqual(os.waitpid(child, 0)[1], 0)
+			with os.fdopen(read) as lines:
+				return lines.read().splitlines()
+		self.assertEqual(possible(UID_FIRST + (second - 1) * 65536 + 1000), [])
+		# The same tries do work for the container's own id, as far as that may: the test can see.
+		own = possible(UID_FIRST + (first - 1) * 65536 + 1000)
+		self.assertLessEqual({"connect to its egress", "signal it"}, set(own), own)
 
 	def test_what_a_container_writes_is_escaped_and_bounded(self):
 		pool = self.pool("noisy")
@@ -354,6 +430,29 @@ class StandIn(PoolTest):
 		self.assertEqual(counts[0], counts[1])
 
 
+@unittest.skipUnless(os.path.exists("/usr/bin/runsc"), "needs runsc")
+class UnderRunsc(StandInImage):
+	"""Where gVisor could differ: its two processes, its state's files, its limits, how long it takes to go."""
+	runtime = "/usr/bin/runsc"
+	test_a_container_is_kept_warm_handed_out_and_destroyed = StandIn.test_a_container_is_kept_warm_handed_out_and_destroyed
+	test_a_killed_pool_is_cleared_up_after_by_the_next = StandIn.test_a_killed_pool_is_cleared_up_after_by_the_next
+	test_many_turns_leave_no_descriptor_and_no_zombie = StandIn.test_many_turns_leave_no_descriptor_and_no_zombie
+	test_t11_too_much_memory_is_told_as_such = StandIn.test_t11_too_much_memory_is_told_as_such
+	test_t14_its_namespaces_end_with_it = StandIn.test_t14_its_namespaces_end_with_it
+
+	def test_t13_nobody_on_the_machine_can_order_gvisor_about(self):
+		"""It takes orders at an abstract socket from whoever comes: there must be none in the machine's network namespace."""
+		pool = self.pool()
+		pool.wait("AGENT")
+		self.assertIn("@runsc-sandbox", read("/proc/%d/net/unix" % pool.pid))
+		self.assertNotIn("@runsc-sandbox." + name_of_pool(pool.run), read("/proc/self/net/unix"))
+
+
+def read(path):
+	with open(path) as f:
+		return f.read()
+
+
 def children(pid):
 	with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
 		return f.read().split()
@@ -391,8 +490,8 @@ class RealImage(PoolTest):
 			if int(status["Uid"].split()[0]) not in ours:
 				continue
 			lines.append(line)
-			self.assertNotIn("--no-sandbox", line)
-			self.assertNotIn("--disable-seccomp", line)
+			for flag in ("--no-sandbox", "--disable-seccomp", "--disable-namespace", "--disable-setuid", "--disable-gpu-sandbox"):
+				self.assertNotIn(flag, line)
 			if "--type=renderer" in line:
 				renderers.append(line)
 				self.assertGreaterEqual(int(status.get("Seccomp_filters", 0)), 2, line)

@@ -513,7 +513,7 @@ static void an_idle_session_does_not_wake_up(void **state)
 	latency(c, &r, 16, 20, "a character");
 	latency(c, &r, 400, 300, "400x300");
 	want_with(&r, c);
-	usleep(100000);
+	usleep(1500000); /* a second after the last record it looks, once, whether that was read */
 	unsigned long before = switches(r.pid);
 	sleep(2);
 	unsigned long after = switches(r.pid);

@@ -1,5 +1,5 @@
 /*
- * Somebody else rewrites the source at full speed while it is encoded, as a hostile container can. Whatever was taken, the
+ * T18: somebody else rewrites the source at full speed while it is encoded, as a hostile container can. Whatever was taken, the
  * viewer has it in the end. Built twice: with the other tests' sanitizers, and with ThreadSanitizer.
  */
 #include "tests/unit/encode_viewer.h"

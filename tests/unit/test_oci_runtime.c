@@ -83,6 +83,22 @@ static void the_last_words_of_a_failure_are_the_reason(void **state)
 	assert_string_equal(err.text, "run: killed by signal 9");
 }
 
+static void runsc_is_told_by_its_name_and_gets_its_options(void **state)
+{
+	(void)state;
+	struct gr_error err;
+	struct gr_runtime crun = runtime;
+	assert_int_equal(gr_runtime_pids("/usr/bin/crun", 400), 400);
+	assert_int_equal(gr_runtime_pids("/opt/runsc-2026/runsc", 400), 1600);
+	snprintf(runtime.program, sizeof(runtime.program), "%s/runsc", directory);
+	runtime_is("case \" $* \" in *' --network=none '*' run '*) exit 0 ;; esac; exit 7");
+	assert_int_equal(run(10000, &err), 0);
+	unlink(runtime.program);
+	runtime = crun;
+	runtime_is("case \" $* \" in *' --network=none '*) exit 7 ;; esac; exit 0");
+	assert_int_equal(run(10000, &err), 0);
+}
+
 static void a_missing_program_is_told(void **state)
 {
 	(void)state;
@@ -122,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_command_that_succeeds_is_reaped),
 		cmocka_unit_test(the_last_words_of_a_failure_are_the_reason),
+		cmocka_unit_test(runsc_is_told_by_its_name_and_gets_its_options),
 		cmocka_unit_test(a_missing_program_is_told),
 		cmocka_unit_test(a_command_without_end_is_killed_at_its_deadline),
 		cmocka_unit_test(a_pid_file_that_is_none_is_refused),

@@ -1,4 +1,4 @@
-/* What a hostile agent sends is refused or clipped; what an honest one sends passes unchanged. */
+/* T15, T19, T20: what a hostile agent sends is refused or clipped; what an honest one sends passes unchanged. */
 #include "broker/session/agent_records.h"
 #include "common/error.h"
 
