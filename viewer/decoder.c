@@ -1,15 +1,13 @@
 #include "viewer/decoder.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "viewer/channel.h"
+#include "viewer/policy.h"
 #include "viewer/rfb.h"
-#include "viewer/sandbox.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,8 +18,6 @@ enum {
 	HANDSHAKE_MS = 15000, /* from the server's first byte to ServerInit */
 	MESSAGE_MS = 60000, /* silence inside a message: the connection is dead */
 	WINDOW_MS = 60000, /* the window takes nothing more: it hangs */
-	/* Of address space: the picture (257 MiB), the history (33), payloads (4 each), zlib, the program. */
-	MEMORY_BYTES = 1 << 30,
 };
 
 struct decoder {
@@ -199,20 +195,8 @@ static int refill(void *context, uint8_t *into, size_t room, size_t *got)
 
 static int confine(struct gr_error *err)
 {
-	/* The picture's memory is mapped already; no file of any size may be written, no more descriptors made. */
-	struct gr_confine_settings settings = { .uid = geteuid() == 0 ? NOBODY : 0, .descriptors = 16, .file_size = 0 };
-	int status = gr_confine(&settings, err);
-	if (status)
-		return status;
-#ifndef __SANITIZE_ADDRESS__ /* its shadow memory takes terabytes of addresses */
-	struct rlimit memory = { MEMORY_BYTES, MEMORY_BYTES };
-	if (setrlimit(RLIMIT_AS, &memory) < 0)
-		return gr_error_errno(err, "setrlimit AS");
-#endif
-	struct rlimit none = { 0, 0 };
-	if (setrlimit(RLIMIT_NPROC, &none) < 0)
-		return gr_error_errno(err, "setrlimit NPROC");
-	return gr_sandbox_decoder(err);
+	struct gr_confine_place place = { .uid = geteuid() == 0 ? NOBODY : 0, .directory = -1 };
+	return gr_confine(&gr_decoder_policy, &place, err);
 }
 
 static int decode(struct decoder *decoder, struct gr_error *err)

@@ -1,20 +1,13 @@
-/* The system call filters of the viewer's processes. */
-#ifndef GARASU_VIEWER_SANDBOX_H
-#define GARASU_VIEWER_SANDBOX_H
+/* What the viewer's two processes that meet the broker's bytes may still do once they are confined. */
+#ifndef GARASU_VIEWER_POLICY_H
+#define GARASU_VIEWER_POLICY_H
 
-#include "common/error.h"
+#include "common/confine.h"
 
-/*
- * For the decoder: reading, writing and polling what is open, memory that is not executable, the clock, the end.
- * Everything else, open(2), socket(2) and execve(2) first, kills the process (SIGSYS). Lets AddressSanitizer work.
- * GR_EIO.
- */
-int gr_sandbox_decoder(struct gr_error *err);
+/* Before the first byte of the server: no files, no network, no other process. */
+extern const struct gr_confine_policy gr_decoder_policy;
 
-/*
- * For the transport once it is connected and has its certificates: the same, and what a TCP socket needs. Other
- * calls fail with EPERM instead of killing, because what libcrypto asks for differs between its versions.
- */
-int gr_sandbox_transport(struct gr_error *err);
+/* Once it is connected and has its certificates: the same, and what a TCP socket and a stream take. */
+extern const struct gr_confine_policy gr_transport_policy;
 
 #endif
