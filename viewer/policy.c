@@ -29,5 +29,5 @@ const struct gr_confine_policy gr_transport_policy = {
 	.rules = transport_rules,
 	.rule_count = sizeof(transport_rules) / sizeof(*transport_rules),
 	.descriptors = 16,
-	.memory = UINT64_C(4) << 30, /* the window's picture and libraries are mapped here too */
+	.memory = UINT64_C(1) << 30,
 };

@@ -7,11 +7,11 @@
 #include <linux/capability.h>
 
 /*
- * What the OCI runtime takes to make namespaces, mounts, id maps and control groups, and what ends what runs there. Found by
+ * What the OCI runtime takes to make namespaces, mounts, id maps and control groups, and to remove them. Found by
  * leaving out one after the other: docs/decisions/0008-supervisor.md.
  */
 #define GR_POOL_CAPABILITIES                                                                                           \
-	(1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_KILL | 1ull << CAP_SETGID |   \
+	(1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_SETGID |                      \
 	 1ull << CAP_SETPCAP | 1ull << CAP_SETUID | 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_CHROOT |                   \
 	 1ull << CAP_SYS_RESOURCE)
 
