@@ -3,7 +3,6 @@
 #include "common/io.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,25 +31,29 @@ struct gr_upstream {
 const char *gr_upstream_address_refused(const struct gr_address *address)
 {
 	const char *refused = gr_address_refused(address);
-	struct ifaddrs *list = NULL;
+	struct sockaddr_storage remote, local;
+	socklen_t size = sizeof(local), remote_size;
 	if (refused)
 		return refused;
-	/* Asked each time: an interface may have come since. Not knowing is no permission. */
-	if (getifaddrs(&list) < 0)
-		return "unknown";
-	for (struct ifaddrs *at = list; at && !refused; at = at->ifa_next) {
-		struct gr_address own = { .family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC };
-		if (own.family == AF_INET)
-			own.v4 = ((const struct sockaddr_in *)(const void *)at->ifa_addr)->sin_addr;
-		else if (own.family == AF_INET6)
-			own.v6 = ((const struct sockaddr_in6 *)(const void *)at->ifa_addr)->sin6_addr;
-		else
-			continue;
-		if (gr_address_equal(&own, address))
-			refused = "this-machine";
-	}
-	freeifaddrs(list);
-	return refused;
+	/*
+	 * Only this machine's own addresses are reached from themselves; a datagram socket that is connected asks the kernel's
+	 * routes and sends nothing. Asked each time: an interface may have come since. Not knowing is no permission.
+	 */
+	remote_size = gr_address_socket(address, 9, &remote);
+	int fd = socket(remote.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int known = fd >= 0 && connect(fd, (const struct sockaddr *)&remote, remote_size) == 0 &&
+		    getsockname(fd, (struct sockaddr *)&local, &size) == 0;
+	int unreachable = fd >= 0 && !known &&
+			  (errno == ENETUNREACH || errno == EHOSTUNREACH || errno == EADDRNOTAVAIL);
+	gr_io_close(&fd);
+	if (!known)
+		return unreachable ? NULL : "unknown"; /* connecting will fail, and tell it in better words */
+	struct gr_address own = { .family = local.ss_family };
+	if (own.family == AF_INET)
+		own.v4 = ((const struct sockaddr_in *)(const void *)&local)->sin_addr;
+	else
+		own.v6 = ((const struct sockaddr_in6 *)(const void *)&local)->sin6_addr;
+	return gr_address_equal(&own, address) ? "this-machine" : NULL;
 }
 
 static void release(struct gr_upstream *upstream)
