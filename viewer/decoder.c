@@ -1,10 +1,9 @@
 #include "viewer/decoder.h"
 #include "broker/guard/guard.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "viewer/channel.h"
+#include "viewer/policy.h"
 #include "viewer/rfb.h"
-#include "viewer/sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,8 +21,6 @@ enum {
 	HANDSHAKE_MS = 15000, /* from the server's first byte to ServerInit */
 	MESSAGE_MS = 60000, /* silence inside a message: the connection is dead */
 	WINDOW_MS = 60000, /* the window takes nothing more: it hangs */
-	/* Of address space: the picture (257 MiB), the history (33), payloads (4 each), zlib, the program. */
-	MEMORY_BYTES = 1 << 30,
 };
 
 #define CAPTURE_BYTES (UINT64_C(4) << 30)
@@ -253,23 +249,12 @@ static int refill(void *context, uint8_t *into, size_t room, size_t *got)
 
 static int confine(const struct gr_decoder_settings *decoder, struct gr_error *err)
 {
-	/* The picture's memory is mapped already; no file but the capture may be written, no more descriptors made. */
-	struct gr_confine_settings settings = { .uid = geteuid() == 0 ? NOBODY : 0,
-						.descriptors = 16,
-						.file_size = decoder->capture >= 0 ? CAPTURE_BYTES : 0 };
+	struct gr_confine_place place = { .uid = geteuid() == 0 ? NOBODY : 0, .directory = -1 };
+	struct gr_confine_policy policy = gr_decoder_policy;
+	if (decoder->capture >= 0)
+		policy.file_size = CAPTURE_BYTES;
 	signal(SIGXFSZ, SIG_IGN); /* write(2) says EFBIG instead */
-	int status = gr_confine(&settings, err);
-	if (status)
-		return status;
-#ifndef __SANITIZE_ADDRESS__ /* its shadow memory takes terabytes of addresses */
-	struct rlimit memory = { MEMORY_BYTES, MEMORY_BYTES };
-	if (setrlimit(RLIMIT_AS, &memory) < 0)
-		return gr_error_errno(err, "setrlimit AS");
-#endif
-	struct rlimit none = { 0, 0 };
-	if (setrlimit(RLIMIT_NPROC, &none) < 0)
-		return gr_error_errno(err, "setrlimit NPROC");
-	return gr_sandbox_decoder(err);
+	return gr_confine(&policy, &place, err);
 }
 
 static int decode(struct decoder *decoder, struct gr_error *err)

@@ -1,7 +1,6 @@
 #include "viewer/transport.h"
-#include "common/confine.h"
 #include "common/io.h"
-#include "viewer/sandbox.h"
+#include "viewer/policy.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -335,10 +334,8 @@ static void drain(struct transport *transport)
 
 static int confine(struct transport *transport)
 {
-	struct gr_confine_settings settings = { .uid = geteuid() == 0 ? NOBODY : 0, .file_size = 0 };
-	int status = gr_confine(&settings, &transport->err);
-	if (!status)
-		status = gr_sandbox_transport(&transport->err);
+	struct gr_confine_place place = { .uid = geteuid() == 0 ? NOBODY : 0, .directory = -1 };
+	int status = gr_confine(&gr_transport_policy, &place, &transport->err);
 	if (status)
 		transport->failure = GR_FAIL_INTERNAL;
 	return status;

@@ -1,5 +1,6 @@
 /* garasu-admin: takes requests of the machine's administrators and relays them to the supervisor. Holds nothing itself. */
 #include "broker/admin/admin.h"
+#include "broker/admin/policy.h"
 #include "broker/config/config.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
@@ -204,7 +205,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (gr_ipc_child_configure("garasu-admin", argv[1], &config, &err) < 0 || open_listener(&config, &err) < 0 ||
-	    gr_ipc_child_confine(&config, GR_UID_ADMIN, 64, &err) < 0 || prepare(&err) < 0 ||
+	    prepare(&err) < 0 || gr_ipc_child_confine(&config, &gr_admin_policy, GR_UID_ADMIN, &err) < 0 ||
 	    gr_ipc_child_ready(&err) < 0) {
 		gr_log_error("%s", err.text);
 		return 1;

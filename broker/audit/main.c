@@ -6,10 +6,10 @@
  * the next batch gathers. It ends when the supervisor closes the control socket, after what was sent until then is written; signals that a
  * terminal or an init system sends to the whole group do not stop it before.
  */
+#include "broker/audit/policy.h"
 #include "broker/audit/writer.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
-#include "common/confine.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -291,23 +291,24 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 	uid_t uid = root ? (uid_t)(config.broker.uid_base + GR_UID_AUDIT) : 0;
 	if (open_directory(&config, uid, &directory, err) != 0)
 		return err->code;
+	audit->loop = gr_loop_create();
+	if (!audit->loop || gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1) != 0 ||
+	    !gr_loop_add(audit->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, audit)) {
+		close(directory);
+		return gr_error_errno(err, "cannot watch the control socket");
+	}
 	/* The record is read after the confinement: its contents may be anything. Its own directory is the process's root. */
-	struct gr_confine_settings settings = {
+	struct gr_confine_place place = {
 		.uid = uid,
 		.root = root ? config.audit.directory : NULL,
-		.descriptors = 64,
-		.file_size = UINT64_MAX,
+		.directory = directory,
 	};
-	int status = gr_confine(&settings, err);
+	int status = gr_confine(&gr_audit_policy, &place, err);
 	if (status == 0 && gr_audit_writer_open(&audit->writer, directory, boot, err) != 0)
 		status = gr_error_wrap(err, "%s", config.audit.directory);
 	close(directory);
 	if (status != 0)
 		return status;
-	audit->loop = gr_loop_create();
-	if (!audit->loop || gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1) != 0 ||
-	    !gr_loop_add(audit->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, audit))
-		return gr_error_errno(err, "cannot watch the control socket");
 	run_batch(audit); /* what the opening found */
 	return gr_ipc_child_ready(err);
 }

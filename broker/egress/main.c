@@ -11,6 +11,7 @@
  */
 #include "broker/egress/container.h"
 #include "broker/egress/credentials.h"
+#include "broker/egress/policy.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
 #include "common/io.h"
@@ -130,7 +131,7 @@ static int start(struct state *state, const char *file, struct gr_error *err)
 	state->control = gr_loop_add(state->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, state);
 	if (!state->control)
 		return gr_error_errno(err, "cannot watch the control socket");
-	if (gr_ipc_child_confine(&state->config, GR_UID_EGRESS, GR_EGRESS_DESCRIPTORS, err) != 0)
+	if (gr_ipc_child_confine(&state->config, &gr_egress_policy, GR_UID_EGRESS, err) != 0)
 		return err->code;
 	return gr_ipc_child_ready(err);
 }

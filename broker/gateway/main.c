@@ -1,5 +1,6 @@
 /* garasu-gateway <config> <number> tls|vencrypt: one viewer connection; its descriptors are in broker/ipc/ipc.h. */
 #include "broker/gateway/connection.h"
+#include "broker/gateway/policy.h"
 #include "broker/gateway/tls.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
@@ -43,7 +44,7 @@ static int start(const char *file, uint32_t number, bool vencrypt, struct gr_con
 		return rc;
 	}
 
-	rc = gr_ipc_child_confine(&config, GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX, 32, err);
+	rc = gr_ipc_child_confine(&config, &gr_gateway_policy, GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX, err);
 	return rc ? rc : gr_ipc_child_ready(err);
 }
 

@@ -1,6 +1,7 @@
 /* garasu-identity <config>: tells gateways and the supervisor whose a certificate is (broker/identity/identity.h). */
 #include "broker/identity/certificate.h"
 #include "broker/identity/identity.h"
+#include "broker/identity/policy.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
 #include "common/io.h"
@@ -252,7 +253,7 @@ static int start(struct identity *identity, const char *file, struct gr_error *e
 	if (!identity->loop || !gr_loop_add(identity->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, identity))
 		return gr_error_errno(err, "cannot watch the control socket");
 
-	rc = gr_ipc_child_confine(&config, GR_UID_IDENTITY, GR_CONNECTIONS_MAX + 32, err);
+	rc = gr_ipc_child_confine(&config, &gr_identity_policy, GR_UID_IDENTITY, err);
 	return rc ? rc : gr_ipc_child_ready(err);
 }
 

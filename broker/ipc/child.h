@@ -6,15 +6,17 @@
 #define GARASU_BROKER_IPC_CHILD_H
 
 #include "broker/config/config.h"
+#include "common/confine.h"
 
 /* Reads file over the defaults; log lines are program's (borrowed for ever) from then on, as the file says. As gr_config_load. */
 int gr_ipc_child_configure(const char *program, const char *file, struct gr_config *config, struct gr_error *err);
 
 /*
  * As root: becomes the user broker.uid_base + uid (gr_config_uid) in the empty folder of broker.run_directory; otherwise, in
- * tests, stays who it is. descriptors: RLIMIT_NOFILE. As gr_confine.
+ * tests, stays who it is. No file may be used any more. As gr_confine.
  */
-int gr_ipc_child_confine(const struct gr_config *config, uint32_t uid, uint64_t descriptors, struct gr_error *err);
+int gr_ipc_child_confine(const struct gr_config *config, const struct gr_confine_policy *policy, uint32_t uid,
+			 struct gr_error *err);
 
 /* Tells the supervisor READY on GR_IPC_CONTROL_FD. As gr_ipc_send. */
 int gr_ipc_child_ready(struct gr_error *err);

@@ -1,6 +1,7 @@
 /* garasu-keys <config>: signs digests for the gateways. Its sockets come from the supervisor (broker/ipc/ipc.h). */
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
+#include "broker/keys/policy.h"
 #include "broker/keys/signer.h"
 #include "common/io.h"
 #include "common/log.h"
@@ -120,7 +121,7 @@ static int start(struct keys *keys, const char *file, struct gr_error *err)
 	if (!keys->loop || !gr_loop_add(keys->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, keys))
 		return gr_error_errno(err, "cannot watch the control socket");
 
-	rc = gr_ipc_child_confine(&config, GR_UID_KEYS, GR_CONNECTIONS_MAX + 32, err);
+	rc = gr_ipc_child_confine(&config, &gr_keys_policy, GR_UID_KEYS, err);
 	return rc ? rc : gr_ipc_child_ready(err);
 }
 

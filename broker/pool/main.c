@@ -5,18 +5,17 @@
  */
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
+#include "broker/pool/policy.h"
 #include "broker/pool/pool.h"
 #include "common/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 struct process {
@@ -25,36 +24,6 @@ struct process {
 	struct gr_pool *pool;
 	struct gr_loop_watch *control;
 };
-
-/* What making namespaces, mounts, id maps and control groups, and ending what runs there, takes. */
-static const unsigned kept_capabilities[] = {
-	CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,       CAP_KILL,
-	CAP_MKNOD,     CAP_NET_ADMIN,    CAP_SETGID,          CAP_SETPCAP,      CAP_SETUID,
-	CAP_SYS_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_PTRACE,      CAP_SYS_RESOURCE,
-};
-
-static int drop_capabilities(struct gr_error *err)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct had[2] = { { 0 }, { 0 } }, data[2] = { { 0 }, { 0 } };
-	if (syscall(SYS_capget, &header, had) < 0)
-		return gr_error_errno(err, "capget");
-	for (size_t i = 0; i < sizeof(kept_capabilities) / sizeof(*kept_capabilities); i++) {
-		unsigned capability = kept_capabilities[i];
-		/* A machine may lack one of them (CAP_SYS_RESOURCE in some virtual machines), and most containers do without it. */
-		data[capability / 32].permitted |= had[capability / 32].permitted & (1u << capability % 32);
-		data[capability / 32].effective = data[capability / 32].permitted;
-	}
-	for (unsigned capability = 0; capability <= CAP_LAST_CAP; capability++)
-		if (!(data[capability / 32].permitted & (1u << capability % 32)) &&
-		    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
-			return gr_error_errno(err, "drop capability %u", capability);
-	if (syscall(SYS_capset, &header, data) < 0)
-		return gr_error_errno(err, "capset");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return gr_error_errno(err, "no_new_privs");
-	return 0;
-}
 
 /* libexec/garasu/garasu-pool and share/garasu stand beside each other, in the build folder and installed. */
 static int share_directory(char *out, size_t cap, struct gr_error *err)
@@ -129,7 +98,7 @@ static int run(struct process *process, const char *file, struct gr_error *err)
 	if (!status && unshare(CLONE_NEWNET) < 0)
 		status = gr_error_errno(err, "network namespace");
 	if (!status)
-		status = drop_capabilities(err);
+		status = gr_confine_privileged(GR_POOL_CAPABILITIES, err);
 	if (status)
 		return status;
 	/* The runtime goes away when a container runs; its first process is then ours to wait for. */

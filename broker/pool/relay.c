@@ -1,5 +1,5 @@
 #include "broker/pool/relay.h"
-#include "common/confine.h"
+#include "broker/pool/policy.h"
 #include "common/io.h"
 #include "common/loop.h"
 
@@ -116,7 +116,7 @@ static void control_ready(void *context, int fd, unsigned events)
 static _Noreturn void relay_main(int control, uid_t uid, const char *root, enum gr_log_level level)
 {
 	struct gr_error err;
-	struct gr_confine_settings settings = { .uid = uid, .root = root, .descriptors = 512, .file_size = UINT64_MAX };
+	struct gr_confine_place place = { .uid = uid, .root = root, .directory = -1 };
 	sigset_t none;
 	gr_log_init("garasu-pool-log", level);
 	sigemptyset(&none);
@@ -126,12 +126,12 @@ static _Noreturn void relay_main(int control, uid_t uid, const char *root, enum 
 	dup2(control, 3);
 	close_range(4, ~0u, 0);
 	fcntl(3, F_SETFD, FD_CLOEXEC);
-	if (gr_confine(&settings, &err)) {
+	struct gr_loop *loop = gr_loop_create();
+	if (gr_confine(&gr_relay_policy, &place, &err)) {
 		gr_log_error("%s", err.text);
 		_exit(1);
 	}
 	char ready = 1;
-	struct gr_loop *loop = gr_loop_create();
 	if (!loop || !gr_loop_add(loop, 3, GR_LOOP_READ, control_ready, loop) || gr_io_send(3, &ready, 1, -1))
 		_exit(1);
 	_exit(gr_loop_run(loop) == 0 ? 0 : 1);

@@ -50,21 +50,37 @@ static void close_control(struct gr_child *child)
 	gr_io_close(&child->control);
 }
 
-void gr_child_kill(struct gr_child *child, const char *format, ...)
+static void __attribute__((format(printf, 2, 0)))
+kill_for(struct gr_child *child, const char *format, va_list arguments)
 {
-	va_list arguments;
-
 	if (!gr_child_alive(child))
 		return;
-	if (!child->fault[0]) {
-		va_start(arguments, format);
+	if (!child->fault[0])
 		vsnprintf(child->fault, sizeof(child->fault), format, arguments);
-		va_end(arguments);
-	}
 	close_control(child);
 	child->state = GR_CHILD_ENDING;
 	gr_loop_timer_set(child->timer, -1);
 	kill(child->pid, SIGKILL);
+}
+
+void gr_child_kill(struct gr_child *child, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	kill_for(child, format, arguments);
+	va_end(arguments);
+}
+
+/* It said what it may not say. */
+static void __attribute__((format(printf, 2, 3))) violation(struct gr_child *child, const char *format, ...)
+{
+	va_list arguments;
+
+	child->violated = 1;
+	va_start(arguments, format);
+	kill_for(child, format, arguments);
+	va_end(arguments);
 }
 
 void gr_child_finish(struct gr_child *child, int64_t ms)
@@ -104,14 +120,14 @@ void gr_child_send(struct gr_child *child, const struct gr_ipc_message *message,
 static void deliver(struct gr_child *child, const struct gr_ipc_message *message, int *fd)
 {
 	if (!gr_ipc_permitted(child->kind, message->type)) {
-		gr_child_kill(child, "sent message %" PRIu32 ", which is not its own", message->type);
+		violation(child, "sent message %" PRIu32 ", which is not its own", message->type);
 		return;
 	}
 	if (message->type == GR_IPC_READY && child->asked)
 		return; /* crossed our request to end */
 	if (!child->asked && (message->type == GR_IPC_READY) != (child->state == GR_CHILD_STARTING)) {
-		gr_child_kill(child, "sent message %" PRIu32 " %s READY", message->type,
-			      child->state == GR_CHILD_STARTING ? "before its" : "after its");
+		violation(child, "sent message %" PRIu32 " %s READY", message->type,
+			  child->state == GR_CHILD_STARTING ? "before its" : "after its");
 		return;
 	}
 	if (message->type == GR_IPC_READY) {
@@ -119,7 +135,7 @@ static void deliver(struct gr_child *child, const struct gr_ipc_message *message
 		gr_loop_timer_set(child->timer, -1);
 		child->owner->ready(child);
 	} else if (child->owner->message(child, message, fd) < 0) {
-		gr_child_kill(child, "sent message %" PRIu32 " in a state that does not permit it", message->type);
+		violation(child, "sent message %" PRIu32 " in a state that does not permit it", message->type);
 	}
 }
 
@@ -149,7 +165,7 @@ static void receive_failed(struct gr_child *child, int rc)
 			gr_loop_timer_set(child->timer, END_MS);
 		child->state = GR_CHILD_ENDING;
 	} else {
-		gr_child_kill(child, "sent what is no message (%s)", gr_status_text(rc));
+		violation(child, "sent what is no message (%s)", gr_status_text(rc));
 	}
 }
 
@@ -193,6 +209,7 @@ static void ended(struct gr_child *child, int status)
 	else
 		snprintf(end.text, sizeof(end.text), "exit status %d", WEXITSTATUS(status));
 	end.in_order = !child->fault[0] && (child->asked || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+	end.violated = child->violated;
 	child->owner->ended(child, &end);
 }
 

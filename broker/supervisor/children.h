@@ -17,6 +17,7 @@ struct gr_child;
 
 struct gr_child_end {
 	int in_order; /* it was asked to end, or ended with status 0, and did nothing wrong */
+	int violated; /* killed for what it said: not an accident */
 	char text[192]; /* "exit status 1", "killed by signal 11", "sent OPEN, which …" */
 };
 
@@ -54,6 +55,7 @@ struct gr_child {
 	struct gr_loop_watch *watch;
 	struct gr_loop_timer *timer; /* READY's deadline, then that of its end */
 	char fault[160]; /* what it did wrong; empty = nothing */
+	int violated; /* and that was something it said */
 };
 
 struct gr_children {

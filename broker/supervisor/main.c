@@ -1,6 +1,7 @@
 /* garasu-broker: the command line around the supervisor. */
 #include "broker/supervisor/check.h"
 #include "broker/supervisor/instance.h"
+#include "broker/supervisor/policy.h"
 #include "broker/supervisor/supervisor.h"
 #include "common/log.h"
 
@@ -71,7 +72,9 @@ static int run(const struct gr_config *config)
 	umask(022);
 	if (gr_check(config, log_problem, NULL) > 0)
 		return 1;
-	if (find_programs(programs, &err) < 0 || gr_instance_begin(&instance, config, &err) < 0) {
+	/* Of all that is started from here on, nothing can have more. */
+	if (gr_confine_privileged(GR_SUPERVISOR_CAPABILITIES, &err) < 0 || find_programs(programs, &err) < 0 ||
+	    gr_instance_begin(&instance, config, &err) < 0) {
 		gr_log_error("%s", err.text);
 		return 1;
 	}

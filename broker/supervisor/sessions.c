@@ -310,7 +310,8 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 		session->first_restart = now;
 		session->restarts = 0;
 	}
-	if (session->restarts++ >= GR_SESSION_RESTARTS_MAX || gr_supervisor_stopping(supervisor) ||
+	/* One that speaks out of turn is not itself any more: whoever did that to it would only do so again. */
+	if (end->violated || session->restarts++ >= GR_SESSION_RESTARTS_MAX || gr_supervisor_stopping(supervisor) ||
 	    start_process(session) < 0) {
 		gr_session_end(session, GR_REASON_INTERNAL);
 		return;

@@ -1,6 +1,7 @@
 /*
  * What each child may say when: the permitted messages per state of a connection, a session and a container, as
- * tables. A message that its state does not permit ends the child that sent it.
+ * tables. A message that its state does not permit ends the child that sent it, and with a session's process the session; it is
+ * logged, and recorded as a fault.
  */
 #ifndef GARASU_BROKER_SUPERVISOR_STATES_H
 #define GARASU_BROKER_SUPERVISOR_STATES_H

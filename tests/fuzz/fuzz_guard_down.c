@@ -111,6 +111,8 @@ static void view(const uint8_t *bytes, size_t n)
 	struct gr_rfb *rfb = gr_rfb_create(&reader, &memory, &events, &settings, NULL);
 	check(rfb != NULL);
 	int status = gr_rfb_handshake(rfb, &err);
+	if (!status)
+		status = gr_rfb_begin(rfb, &err);
 	while (!status)
 		status = gr_rfb_read(rfb, &err);
 	check(status == GR_ECLOSED);

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import struct
@@ -15,6 +16,9 @@ import garasu
 from garasu import wait_for
 
 ENGLISH = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+# The most that these keep of root's powers, as bits of linux/capability.h (broker/*/policy.h, docs/decisions/0008-supervisor.md).
+CAPABILITIES = {"garasu-pool": sum(1 << n for n in (0, 1, 3, 6, 7, 8, 18, 21, 24))}
+CAPABILITIES["garasu-broker"] = CAPABILITIES["garasu-pool"] | 1 << 5 | 1 << 10 | 1 << 12  # KILL, NET_BIND_SERVICE, NET_ADMIN
 JAPANESE = {"LANG": "ja_JP.UTF-8", "LC_ALL": "ja_JP.UTF-8"}
 
 
@@ -292,14 +296,46 @@ class Faults(unittest.TestCase):
         self.assertEqual(self.broker.ctl("kill", "taro", check=False).returncode, 1)
 
     def test_unprivileged_processes(self):
-        """No process under the broker's own uids (all but the supervisor and the pool) has capabilities or may gain any."""
+        """Of every process that runs: what it has given up, as the kernel tells it."""
         self.connected()
-        for pid, command in self.broker.own_processes().items():
-            if pid == self.broker.process.pid:
+        keys = "Uid", "PPid", "NoNewPrivs", "Seccomp", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"
+
+        def status_of(pid):
+            text = pathlib.Path(f"/proc/{pid}/status").read_text()
+            return {key: re.search(rf"^{key}:\t(.*)$", text, re.M).group(1).split() for key in keys}
+        processes = self.broker.own_processes()
+        processes.update((pid, command) for pid, command in garasu.processes(0, 1).items()
+                         if status_of(pid)["PPid"] == [str(self.broker.process.pid)])  # the pool
+        privileged, seen, uids = {}, [], []
+        for pid, command in processes.items():
+            status = status_of(pid)
+            real, effective, saved, filesystem = map(int, status["Uid"])
+            self.assertEqual(status["NoNewPrivs"], ["1"], command)
+            self.assertEqual(pathlib.Path(f"/proc/{pid}/limits").read_text().split("Max core file size")[1].split()[:2], ["0", "0"], command)
+            if real == 0:
+                privileged[command] = status
                 continue
-            status = pathlib.Path(f"/proc/{pid}/status").read_text()
-            self.assertIn("NoNewPrivs:\t1", status, command)
-            self.assertIn("CapEff:\t" + "0" * 16, status, command)
+            seen.append(command)
+            uids.append(real)
+            self.assertEqual((effective, saved, filesystem), (real, real, real), command)
+            self.assertEqual(status["Seccomp"], ["2"], command)
+            for key in "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+                self.assertEqual(int(status[key][0], 16), 0, (command, key))
+            # Its root is an empty folder; that of audit is the record's.
+            root = os.listdir(f"/proc/{pid}/root/")
+            self.assertEqual(root, ["audit.log"] if "garasu-audit" in command else [], command)
+        self.assertEqual(len(uids), len(set(uids)), "two processes with one uid")
+        for kind in "audit", "keys", "identity", "egress", "admin", "gateway", "session":
+            self.assertTrue(any(f"garasu-{kind}" in command for command in seen), kind)
+        self.assertEqual(len([c for c in seen if "garasu-pool" in c]), 1, "the pool's process for log lines")
+        # Root stays where containers are started; not with all of its powers.
+        self.assertEqual(len(privileged), 2, privileged)
+        for command, status in privileged.items():
+            for key in "CapPrm", "CapEff", "CapBnd":
+                self.assertEqual(int(status[key][0], 16) & ~CAPABILITIES["garasu-pool" if "garasu-pool" in command else "garasu-broker"], 0, (command, key))
+            for key in "CapInh", "CapAmb":
+                self.assertEqual(int(status[key][0], 16), 0, (command, key))
+            self.assertEqual(status["Seccomp"], status_of("self")["Seccomp"], "a filter there would be the containers' too")
 
     def test_control_tool_without_a_broker(self):
         with tempfile.TemporaryDirectory() as folder:

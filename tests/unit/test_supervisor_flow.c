@@ -31,6 +31,7 @@
 #define MAXIMUM 2
 #define FAILURES_PER_MINUTE 5
 #define PATIENCE_MS 10000
+#define SHORT_PACKET UINT32_MAX /* has a stand-in send what is no message */
 
 /* ---- the stand-in ---- */
 
@@ -92,6 +93,10 @@ static void obey(int drive)
 		_exit(0);
 	if (message.type == 0)
 		_exit(9);
+	if (message.type == SHORT_PACKET) {
+		send(GR_IPC_CONTROL_FD, &message, sizeof(message) - 1, MSG_NOSIGNAL);
+		return;
+	}
 	if (message.type == GR_IPC_STARTED || message.type == GR_IPC_AGENT)
 		gr_io_pair(SOCK_SEQPACKET, pair);
 	if (message.type == GR_IPC_VIOLATION)
@@ -104,18 +109,22 @@ static void obey(int drive)
 static int stand_in(const char *kind_name, char **argv)
 {
 	struct gr_ipc_message ready = { .type = GR_IPC_READY };
+	struct gr_ipc_message early = { .type = GR_IPC_CLOSED };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct hello hello = { 0, argv[2] ? (unsigned)atoi(argv[2]) : 0 };
 	int drive = socket(AF_UNIX, SOCK_SEQPACKET, 0), audit = strcmp(kind_name, "audit") == 0;
-	char where[128];
+	char where[128], before_ready[160];
 
 	snprintf(where, sizeof(where), "%s", argv[1]);
 	*strrchr(where, '/') = '\0';
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/drive.sock", where);
 	while (strcmp(gr_ipc_kind_name((enum gr_ipc_kind)hello.kind), kind_name) != 0)
 		hello.kind++;
+	/* Told so by a file, it speaks before its READY. */
+	snprintf(before_ready, sizeof(before_ready), "%s/early", where);
 	if (connect(drive, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    send(drive, &hello, sizeof(hello), 0) < 0 || gr_ipc_send(GR_IPC_CONTROL_FD, &ready, -1) < 0)
+	    send(drive, &hello, sizeof(hello), 0) < 0 ||
+	    gr_ipc_send(GR_IPC_CONTROL_FD, hello.number && access(before_ready, F_OK) == 0 ? &early : &ready, -1) < 0)
 		return 1;
 	for (;;) {
 		struct pollfd wait[18] = { { GR_IPC_CONTROL_FD, POLLIN, 0 }, { drive, POLLIN, 0 } };
@@ -510,6 +519,7 @@ static void every_wrong_message_of_a_gateway_ends_it(void **state)
 			say(viewer.gateway,
 			    (struct gr_ipc_message){ .type = type, .connection = (uint32_t)viewer.number });
 			gone(viewer.gateway);
+			assert_non_null(strstr(recorded(GR_AUDIT_FAULT).detail, "gateway: sent "));
 			close(viewer.tcp);
 			if (where == GR_CONNECTION_OPEN)
 				assert_true(
@@ -517,17 +527,24 @@ static void every_wrong_message_of_a_gateway_ends_it(void **state)
 									      .connection = (uint32_t)viewer.number }));
 		}
 	}
+	viewer = arrive();
+	say(viewer.gateway, (struct gr_ipc_message){ .type = SHORT_PACKET });
+	gone(viewer.gateway);
+	assert_non_null(strstr(recorded(GR_AUDIT_FAULT).detail, "gateway: sent what is no message"));
+	close(viewer.tcp);
 	stays(session);
 	assert_int_equal(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS, .number = 2 }).number, 2);
 	leave(&first);
 	close(session);
 }
 
-static void every_wrong_message_of_a_session_ends_it(void **state)
+/* The session goes with it: a process that says such things is not itself any more. */
+static void every_wrong_message_of_a_session_ends_both(void **state)
 {
 	(void)state;
-	for (uint32_t type = 1; type <= GR_IPC_TYPES; type++) {
+	for (uint32_t type = 1; type <= GR_IPC_TYPES + 1; type++) {
 		struct gr_ipc_message message = { .type = type };
+		struct gr_audit_event event;
 		struct viewer viewer;
 		char person[16];
 		int session;
@@ -540,16 +557,92 @@ static void every_wrong_message_of_a_session_ends_it(void **state)
 		message.connection = (uint32_t)viewer.number + 1;
 		if (type == GR_IPC_TYPES)
 			message = (struct gr_ipc_message){ .type = GR_IPC_DETACHED };
+		if (type == GR_IPC_TYPES + 1)
+			message.type = SHORT_PACKET;
 		say(session, message);
 		gone(session);
-		/* A new process takes its place, and is told that the page stays. */
-		session = take_child(GR_IPC_KIND_SESSION, NULL);
-		assert_true(say(services[GR_IPC_KIND_POOL],
-				(struct gr_ipc_message){ .type = GR_IPC_AGENT, .container = 1 }));
-		assert_int_equal(hear(session, GR_IPC_START).number, 1);
-		hear(session, GR_IPC_AGENT);
-		end_session(person, 1, session);
+		event = recorded(GR_AUDIT_FAULT);
+		assert_non_null(strstr(event.detail, "session process: sent "));
+		assert_string_equal(event.person, person);
+		assert_int_equal(hear(services[GR_IPC_KIND_POOL], GR_IPC_DESTROY).container, 1);
 		leave(&viewer);
+		assert_int_equal(recorded(GR_AUDIT_SESSION_END).reason, GR_REASON_INTERNAL);
+		assert_true(say(services[GR_IPC_KIND_POOL],
+				(struct gr_ipc_message){ .type = GR_IPC_GONE, .container = 1 }));
+	}
+}
+
+static void session_process_that_dies_is_replaced_and_the_page_stays(void **state)
+{
+	struct viewer viewer;
+	int session = open_session("hanako", 1, &viewer);
+
+	(void)state;
+	say(session, (struct gr_ipc_message){ 0 }); /* it exits */
+	gone(session);
+	session = take_child(GR_IPC_KIND_SESSION, NULL);
+	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){ .type = GR_IPC_AGENT, .container = 1 }));
+	assert_int_equal(hear(session, GR_IPC_START).number, 1);
+	hear(session, GR_IPC_AGENT);
+	end_session("hanako", 1, session);
+	leave(&viewer);
+}
+
+static void nobody_speaks_before_its_ready(void **state)
+{
+	struct viewer viewer;
+	char early[128];
+
+	(void)state;
+	snprintf(early, sizeof(early), "%s/early", folder);
+	close(open(early, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	viewer = arrive();
+	gone(viewer.gateway);
+	assert_string_equal(strstr(recorded(GR_AUDIT_FAULT).detail, "before its"), "before its READY");
+	close(viewer.tcp);
+	unlink(early);
+	viewer = arrive();
+	stays(viewer.gateway);
+	leave(&viewer);
+}
+
+/* A container that is there cannot be started again; the supervisor goes on with a new pool. */
+static void wrong_messages_of_the_pool_in_every_state_of_a_container_end_it(void **state)
+{
+	struct viewer viewer = { 0 };
+	int session = -1;
+
+	(void)state;
+	for (int where = GR_CONTAINER_STARTING; where <= GR_CONTAINER_DESTROYING; where++) {
+		if (where == GR_CONTAINER_STARTING)
+			assert_true(say(services[GR_IPC_KIND_POOL],
+					(struct gr_ipc_message){ .type = GR_IPC_STARTED, .container = 1 }));
+		if (where == GR_CONTAINER_WARM)
+			warm_up(1);
+		if (where >= GR_CONTAINER_USED)
+			session = open_session("hanako", 1, &viewer);
+		if (where == GR_CONTAINER_DESTROYING) {
+			assert_int_equal(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_KILL,
+								      .number = 1,
+								      .person = "hanako",
+								      .text = "root" })
+						 .reason,
+					 GR_REASON_NONE);
+			hear(session, GR_IPC_END);
+			close(session);
+			hear(services[GR_IPC_KIND_POOL], GR_IPC_DESTROY);
+		}
+		say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){ .type = GR_IPC_STARTED, .container = 1 });
+		gone(services[GR_IPC_KIND_POOL]);
+		assert_non_null(strstr(recorded(GR_AUDIT_FAULT).detail, "pool: sent "));
+		if (where >= GR_CONTAINER_USED)
+			leave(&viewer);
+		if (where == GR_CONTAINER_USED) {
+			hear(session, GR_IPC_END);
+			close(session);
+			recorded(GR_AUDIT_SESSION_END);
+		}
+		services[GR_IPC_KIND_POOL] = take_child(GR_IPC_KIND_POOL, NULL);
 	}
 }
 
@@ -999,7 +1092,10 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		flow_test(every_wrong_message_of_a_gateway_ends_it),
-		flow_test(every_wrong_message_of_a_session_ends_it),
+		flow_test(every_wrong_message_of_a_session_ends_both),
+		flow_test(session_process_that_dies_is_replaced_and_the_page_stays),
+		flow_test(nobody_speaks_before_its_ready),
+		flow_test(wrong_messages_of_the_pool_in_every_state_of_a_container_end_it),
 		flow_test(wrong_messages_of_services_end_and_restart_them),
 		flow_test(a_violation_ends_its_own_connection),
 		flow_test(person_waits_for_a_container_and_gets_it),

@@ -1,157 +1,20 @@
-/* The decoder's system call filter: what decoding needs works, everything that could reach out kills. */
-#include "common/confine.h"
+/* The policies of the viewer's processes: what decoding and TLS need works, everything that could reach out kills. */
 #include "common/decode/decode.h"
-#include "viewer/sandbox.h"
+#include "tests/unit/policy_child.h"
+#include "viewer/policy.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <turbojpeg.h>
 #include <unistd.h>
 
 #include <cmocka.h> /* needs some of those above */
 
-typedef void (*deed)(void);
-
-/* The wait status of a process that put itself under the filter and then did it. */
-static int status_of(int (*filter)(struct gr_error *), deed what)
-{
-	pid_t pid = fork();
-	if (pid == 0) {
-		struct gr_confine_settings settings = { .uid = geteuid() == 0 ? 65534 : 0,
-							.descriptors = 16,
-							.file_size = 0 };
-		if (gr_confine(&settings, NULL) || filter(NULL))
-			_exit(99);
-		what();
-		_exit(0);
-	}
-	int status = -1;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
-}
-
-static void assert_killed(deed what)
-{
-	int status = status_of(gr_sandbox_decoder, what);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGSYS);
-}
-
-static void do_open(void)
-{
-	(void)open("/etc/passwd", O_RDONLY | O_CLOEXEC);
-}
-
-static void do_open_old(void)
-{
-#ifdef SYS_open
-	syscall(SYS_open, "/etc/passwd", O_RDONLY);
-#endif
-}
-
-static void do_socket(void)
-{
-	(void)socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-}
-
-static void do_unix_socket(void)
-{
-	(void)socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-}
-
-static void do_execve(void)
-{
-	char *const arguments[] = { (char *)(uintptr_t) "/bin/true", NULL };
-	execve("/bin/true", arguments, arguments + 1);
-}
-
-static void do_fork(void)
-{
-	syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-}
-
-static void do_ptrace(void)
-{
-	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-}
-
-static void do_kill(void)
-{
-	kill(getppid(), 0);
-}
-
-static void do_executable_memory(void)
-{
-	(void)mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
-static void do_make_executable(void)
-{
-	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	mprotect(memory, 4096, PROT_READ | PROT_EXEC);
-}
-
-/* Other ways to a file, a program, another process's memory, the kernel. */
-static long other_call;
-
-static void do_other_call(void)
-{
-	syscall(other_call, -1, NULL, NULL, 0, 0, 0);
-}
-
-static const long other_calls[] = {
-	SYS_openat2,          SYS_execveat,    SYS_clone3,   SYS_memfd_create,   SYS_unlinkat,
-	SYS_connect,          SYS_bind,        SYS_sendmmsg, SYS_io_uring_setup, SYS_bpf,
-	SYS_process_vm_readv, SYS_pidfd_getfd, SYS_keyctl,   SYS_prctl,          SYS_seccomp,
-	SYS_setrlimit,        SYS_prlimit64,   SYS_dup,      SYS_fcntl,          SYS_ioctl
-};
-
-static void reaching_out_kills_the_decoder(void **state)
-{
-	(void)state;
-	assert_killed(do_open);
-	assert_killed(do_open_old);
-	assert_killed(do_socket);
-	assert_killed(do_unix_socket);
-	assert_killed(do_execve);
-	assert_killed(do_fork);
-	assert_killed(do_ptrace);
-	assert_killed(do_kill);
-	assert_killed(do_executable_memory);
-	assert_killed(do_make_executable);
-	for (size_t i = 0; i < sizeof(other_calls) / sizeof(*other_calls); i++) {
-		other_call = other_calls[i];
-		int status = status_of(gr_sandbox_decoder, do_other_call);
-		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
-			fail_msg("system call %ld: wait status %#x", other_call, (unsigned)status);
-	}
-}
-
-static void do_work(void)
-{
-	struct timespec now;
-	struct pollfd nothing = { .fd = -1 };
-	char *volatile small = malloc(100), *volatile large = malloc(8 << 20);
-	if (!small || !large || clock_gettime(CLOCK_MONOTONIC, &now) < 0 || poll(&nothing, 1, 1) < 0)
-		_exit(1);
-	memset(large, 1, 8 << 20);
-	large = realloc(large, 16 << 20);
-	free(large);
-	free(small);
-}
+static int stream[2];
 
 /* The largest history, and a photograph. */
 static void do_decode(void)
@@ -181,34 +44,60 @@ static void do_decode(void)
 	gr_decode_destroy(decode);
 }
 
-static void decoding_works_under_the_filter(void **state)
+/* As decoder and transport use theirs. */
+static void do_stream(void)
 {
-	(void)state;
-	assert_int_equal(status_of(gr_sandbox_decoder, do_work), 0);
-	assert_int_equal(status_of(gr_sandbox_decoder, do_decode), 0);
-	assert_int_equal(status_of(gr_sandbox_transport, do_work), 0);
-}
-
-static void do_refused(void)
-{
-	if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 || socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0)
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	if (send(stream[0], "x", 1, MSG_NOSIGNAL) != 1 || recv(stream[1], &byte, 1, MSG_DONTWAIT) != 1 ||
+	    sendmsg(stream[1], &message, MSG_NOSIGNAL) != 1)
 		_exit(1);
-	char *const arguments[] = { (char *)(uintptr_t) "/bin/true", NULL };
-	execve("/bin/true", arguments, arguments + 1);
 }
 
-static void the_transport_opens_nothing_more(void **state)
+/* And as libssl does. */
+static void do_connection(void)
+{
+	char byte = 0;
+	do_stream();
+	if (read(stream[0], &byte, 1) != 1 || write(stream[0], &byte, 1) != 1 || shutdown(stream[0], SHUT_WR) < 0)
+		_exit(1);
+}
+
+static void reaching_out_kills(void **state)
 {
 	(void)state;
-	assert_int_equal(status_of(gr_sandbox_transport, do_refused), 0);
+	policy_assert_kills(&gr_decoder_policy, NULL);
+	policy_assert_kills(&gr_transport_policy, NULL);
+}
+
+static void decoding_works(void **state)
+{
+	(void)state;
+	assert_int_equal(policy_child(&gr_decoder_policy, -1, do_decode), 0);
+	assert_int_equal(policy_child(&gr_decoder_policy, -1, do_stream), 0);
+	policy_assert_common(&gr_decoder_policy);
+}
+
+static void carrying_works(void **state)
+{
+	(void)state;
+	assert_int_equal(policy_child(&gr_transport_policy, -1, do_connection), 0);
+	policy_assert_common(&gr_transport_policy);
+}
+
+static int prepare(void **state)
+{
+	(void)state;
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reaching_out_kills_the_decoder),
-		cmocka_unit_test(decoding_works_under_the_filter),
-		cmocka_unit_test(the_transport_opens_nothing_more),
+		cmocka_unit_test(reaching_out_kills),
+		cmocka_unit_test(decoding_works),
+		cmocka_unit_test(carrying_works),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, prepare, NULL);
 }

@@ -1,0 +1,9 @@
+/* What garasu-gateway may still do once it is confined: docs/THREATS.md lists all of them. */
+#ifndef GARASU_BROKER_GATEWAY_POLICY_H
+#define GARASU_BROKER_GATEWAY_POLICY_H
+
+#include "common/confine.h"
+
+extern const struct gr_confine_policy gr_gateway_policy;
+
+#endif
