@@ -31,7 +31,7 @@ struct gr_upstream {
 const char *gr_upstream_address_refused(const struct gr_address *address)
 {
 	const char *refused = gr_address_refused(address);
-	struct sockaddr_storage remote, local;
+	struct sockaddr_storage remote, local = { 0 };
 	socklen_t size = sizeof(local), remote_size;
 	if (refused)
 		return refused;
