@@ -217,6 +217,7 @@ class Faults(unittest.TestCase):
             uids.append(real)
             self.assertEqual((effective, saved, filesystem), (real, real, real), command)
             self.assertEqual(status["Seccomp"], ["2"], command)
+            self.assertEqual(os.stat(f"/proc/{pid}/maps").st_uid, 0, f"{command} is dumpable")
             for key in "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
                 self.assertEqual(int(status[key][0], 16), 0, (command, key))
             # Its root is an empty folder; that of audit is the record's.
