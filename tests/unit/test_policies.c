@@ -172,13 +172,14 @@ static void do_gateway(void)
 
 static void do_session(void)
 {
-	int pair[2], memory = make_sealed((size_t)257 << 20), copy;
+	int pair[2], memory = make_sealed((size_t)257 << 20), copy, queued;
 	use_loop();
 	use_stream(stream[0], stream[1]);
 	copy = fcntl(memory, F_DUPFD_CLOEXEC, 3);
 	NEED(copy >= 0 && lseek(copy, 0, SEEK_CUR) == 8);
 	NEED(mmap(NULL, 4096, PROT_READ, MAP_SHARED, memory, 0) != MAP_FAILED);
 	NEED(gr_io_pair(SOCK_STREAM, pair) == 0);
+	NEED(ioctl(packets[0], SIOCOUTQ, &queued) == 0);
 }
 
 static void do_egress(void)
