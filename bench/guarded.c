@@ -49,7 +49,7 @@ static int run(const struct gr_kept *kept, const struct gr_guard_settings *setti
 	struct gr_guard *guard = gr_guard_create(settings);
 	if (!guard)
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
-	gr_guard_assume_viewer(guard);
+	gr_guard_assume_viewer(guard, true);
 	int code = send(guard, init, sizeof(init));
 	if (!code)
 		code = send(guard, kept->bytes, kept->size);

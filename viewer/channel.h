@@ -36,6 +36,7 @@ enum gr_viewer_event_type {
 	GR_EVENT_CARET, /* value: known; rects[0] */
 	GR_EVENT_TEXT_RESULT, /* sequence, value */
 	GR_EVENT_END, /* value: the gr_status as a positive number; text: what was wrong. The decoder's last */
+	GR_EVENT_CAPTURE_FAILED, /* text: why. The same, when the capture cannot be written */
 };
 
 struct gr_viewer_event {

@@ -1,4 +1,5 @@
 #include "viewer/decoder.h"
+#include "broker/guard/guard.h"
 #include "common/confine.h"
 #include "common/io.h"
 #include "viewer/channel.h"
@@ -6,7 +7,9 @@
 #include "viewer/sandbox.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -24,10 +27,15 @@ enum {
 	MEMORY_BYTES = 1 << 30,
 };
 
+#define CAPTURE_BYTES (UINT64_C(4) << 30)
+
 struct decoder {
 	const struct gr_decoder_settings *settings;
 	struct gr_rfb *rfb;
 	struct gr_reader reader;
+	struct gr_guard *guard;
+	int guarded; /* ServerInit is next, or was there: every byte goes through the guard */
+	int capture_error; /* errno; 0: the capture has everything that came */
 	int deadline_ms; /* for the next byte; -1 between messages, where silence is normal */
 	uint8_t out[OUT_BYTES];
 	size_t out_begin, out_end;
@@ -161,9 +169,10 @@ static int take_input(struct decoder *decoder)
 }
 
 /* Waits for the server's next bytes, passing on input and output meanwhile. */
-static int refill(void *context, uint8_t *into, size_t room, size_t *got)
+static int receive(struct decoder *decoder, uint8_t *into, size_t room, size_t *got)
 {
-	struct decoder *decoder = context;
+	/* What the guard holds is the beginning of something, even when the parser is between two messages. */
+	int deadline_ms = gr_guard_down_held(decoder->guard) ? MESSAGE_MS : decoder->deadline_ms;
 	for (;;) {
 		/* First of all: while the server sends without a pause there would be no other moment for a key. */
 		int status = take_input(decoder);
@@ -185,7 +194,7 @@ static int refill(void *context, uint8_t *into, size_t room, size_t *got)
 			{ .fd = decoder->settings->window,
 			  .events = (short)(OUT_BYTES - waiting >= OUT_ROOM ? POLLIN : 0) },
 		};
-		int ready = poll(fds, 2, decoder->deadline_ms);
+		int ready = poll(fds, 2, deadline_ms);
 		if (ready == 0)
 			return GR_ETIMEOUT;
 		if (ready < 0 && errno != EINTR)
@@ -197,10 +206,58 @@ static int refill(void *context, uint8_t *into, size_t room, size_t *got)
 	}
 }
 
-static int confine(struct gr_error *err)
+/* As received, before anything is made of it. */
+static int capture(struct decoder *decoder, const uint8_t *bytes, size_t n)
 {
-	/* The picture's memory is mapped already; no file of any size may be written, no more descriptors made. */
-	struct gr_confine_settings settings = { .uid = geteuid() == 0 ? NOBODY : 0, .descriptors = 16, .file_size = 0 };
+	while (n) {
+		ssize_t written = write(decoder->settings->capture, bytes, n);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0) {
+			decoder->capture_error = written < 0 ? errno : EIO;
+			return GR_EIO;
+		}
+		bytes += written;
+		n -= (size_t)written;
+	}
+	return 0;
+}
+
+/* The server's next bytes, those of ServerInit and behind it only when the guard has let them through. */
+static int refill(void *context, uint8_t *into, size_t room, size_t *got)
+{
+	struct decoder *decoder = context;
+	if (!decoder->guarded) /* one at a time: what is behind the handshake must be left to the guard */
+		return receive(decoder, into, 1, got);
+	for (;;) {
+		size_t n = 0;
+		const uint8_t *passed = gr_guard_down_passed(decoder->guard, &n);
+		if (n) {
+			*got = n < room ? n : room;
+			memcpy(into, passed, *got);
+			gr_guard_down_sent(decoder->guard, *got);
+			return 0;
+		}
+		uint8_t *to = gr_guard_down_room(decoder->guard, &n);
+		if (!to)
+			return gr_guard_violation(decoder->guard) ? GR_EPROTO : GR_ENOMEM;
+		int status = receive(decoder, to, n, &n);
+		if (!status && decoder->settings->capture >= 0)
+			status = capture(decoder, to, n);
+		if (!status)
+			status = gr_guard_down_took(decoder->guard, n);
+		if (status)
+			return status;
+	}
+}
+
+static int confine(const struct gr_decoder_settings *decoder, struct gr_error *err)
+{
+	/* The picture's memory is mapped already; no file but the capture may be written, no more descriptors made. */
+	struct gr_confine_settings settings = { .uid = geteuid() == 0 ? NOBODY : 0,
+						.descriptors = 16,
+						.file_size = decoder->capture >= 0 ? CAPTURE_BYTES : 0 };
+	signal(SIGXFSZ, SIG_IGN); /* write(2) says EFBIG instead */
 	int status = gr_confine(&settings, err);
 	if (status)
 		return status;
@@ -224,6 +281,9 @@ static int decode(struct decoder *decoder, struct gr_error *err)
 		return gr_error_set(err, status, "%s", gr_status_text(status));
 	decoder->deadline_ms = HANDSHAKE_MS;
 	status = gr_rfb_handshake(decoder->rfb, err);
+	decoder->guarded = 1;
+	if (!status)
+		status = gr_rfb_begin(decoder->rfb, err);
 	while (!status) {
 		/* Between messages silence is normal, inside one it is not. */
 		decoder->deadline_ms = -1;
@@ -233,6 +293,22 @@ static int decode(struct decoder *decoder, struct gr_error *err)
 		status = gr_rfb_read(decoder->rfb, err);
 	}
 	return status;
+}
+
+/* What went wrong, said by whoever saw it: the guard, the capture, or the parser. */
+static struct gr_viewer_event the_end(const struct decoder *decoder, int status, const struct gr_error *err)
+{
+	const struct gr_guard_violation *violation = decoder->guard ? gr_guard_violation(decoder->guard) : NULL;
+	struct gr_viewer_event end = { .type = GR_EVENT_END, .value = (uint32_t)-status };
+	if (decoder->capture_error) {
+		end.type = GR_EVENT_CAPTURE_FAILED;
+		snprintf(end.text, sizeof(end.text), "capture: %s", strerror(decoder->capture_error));
+	} else if (violation) {
+		snprintf(end.text, sizeof(end.text), "%.90s, byte %" PRIu64, violation->rule, violation->offset);
+	} else {
+		snprintf(end.text, sizeof(end.text), "%.120s", err->text);
+	}
+	return end;
 }
 
 int gr_decoder_run(const struct gr_decoder_settings *settings)
@@ -252,16 +328,23 @@ int gr_decoder_run(const struct gr_decoder_settings *settings)
 						.width = settings->width,
 						.height = settings->height,
 						.send = send_bytes };
+	/* strict is off: this process inflates and decodes everything itself, and refuses what is not exactly its pixels. */
+	struct gr_guard_settings guard_settings = { .max_width = GR_SCREEN_MAX,
+						    .max_height = GR_SCREEN_MAX,
+						    .history_log2 = settings->history_log2 };
 	int status = gr_reader_init(&decoder.reader, refill, &decoder);
+	if (!status && !(decoder.guard = gr_guard_create(&guard_settings)))
+		status = GR_ENOMEM;
+	if (!status)
+		gr_guard_assume_viewer(decoder.guard, settings->quality > 0);
 	if (!status && !(decoder.rfb = gr_rfb_create(&decoder.reader, &memory, &events, &rfb_settings, &decoder)))
 		status = GR_ENOMEM;
 	if (!status)
-		status = confine(&err);
+		status = confine(settings, &err);
 	int confined = !status;
 	if (!status)
 		status = decode(&decoder, &err);
-	struct gr_viewer_event end = { .type = GR_EVENT_END, .value = (uint32_t)-status };
-	snprintf(end.text, sizeof(end.text), "%.120s", err.text);
+	struct gr_viewer_event end = the_end(&decoder, status, &err);
 	send_event(&decoder, &end);
 	return confined ? 0 : 1;
 }

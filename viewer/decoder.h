@@ -11,6 +11,7 @@ struct gr_decoder_settings {
 	int quality; /* 0, or 1..10 */
 	unsigned history_log2; /* 20..25 */
 	uint16_t width, height; /* the size wanted, 0 = the server's */
+	int capture; /* a file for the server's bytes from ServerInit on; -1: none */
 };
 
 /* Confines itself, decodes until the end, and returns the process's exit status: 0, or 1 when it could not be confined. */

@@ -138,7 +138,15 @@ static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const s
 	fill(surface, (SDL_Rect){ 0, 0, GR_DRAW_BORDER, h }, frame_colour);
 	fill(surface, (SDL_Rect){ w - GR_DRAW_BORDER, 0, GR_DRAW_BORDER, h }, frame_colour);
 	fill(surface, (SDL_Rect){ 0, h - GR_DRAW_BORDER, w, GR_DRAW_BORDER }, frame_colour);
+	/* A page in the same colour, with a bar of its own, is seen to be inside. */
+	SDL_Rect area = gr_draw_area(w, h);
+	fill(surface, (SDL_Rect){ area.x - 1, area.y - 1, area.w + 2, 1 }, bar_label);
+	fill(surface, (SDL_Rect){ area.x - 1, area.y + area.h, area.w + 2, 1 }, bar_label);
+	fill(surface, (SDL_Rect){ area.x - 1, area.y, 1, area.h }, bar_label);
+	fill(surface, (SDL_Rect){ area.x + area.w, area.y, 1, area.h }, bar_label);
 	int y = (GR_DRAW_BAR - line_height(draw, FONT_BAR)) / 2;
+	SDL_Rect inside = { GR_DRAW_BORDER, 0, w - 2 * GR_DRAW_BORDER, GR_DRAW_BAR };
+	SDL_SetClipRect(surface, &inside); /* a narrow window ends the text, not the border */
 	SDL_Point size = put_text(draw, surface, FONT_BAR, "画面転送・インターネット", bar_text, 12, y, 0);
 	if (!gr_messages_japanese())
 		size.x += 16 + put_text(draw, surface, FONT_BAR, "Internet, by screen transfer", bar_label,
@@ -151,6 +159,7 @@ static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const s
 		TTF_SizeUTF8(draw->fonts[FONT_BAR], who, &who_width, NULL);
 	if (12 + size.x + 24 + who_width + 12 <= w)
 		put_text(draw, surface, FONT_BAR, who, bar_label, -(w - 12), y, 0);
+	SDL_SetClipRect(surface, NULL);
 }
 
 static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_Rect area,

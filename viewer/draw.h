@@ -10,7 +10,7 @@
 #include <SDL2/SDL.h>
 
 #define GR_DRAW_BAR 30 /* pixels, at the top */
-#define GR_DRAW_BORDER 4 /* pixels, on the three other sides */
+#define GR_DRAW_BORDER 4 /* pixels, on the three other sides; the innermost one is a pale line, below the bar too */
 
 struct gr_draw;
 

@@ -11,6 +11,7 @@
 #include "viewer/transport.h"
 #include "viewer/window.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -36,6 +37,7 @@ struct program {
 	struct gr_window *window;
 	struct gr_script *script;
 	int signals;
+	int capture; /* -1: none; closed in this process after the forks */
 	uint32_t *picture; /* writable: unmapped in this process after the forks */
 };
 
@@ -60,8 +62,24 @@ fail:
 	return -1;
 }
 
-/* What every child does first: it ends with this process, and holds only its own descriptors. */
-static void become_child(pid_t parent, int keep_a, int keep_b, int keep_stderr)
+/* With the person's rights, which the decoder has not. What is there already is not overwritten: a capture is evidence. */
+static int open_capture(struct program *program)
+{
+	const char *file = program->options.capture;
+	program->capture = -1;
+	if (!file)
+		return 0;
+	program->capture = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (program->capture >= 0)
+		return 0;
+	fprintf(stderr, "garasu-viewer: %s: %s: %s\n",
+		gr_text("--capture で指定したファイルを新しく作れません", "--capture: the file cannot be made"), file,
+		errno == EEXIST ? gr_text("すでに存在します", "it exists already") : strerror(errno));
+	return -1;
+}
+
+/* What every child does first: it ends with this process, and holds only its own descriptors. -1 in keep counts for nothing. */
+static void become_child(pid_t parent, const int *keep, size_t count, int keep_stderr)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -69,12 +87,14 @@ static void become_child(pid_t parent, int keep_a, int keep_b, int keep_stderr)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int fd = 0; fd < (keep_stderr ? 2 : 3); fd++)
 		dup2(null, fd);
-	int low = keep_a < keep_b ? keep_a : keep_b, high = keep_a < keep_b ? keep_b : keep_a;
-	if (low > 3)
-		close_range(3, (unsigned)low - 1, 0);
-	if (high > low + 1)
-		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-	close_range((unsigned)high + 1, ~0U, 0);
+	for (unsigned from = 3, next; from; from = next + 1) {
+		next = ~0U; /* the lowest to be kept from there on */
+		for (size_t i = 0; i < count; i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (next > from)
+			close_range(from, next == ~0U ? next : next - 1, 0);
+	}
 }
 
 #ifdef __SANITIZE_ADDRESS__
@@ -110,14 +130,15 @@ static int start_processes(struct program *program)
 
 	viewer->decoder_pid = fork();
 	if (viewer->decoder_pid == 0) {
-		become_child(parent, stream[0], decoder[0], KEEP_STDERR);
+		become_child(parent, (int[]){ stream[0], decoder[0], program->capture }, 3, KEEP_STDERR);
 		struct gr_decoder_settings settings = { .stream = stream[0],
 							.window = decoder[0],
 							.picture = program->picture,
 							.quality = options->quality,
 							.history_log2 = options->history_log2,
 							.width = options->width,
-							.height = options->height };
+							.height = options->height,
+							.capture = program->capture };
 		if (!options->headless && !settings.width) {
 			settings.width = WINDOW_WIDTH; /* corrected as soon as the window is open */
 			settings.height = WINDOW_HEIGHT;
@@ -129,13 +150,14 @@ static int start_processes(struct program *program)
 	}
 	viewer->transport_pid = viewer->decoder_pid < 0 ? -1 : fork();
 	if (viewer->transport_pid == 0) {
-		become_child(parent, stream[1], transport[0], KEEP_STDERR);
+		become_child(parent, (int[]){ stream[1], transport[0] }, 2, KEEP_STDERR);
 		struct gr_transport_settings settings = {
 			.host = options->host,
 			.port = options->port,
 			.tls = { .certificate = options->certificate,
 				 .key = options->key,
 				 .ca = options->ca,
+				 .crl = options->crl,
 				 .server_name = options->server_name },
 			.timeout_ms = options->timeout_ms ? options->timeout_ms : CONNECT_MS,
 			.stream = stream[1],
@@ -151,6 +173,7 @@ static int start_processes(struct program *program)
 	close(stream[1]);
 	close(decoder[0]);
 	close(transport[0]);
+	gr_io_close(&program->capture);
 	munmap(program->picture, GR_PICTURE_BYTES);
 	program->picture = NULL;
 	viewer->decoder = decoder[1];
@@ -283,7 +306,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	program.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (program.signals < 0 || make_picture(&program) || start_processes(&program))
+	if (program.signals < 0 || make_picture(&program) || open_capture(&program) || start_processes(&program))
 		return 1;
 
 	struct gr_error err = { 0 };

@@ -7,7 +7,7 @@ enum gr_failure {
 	GR_FAIL_CERTIFICATE_FILE, /* the person's certificate cannot be read */
 	GR_FAIL_KEY_FILE,
 	GR_FAIL_CA_FILE,
-	GR_FAIL_OUTPUT_FILE, /* a screenshot cannot be written */
+	GR_FAIL_OUTPUT_FILE, /* a screenshot or the capture cannot be written */
 	GR_FAIL_DISPLAY, /* no window can be opened */
 	GR_FAIL_NAME, /* the broker's name is not known */
 	GR_FAIL_REFUSED,
@@ -18,6 +18,8 @@ enum gr_failure {
 	GR_FAIL_HTTP_PORT,
 	GR_FAIL_SERVER_UNTRUSTED, /* the broker's certificate is not of our CA */
 	GR_FAIL_SERVER_EXPIRED,
+	GR_FAIL_SERVER_REVOKED,
+	GR_FAIL_CRL_STALE,
 	GR_FAIL_SERVER_NAME,
 	GR_FAIL_SERVER_PURPOSE,
 	GR_FAIL_PERSON_MISSING, /* the broker wants a certificate */

@@ -15,6 +15,7 @@ enum option_code {
 	OPTION_CERTIFICATE = 256,
 	OPTION_KEY,
 	OPTION_CA,
+	OPTION_CRL,
 	OPTION_SERVER_NAME,
 	OPTION_SIZE,
 	OPTION_FULL_SCREEN,
@@ -25,6 +26,7 @@ enum option_code {
 	OPTION_SCREENSHOT_WINDOW,
 	OPTION_WAIT_IDLE,
 	OPTION_TIMEOUT,
+	OPTION_CAPTURE,
 	OPTION_SCRIPT,
 	OPTION_REPORT,
 	OPTION_HELP,
@@ -35,6 +37,7 @@ static const struct option long_options[] = {
 	{ "certificate", required_argument, NULL, OPTION_CERTIFICATE },
 	{ "key", required_argument, NULL, OPTION_KEY },
 	{ "ca", required_argument, NULL, OPTION_CA },
+	{ "crl", required_argument, NULL, OPTION_CRL },
 	{ "server-name", required_argument, NULL, OPTION_SERVER_NAME },
 	{ "size", required_argument, NULL, OPTION_SIZE },
 	{ "full-screen", no_argument, NULL, OPTION_FULL_SCREEN },
@@ -45,6 +48,7 @@ static const struct option long_options[] = {
 	{ "screenshot-window", required_argument, NULL, OPTION_SCREENSHOT_WINDOW },
 	{ "wait-idle", required_argument, NULL, OPTION_WAIT_IDLE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "capture", required_argument, NULL, OPTION_CAPTURE },
 	{ "script", required_argument, NULL, OPTION_SCRIPT },
 	{ "report", no_argument, NULL, OPTION_REPORT },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -54,25 +58,28 @@ static const struct option long_options[] = {
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: garasu-viewer [options] --ca FILE --certificate FILE --key FILE HOST[:PORT]\n"
-		    "Shows a browser that runs elsewhere; only its picture comes here. The port is " DEFAULT_PORT
-		    " unless given.\n\n"
-		    "  --certificate FILE  your certificate (PEM)\n"
-		    "  --key FILE          its private key (PEM)\n"
-		    "  --ca FILE           the authority that the broker's certificate must be of (PEM)\n"
-		    "  --server-name NAME  the name in the broker's certificate, when it is not HOST\n"
-		    "  --size WxH          size of the picture\n"
-		    "  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
-		    "  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
-		    "                      0, or a screenshot without this option: all is exact at once\n"
-		    "  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
-		    "  --headless          no window\n"
-		    "  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
-		    "  --screenshot-window FILE   the same with the viewer's title and border\n"
-		    "  --wait-idle MS      before that, wait until the picture has not changed for MS\n"
-		    "  --timeout SECONDS   for connecting, and for every wait\n"
-		    "  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
-		    "  --report            print one line of figures at the end\n");
+	fprintf(to,
+		"usage: garasu-viewer [options] --ca FILE --certificate FILE --key FILE HOST[:PORT]\n"
+		"Shows a browser that runs elsewhere; only its picture comes here. The port is " DEFAULT_PORT
+		" unless given.\n\n"
+		"  --certificate FILE  your certificate (PEM)\n"
+		"  --key FILE          its private key (PEM)\n"
+		"  --ca FILE           the authority that the broker's certificate must be of (PEM)\n"
+		"  --crl FILE          its revocation lists (PEM): without a current one for each CA nothing is shown\n"
+		"  --server-name NAME  the name in the broker's certificate, when it is not HOST\n"
+		"  --size WxH          size of the picture\n"
+		"  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
+		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
+		"                      0, or a screenshot without this option: all is exact at once\n"
+		"  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
+		"  --headless          no window\n"
+		"  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
+		"  --screenshot-window FILE   the same with the viewer's title and border\n"
+		"  --wait-idle MS      before that, wait until the picture has not changed for MS\n"
+		"  --timeout SECONDS   for connecting, and for every wait\n"
+		"  --capture FILE      keep what the broker sends in this new file, for garasu-guard(1)\n"
+		"  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
+		"  --report            print one line of figures at the end\n");
 }
 
 static int complain(const char *japanese, const char *english, const char *what)
@@ -139,6 +146,7 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 	case OPTION_CERTIFICATE: options->certificate = value; return 0;
 	case OPTION_KEY: options->key = value; return 0;
 	case OPTION_CA: options->ca = value; return 0;
+	case OPTION_CRL: options->crl = value; return 0;
 	case OPTION_SERVER_NAME:
 		if (!*value || strlen(value) >= sizeof(options->server_name))
 			return -1;
@@ -169,6 +177,7 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 			return -1;
 		options->timeout_ms = (int)number * 1000;
 		return 0;
+	case OPTION_CAPTURE: options->capture = value; return 0;
 	case OPTION_SCRIPT: options->script = value; return 0;
 	case OPTION_REPORT: options->report = 1; return 0;
 	default: return -1;

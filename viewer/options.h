@@ -8,7 +8,7 @@ struct gr_viewer_options {
 	char host[256];
 	char port[6];
 	char server_name[256]; /* what the broker's certificate must be for */
-	const char *certificate, *key, *ca;
+	const char *certificate, *key, *ca, *crl; /* files; NULL: not given */
 	uint16_t width, height; /* 0: the broker's, or the window's */
 	int full_screen;
 	int quality; /* 0: lossless; 1..10: of photographs at first sight */
@@ -18,6 +18,7 @@ struct gr_viewer_options {
 	const char *screenshot_window; /* the same with title and border */
 	int wait_idle_ms; /* -1: not asked for */
 	int timeout_ms; /* 0: none given */
+	const char *capture; /* a new file for the server's bytes */
 	const char *script; /* file, or "-" */
 	int report;
 };

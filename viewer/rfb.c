@@ -51,7 +51,7 @@ struct gr_rfb {
 	struct gr_canvas canvas;
 	uint16_t want_width, want_height; /* 0: no wish */
 	uint32_t screen_id, screen_flags;
-	int running; /* the handshake is over */
+	int running; /* ServerInit was read */
 	int can_resize; /* the server sent ExtendedDesktopSize */
 	int asked_size; /* SetDesktopSize is unanswered */
 	uint16_t asked_width, asked_height;
@@ -548,9 +548,12 @@ static int handshake(struct gr_rfb *rfb, struct gr_error *err)
 		return gr_reader_status(reader);
 	if (result)
 		return denied(rfb, err);
-	if ((status = send_bytes(rfb, "\1", 1))) /* ClientInit, shared */
-		return status;
+	return send_bytes(rfb, "\1", 1); /* ClientInit, shared */
+}
 
+static int begin(struct gr_rfb *rfb)
+{
+	struct gr_reader *reader = rfb->reader;
 	uint16_t width = gr_reader_u16(reader), height = gr_reader_u16(reader);
 	const uint8_t *format = gr_reader_take(reader, 16);
 	if (!format)
@@ -565,7 +568,8 @@ static int handshake(struct gr_rfb *rfb, struct gr_error *err)
 	if (gr_reader_status(reader))
 		return gr_reader_status(reader);
 	rfb->running = 1;
-	if ((status = set_size(rfb, width, height)))
+	int status = set_size(rfb, width, height);
+	if (status)
 		return status;
 	rfb->whole_wanted = 0;
 	if ((status = send_encodings(rfb)))
@@ -576,4 +580,9 @@ static int handshake(struct gr_rfb *rfb, struct gr_error *err)
 int gr_rfb_handshake(struct gr_rfb *rfb, struct gr_error *err)
 {
 	return explain(rfb, handshake(rfb, err), err);
+}
+
+int gr_rfb_begin(struct gr_rfb *rfb, struct gr_error *err)
+{
+	return explain(rfb, begin(rfb), err);
 }

@@ -52,15 +52,18 @@ struct gr_rfb *gr_rfb_create(struct gr_reader *reader, const struct gr_rfb_memor
 void gr_rfb_destroy(struct gr_rfb *rfb); /* NULL allowed */
 
 /*
- * Reads and answers the handshake, up to the first request for the picture; reports size().
+ * Reads and answers the handshake up to SecurityResult, and sends ClientInit. Takes no byte of what is behind it.
  * GR_EPROTO (err says what), GR_EDENIED when the server refuses (err has its reason, escaped), the reader's or send's error.
  */
 int gr_rfb_handshake(struct gr_rfb *rfb, struct gr_error *err);
 
+/* Reads ServerInit, reports size(), lists the encodings and asks for the first picture; errors as above. */
+int gr_rfb_begin(struct gr_rfb *rfb, struct gr_error *err);
+
 /* Reads one message of the server and reports what is in it; errors as above. Asks for the next picture by itself. */
 int gr_rfb_read(struct gr_rfb *rfb, struct gr_error *err);
 
-/* Input. Before the handshake's end nothing is sent (0 is returned). Errors: GR_EINVAL, and send's. */
+/* Input. Before gr_rfb_begin nothing is sent (0 is returned). Errors: GR_EINVAL, and send's. */
 int gr_rfb_key(struct gr_rfb *rfb, uint32_t keysym, uint32_t keycode, int down);
 int gr_rfb_pointer(struct gr_rfb *rfb, uint16_t x, uint16_t y, uint8_t buttons);
 int gr_rfb_text(struct gr_rfb *rfb, uint32_t sequence, const uint8_t *text, size_t length);

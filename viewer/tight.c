@@ -1,4 +1,5 @@
 #include "viewer/tight.h"
+#include "common/decode/jpeg.h"
 #include "common/error.h"
 
 #include <stdlib.h>
@@ -231,17 +232,14 @@ static int decode_jpeg(struct gr_tight *tight, struct gr_reader *reader, uint32_
 	}
 	if (gr_reader_copy(reader, tight->jpeg_data, length))
 		return gr_reader_status(reader);
+	/* Before libjpeg sees a byte: the same form as PHOTO's, one baseline frame of the rectangle's size in one scan. */
+	if ((*why = gr_jpeg_check(tight->jpeg_data, length, rect.w, rect.h)))
+		return gr_reader_refuse(reader);
 	if (!tight->jpeg && !(tight->jpeg = tjInitDecompress()))
 		return gr_reader_fail(reader, GR_ENOMEM);
-	int width, height, subsampling, colours;
-	if (tjDecompressHeader3(tight->jpeg, tight->jpeg_data, length, &width, &height, &subsampling, &colours) < 0)
-		return refuse(reader, why, "Tight: a broken JPEG");
-	if (width != rect.w || height != rect.h)
-		return refuse(reader, why, "Tight: a JPEG of another size than its rectangle");
-	/* Scans are limited: a small progressive file can otherwise take minutes. */
 	uint32_t *to = pixels + (size_t)rect.y * stride + rect.x;
-	if (tjDecompress2(tight->jpeg, tight->jpeg_data, length, (unsigned char *)to, width, (int)(stride * 4), height,
-			  TJPF_BGRA, TJFLAG_NOREALLOC | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT) < 0 &&
+	if (tjDecompress2(tight->jpeg, tight->jpeg_data, length, (unsigned char *)to, rect.w, (int)(stride * 4), rect.h,
+			  TJPF_BGRA, TJFLAG_NOREALLOC | TJFLAG_ACCURATEDCT) < 0 &&
 	    tjGetErrorCode(tight->jpeg) != TJERR_WARNING)
 		return refuse(reader, why, "Tight: a broken JPEG");
 	return 0;

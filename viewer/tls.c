@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct gr_tls {
 	SSL_CTX *context;
@@ -39,6 +40,19 @@ static int no_pass_phrase(char *buffer, int size, int writing, void *context)
 	return -1;
 }
 
+/* As the broker does with its own: a key that others may read is not the person's alone. */
+static int check_mode(const char *file, struct gr_error *err)
+{
+	struct stat status;
+
+	if (stat(file, &status) < 0)
+		return gr_error_errno(err, "%s", file);
+	if (S_ISREG(status.st_mode) && status.st_mode & 077)
+		return gr_error_set(err, GR_EDENIED, "%s: others may read it (mode %04o); chmod 600 it", file,
+				    (unsigned)status.st_mode & 07777);
+	return 0;
+}
+
 static void read_person(struct gr_tls *tls)
 {
 	static const char prefix[] = "garasu:user/";
@@ -60,6 +74,16 @@ static void read_person(struct gr_tls *tls)
 	GENERAL_NAMES_free(names);
 }
 
+static int load_lists(struct gr_tls *tls, const char *file)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(tls->context);
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+	return lookup && X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
+			       X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)
+		       ? 0
+		       : GR_EINVAL;
+}
+
 static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum gr_failure *failure,
 		struct gr_error *err)
 {
@@ -67,17 +91,37 @@ static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum
 	*failure = GR_FAIL_CA_FILE;
 	if (SSL_CTX_load_verify_file(tls->context, settings->ca) != 1)
 		return openssl_error(err, GR_EINVAL, settings->ca);
+	if (settings->crl && load_lists(tls, settings->crl))
+		return openssl_error(err, GR_EINVAL, settings->crl);
 	if (!settings->certificate)
 		return 0;
 	*failure = GR_FAIL_CERTIFICATE_FILE;
 	if (SSL_CTX_use_certificate_chain_file(tls->context, settings->certificate) != 1)
 		return openssl_error(err, GR_EINVAL, settings->certificate);
 	*failure = GR_FAIL_KEY_FILE;
+	if (check_mode(settings->key, err))
+		return err->code;
 	if (SSL_CTX_use_PrivateKey_file(tls->context, settings->key, SSL_FILETYPE_PEM) != 1)
 		return openssl_error(err, GR_EINVAL, settings->key);
 	if (SSL_CTX_check_private_key(tls->context) != 1)
 		return openssl_error(err, GR_EINVAL, settings->key);
 	read_person(tls);
+	return 0;
+}
+
+/*
+ * A server's certificate must say that it is one, and nothing else: OpenSSL alone also accepts one without any purpose, or with
+ * several. In the handshake, so that nothing of the person's is sent to somebody else.
+ */
+static int check_purpose(int ok, X509_STORE_CTX *context)
+{
+	X509 *certificate = X509_STORE_CTX_get_current_cert(context);
+	if (!ok || X509_STORE_CTX_get_error_depth(context) > 0)
+		return ok;
+	if ((X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) &&
+	    X509_get_extended_key_usage(certificate) == XKU_SSL_SERVER)
+		return 1;
+	X509_STORE_CTX_set_error(context, X509_V_ERR_INVALID_PURPOSE);
 	return 0;
 }
 
@@ -93,7 +137,7 @@ struct gr_tls *gr_tls_create(const struct gr_tls_settings *settings, enum gr_fai
 	tls->alert = -1;
 	SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION);
 	SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, check_purpose);
 	SSL_CTX_set_mode(tls->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_alpn_protos(tls->context, alpn, sizeof(alpn) - 1);
 	size_t length = strlen(settings->server_name);
@@ -184,6 +228,10 @@ static enum gr_failure failure_of_verify(long result)
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH: return GR_FAIL_SERVER_NAME;
 	case X509_V_ERR_INVALID_PURPOSE: return GR_FAIL_SERVER_PURPOSE;
+	case X509_V_ERR_CERT_REVOKED: return GR_FAIL_SERVER_REVOKED;
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+	case X509_V_ERR_CRL_NOT_YET_VALID:
+	case X509_V_ERR_CRL_HAS_EXPIRED: return GR_FAIL_CRL_STALE;
 	default: return GR_FAIL_SERVER_UNTRUSTED;
 	}
 }
@@ -227,15 +275,8 @@ static int outcome(struct gr_tls *tls, int result, enum gr_failure otherwise, en
 	return openssl_error(err, GR_EPROTO, "TLS");
 }
 
-/* A server certificate must say that it is one: OpenSSL alone also accepts a certificate without any purpose. */
-static int check_server(struct gr_tls *tls, enum gr_failure *failure, struct gr_error *err)
+static int check_protocol(struct gr_tls *tls, enum gr_failure *failure, struct gr_error *err)
 {
-	X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-	if (!certificate || !(X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) ||
-	    !(X509_get_extended_key_usage(certificate) & XKU_SSL_SERVER)) {
-		*failure = GR_FAIL_SERVER_PURPOSE;
-		return gr_error_set(err, GR_EDENIED, "the certificate has no purpose serverAuth");
-	}
 	const unsigned char *protocol;
 	unsigned length;
 	SSL_get0_alpn_selected(tls->ssl, &protocol, &length);
@@ -253,7 +294,7 @@ int gr_tls_handshake(struct gr_tls *tls, enum gr_failure *failure, struct gr_err
 	int result = SSL_do_handshake(tls->ssl);
 	if (result <= 0)
 		return outcome(tls, result, GR_FAIL_NOT_BROKER, failure, err);
-	return check_server(tls, failure, err);
+	return check_protocol(tls, failure, err);
 }
 
 int gr_tls_read(struct gr_tls *tls, uint8_t *into, size_t room, size_t *got, enum gr_failure *failure,

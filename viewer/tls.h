@@ -12,6 +12,8 @@ struct gr_tls;
 
 struct gr_tls_settings {
 	const char *certificate, *key, *ca; /* PEM files; certificate and key both NULL: none is shown to the broker */
+	const char *
+		crl; /* PEM file of revocation lists, a current one of which every CA must have; NULL: none is asked for */
 	const char *server_name; /* what the broker's certificate must be for: a DNS name or an IP address */
 };
 

@@ -112,7 +112,9 @@ static void on_end(struct gr_viewer *viewer, const struct gr_viewer_event *event
 	int status = -(int)event->value;
 	char text[sizeof(event->text) * 4 + 1];
 	gr_log_escape(text, sizeof(text), event->text, strnlen(event->text, sizeof(event->text)));
-	if (status == GR_ECLOSED) {
+	if (event->type == GR_EVENT_CAPTURE_FAILED) {
+		gr_viewer_end(viewer, GR_FAIL_OUTPUT_FILE, 0, text);
+	} else if (status == GR_ECLOSED) {
 		/* The transport knows more: its own end is in viewer->failure already, or is about to be read. */
 		gr_viewer_read_transport(viewer);
 		gr_viewer_end(viewer, viewer->failure ? viewer->failure : GR_FAIL_LOST, viewer->reason, NULL);
@@ -160,7 +162,8 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 		viewer->text_answered = event->sequence;
 		viewer->text_result = event->value;
 		return 0;
-	case GR_EVENT_END: on_end(viewer, event); return 0;
+	case GR_EVENT_END:
+	case GR_EVENT_CAPTURE_FAILED: on_end(viewer, event); return 0;
 	default: return GR_EPROTO;
 	}
 }

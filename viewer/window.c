@@ -23,6 +23,7 @@ struct gr_window {
 	SDL_Window *window;
 	struct gr_draw *draw;
 	SDL_Cursor *remote, *arrow;
+	SDL_Rect remote_box; /* what can be seen of it, from its hot spot */
 	int fd;
 	int closed;
 	int full_screen;
@@ -306,12 +307,44 @@ static int to_picture(struct gr_window *window, int wx, int wy, uint16_t *x, uin
 	return inside;
 }
 
+/* Whether the remote pointer, here, stays within the picture: a page could otherwise put an image of its own over bar and border. */
+static int remote_cursor_fits(const struct gr_window *window)
+{
+	int width, height;
+	SDL_GetWindowSize(window->window, &width, &height);
+	SDL_Rect place = gr_draw_place(window->viewer, width, height), box = window->remote_box;
+	box.x += window->motion_x;
+	box.y += window->motion_y;
+	return box.x >= place.x && box.y >= place.y && box.x + box.w <= place.x + place.w &&
+	       box.y + box.h <= place.y + place.h;
+}
+
 static void choose_cursor(struct gr_window *window)
 {
-	int hidden = window->over_picture && window->viewer->state == GR_VIEWER_SHOWN &&
-		     window->viewer->cursor.width == 0 && window->remote;
+	int remote = window->over_picture && window->remote && remote_cursor_fits(window);
+	int hidden = remote && window->viewer->state == GR_VIEWER_SHOWN && window->viewer->cursor.width == 0;
+	SDL_Cursor *cursor = remote ? window->remote : window->arrow;
 	SDL_ShowCursor(hidden ? SDL_DISABLE : SDL_ENABLE);
-	SDL_SetCursor(window->over_picture && window->remote ? window->remote : window->arrow);
+	if (SDL_GetCursor() != cursor)
+		SDL_SetCursor(cursor);
+}
+
+/* The smallest rectangle around its pixels that are not transparent, from the hot spot. */
+static SDL_Rect box_of_cursor(const struct gr_viewer *viewer)
+{
+	int left = viewer->cursor.width, top = viewer->cursor.height, right = 0, bottom = 0;
+	for (int y = 0; y < viewer->cursor.height; y++)
+		for (int x = 0; x < viewer->cursor.width; x++) {
+			if (!(viewer->cursor.pixels[y * viewer->cursor.width + x] >> 24))
+				continue;
+			left = x < left ? x : left;
+			top = y < top ? y : top;
+			right = x + 1 > right ? x + 1 : right;
+			bottom = y + 1 > bottom ? y + 1 : bottom;
+		}
+	if (!right)
+		return (SDL_Rect){ 0 };
+	return (SDL_Rect){ left - viewer->cursor.hot_x, top - viewer->cursor.hot_y, right - left, bottom - top };
 }
 
 static void update_cursor(struct gr_window *window)
@@ -327,6 +360,7 @@ static void update_cursor(struct gr_window *window)
 	SDL_FreeSurface(image);
 	SDL_Cursor *old = window->remote;
 	window->remote = cursor;
+	window->remote_box = box_of_cursor(viewer);
 	choose_cursor(window);
 	SDL_FreeCursor(old);
 }
@@ -338,10 +372,8 @@ static void send_motion(struct gr_window *window)
 	window->motion_waits = 0;
 	uint16_t x = 0, y = 0;
 	int inside = to_picture(window, window->motion_x, window->motion_y, &x, &y);
-	if (inside != window->over_picture) {
-		window->over_picture = inside;
-		choose_cursor(window);
-	}
+	window->over_picture = inside;
+	choose_cursor(window);
 	/* A drag goes on outside the picture. */
 	if (window->viewer->width && (inside || window->viewer->buttons))
 		gr_viewer_pointer(window->viewer, x, y, window->viewer->buttons);
@@ -467,6 +499,7 @@ static void show(struct gr_window *window)
 	if (!surface)
 		return;
 	if (window->redraw) {
+		choose_cursor(window); /* the picture may end elsewhere now */
 		gr_draw_all(window->draw, surface, viewer, window->composing);
 		SDL_UpdateWindowSurface(window->window);
 	} else {

@@ -1,30 +1,46 @@
 #include "broker/config/config.h"
+#include "broker/config/value.h"
 
-#include <arpa/inet.h>
 #include <confuse.h>
 #include <errno.h>
+#include <search.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum value_type { PATH, OPTIONAL_PATH, ADDRESS, URL, UPSTREAM, ALLOW, VERDICT, LEVEL, NUMBER };
+enum value_type {
+	PATH,
+	OPTIONAL_PATH,
+	ADDRESS,
+	URL,
+	ENDPOINT,
+	VERDICT,
+	LEVEL,
+	NUMBER,
+	/* Lists. */
+	RULES,
+	PORTS,
+	NETWORKS,
+	PERSONS,
+};
 
 struct setting {
 	const char *section, *key;
 	enum value_type type;
-	size_t offset, size; /* of the field in struct gr_config */
-	long minimum, maximum; /* NUMBER */
+	size_t offset, size; /* of the field in struct gr_config, of a group's in struct gr_config_group */
+	long minimum, maximum; /* NUMBER, PORTS; of other lists maximum is how many entries there may be */
 };
 
 #define FIELD(section, key) offsetof(struct gr_config, section.key), sizeof(((struct gr_config *)NULL)->section.key)
+#define GROUP_FIELD(key) offsetof(struct gr_config_group, key), sizeof(((struct gr_config_group *)NULL)->key)
 
 static const struct setting settings[] = {
 	{ "listen", "address", ADDRESS, FIELD(listen, address), 0, 0 },
 	{ "listen", "port", NUMBER, FIELD(listen, port), 1, 65535 },
 	{ "listen", "vencrypt_port", NUMBER, FIELD(listen, vencrypt_port), 0, 65535 },
+	{ "listen", "standard_viewers", VERDICT, FIELD(listen, standard_viewers), 0, 0 },
+	{ "listen", "failures_per_minute", NUMBER, FIELD(listen, failures_per_minute), 0, 10000 },
 	{ "tls", "certificate", PATH, FIELD(tls, certificate), 0, 0 },
 	{ "tls", "key", PATH, FIELD(tls, key), 0, 0 },
 	{ "tls", "client_ca", PATH, FIELD(tls, client_ca), 0, 0 },
@@ -36,6 +52,7 @@ static const struct setting settings[] = {
 	{ "session", "max_height", NUMBER, FIELD(session, max_height), GR_SCREEN_MIN, GR_SCREEN_MAX },
 	{ "session", "grace_seconds", NUMBER, FIELD(session, grace_seconds), 0, 86400 },
 	{ "session", "history_mib", NUMBER, FIELD(session, history_mib), 1, 32 },
+	{ "session", "trusted_ca", OPTIONAL_PATH, FIELD(session, trusted_ca), 0, 0 },
 	{ "session", "strict_guard", NUMBER, FIELD(session, strict_guard), 0, 1 },
 	{ "pool", "images", PATH, FIELD(pool, images), 0, 0 },
 	{ "pool", "runtime", PATH, FIELD(pool, runtime), 0, 0 },
@@ -46,19 +63,29 @@ static const struct setting settings[] = {
 	{ "pool", "cpu_percent", NUMBER, FIELD(pool, cpu_percent), 10, 25600 },
 	{ "pool", "uid_first", NUMBER, FIELD(pool, uid_first), 65536, 0x7fffffffL - 65536L * GR_CONTAINERS_MAX },
 	{ "pool", "start_seconds", NUMBER, FIELD(pool, start_seconds), 1, 600 },
-	{ "egress", "upstream", UPSTREAM, FIELD(egress, upstream), 0, 0 },
-	{ "egress", "allow", ALLOW, FIELD(egress, allow), 0, 0 },
-	{ "egress", "default", VERDICT, FIELD(egress, default_deny), 0, 0 },
+	{ "egress", "default", VERDICT, FIELD(egress, reach.otherwise), 0, 0 },
+	{ "egress", "allow", RULES, FIELD(egress, reach.allow), 0, GR_CONFIG_RULES_MAX },
+	{ "egress", "deny", RULES, FIELD(egress, reach.deny), 0, GR_CONFIG_RULES_MAX },
+	{ "egress", "ports", PORTS, FIELD(egress, ports), 1, 65535 },
+	{ "egress", "networks_refused", NETWORKS, FIELD(egress, networks_refused), 0, GR_CONFIG_NETWORKS_MAX },
+	{ "egress", "upstream", ENDPOINT, FIELD(egress, upstream), 0, 0 },
+	{ "egress", "upstream_credentials", OPTIONAL_PATH, FIELD(egress, upstream_credentials), 0, 0 },
 	{ "audit", "directory", PATH, FIELD(audit, directory), 0, 0 },
 	{ "broker", "run_directory", PATH, FIELD(broker, run_directory), 0, 0 },
 	{ "broker", "uid_base", NUMBER, FIELD(broker, uid_base), 1000, 0x7fffffffL - 16384L },
 	{ "broker", "log_level", LEVEL, FIELD(broker, log_level), 0, 0 },
+	{ "group", "persons", PERSONS, GROUP_FIELD(persons), 0, GR_CONFIG_PERSONS_MAX },
+	{ "group", "default", VERDICT, GROUP_FIELD(reach.otherwise), 0, 0 },
+	{ "group", "allow", RULES, GROUP_FIELD(reach.allow), 0, GR_CONFIG_RULES_MAX },
+	{ "group", "deny", RULES, GROUP_FIELD(reach.deny), 0, GR_CONFIG_RULES_MAX },
 };
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
 
 /* libconfuse's callbacks carry no context of ours; a process loads its configuration from one thread. */
 static struct gr_error *load_error;
 static const char *load_file;
+static void *load_persons; /* tree of all that stand in a group */
+static const char *load_person; /* the value looked at last; it is looked at again at the end of its list */
 
 static void __attribute__((format(printf, 2, 0))) keep_first_error(cfg_t *cfg, const char *format, va_list args)
 {
@@ -70,97 +97,49 @@ static void __attribute__((format(printf, 2, 0))) keep_first_error(cfg_t *cfg, c
 	load_error->code = GR_EINVAL;
 }
 
-static int parse_endpoint(const char *text, struct gr_config_endpoint *out)
+static int compare_persons(const void *a, const void *b)
 {
-	const char *colon = strrchr(text, ':');
-	size_t length = colon ? (size_t)(colon - text) : 0;
-	const char *host = text;
-	if (length >= 2 && text[0] == '[' && text[length - 1] == ']') { /* [IPv6]:port */
-		host++;
-		length -= 2;
-	} else if (colon && memchr(text, ':', length)) {
-		return GR_EINVAL;
-	}
-	if (length == 0 || length >= sizeof(out->host))
-		return GR_EINVAL;
-	for (size_t i = 0; i < length; i++)
-		if (host[i] <= ' ' || host[i] == '/' || host[i] == 0x7f)
-			return GR_EINVAL;
-	char *end;
-	errno = 0;
-	unsigned long port = strtoul(colon + 1, &end, 10);
-	if (colon[1] < '0' || colon[1] > '9' || *end || errno || port < 1 || port > 65535)
-		return GR_EINVAL;
-	memcpy(out->host, host, length);
-	out->host[length] = '\0';
-	out->port = (uint16_t)port;
-	return 0;
+	return strcmp(a, b);
 }
 
-static int parse_level(const char *text, enum gr_log_level *out)
+/* Keeps a copy of the person's id; what is wrong, or NULL. */
+static const char *remember_person(const char *person)
 {
-	static const char *const names[] = { "error", "warning", "info", "debug" };
-	for (unsigned i = 0; i < 4; i++) {
-		if (strcmp(text, names[i]) == 0) {
-			*out = (enum gr_log_level)i;
-			return 0;
-		}
-	}
-	return GR_EINVAL;
-}
-
-static int parse_verdict(const char *text, int *deny)
-{
-	*deny = strcmp(text, "deny") == 0;
-	return *deny || strcmp(text, "permit") == 0 ? 0 : GR_EINVAL;
-}
-
-static int is_url(const char *text)
-{
-	size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
-	if (!scheme || !text[scheme])
-		return 0;
-	for (const char *p = text; *p; p++)
-		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || *p == '"' || *p == '\\')
-			return 0;
-	return 1;
-}
-
-static int is_address(const char *text)
-{
-	struct in6_addr address;
-	return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+	if (person == load_person && tfind(person, &load_persons, compare_persons))
+		return NULL;
+	load_person = person;
+	char *copy = strdup(person);
+	char *const *found = copy ? tsearch(copy, &load_persons, compare_persons) : NULL;
+	if (found && *found == copy)
+		return NULL;
+	free(copy);
+	return found ? "is in a group already" : "out of memory";
 }
 
 /* What is wrong with a string for this setting, or NULL. */
 static const char *string_fault(const struct setting *setting, const char *text)
 {
 	struct gr_config_endpoint endpoint;
+	struct gr_config_network network;
+	enum gr_config_verdict verdict;
 	enum gr_log_level level;
-	int deny;
+	char host[GR_HOST_TEXT + 1];
+	uint16_t port;
 	switch (setting->type) {
-	case OPTIONAL_PATH:
-		if (!*text)
-			return NULL;
-		/* fall through */
-	case PATH:
-		return text[0] != '/'                  ? "must be an absolute path"
-		       : strlen(text) >= setting->size ? "is too long"
-						       : NULL;
-	case ADDRESS: return is_address(text) ? NULL : "must be a numeric IPv4 or IPv6 address";
-	case URL:
-		return strlen(text) >= setting->size ? "is too long"
-		       : is_url(text)                ? NULL
-						     : "must be an http: or https: URL without spaces";
-	case UPSTREAM:
-		if (!*text)
-			return NULL;
-		/* fall through */
-	case ALLOW: return parse_endpoint(text, &endpoint) ? "must be host:port" : NULL;
-	case VERDICT: return parse_verdict(text, &deny) ? "must be permit or deny" : NULL;
-	case LEVEL: return parse_level(text, &level) ? "must be error, warning, info or debug" : NULL;
-	default: return NULL;
+	case OPTIONAL_PATH: return gr_value_path(text, setting->size, 1);
+	case PATH: return gr_value_path(text, setting->size, 0);
+	case ADDRESS: return gr_value_address(text);
+	case URL: return gr_value_url(text, setting->size);
+	case ENDPOINT: return gr_value_endpoint(text, &endpoint);
+	case VERDICT: return gr_value_verdict(text, &verdict);
+	case LEVEL: return gr_value_level(text, &level);
+	case RULES: return gr_value_rule(text, host, &port);
+	case NETWORKS: return gr_value_network(text, &network);
+	case PERSONS: return gr_value_person(text);
+	case NUMBER:
+	case PORTS: break;
 	}
+	return NULL;
 }
 
 static const struct setting *find_setting(const char *section, const char *key)
@@ -176,7 +155,12 @@ static int check_value(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const struct setting *setting = find_setting(cfg_name(cfg), cfg_opt_name(opt));
 	unsigned last = cfg_opt_size(opt) - 1;
-	if (setting->type == NUMBER) {
+	long most = setting->type == PORTS ? GR_CONFIG_PORTS_MAX : setting->maximum;
+	if (setting->type >= RULES && last >= most) {
+		cfg_error(cfg, "%s: there can be %ld entries", setting->key, most);
+		return -1;
+	}
+	if (setting->type == NUMBER || setting->type == PORTS) {
 		long value = cfg_opt_getnint(opt, last);
 		if (value >= setting->minimum && value <= setting->maximum)
 			return 0;
@@ -185,11 +169,24 @@ static int check_value(cfg_t *cfg, cfg_opt_t *opt)
 	}
 	const char *text = cfg_opt_getnstr(opt, last);
 	const char *fault = string_fault(setting, text);
-	if (!fault && setting->type == ALLOW && last >= GR_CONFIG_ALLOW_MAX)
-		fault = "has too many entries";
+	if (!fault && setting->type == PERSONS)
+		fault = remember_person(text);
 	if (!fault)
 		return 0;
 	cfg_error(cfg, "%s = \"%s\": %s", setting->key, text, fault);
+	return -1;
+}
+
+/* At the end of each group. */
+static int check_group(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *name = cfg_title(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1));
+	const char *fault = gr_value_group_name(name);
+	if (!fault && cfg_opt_size(opt) > GR_CONFIG_GROUPS_MAX)
+		fault = "there are too many groups";
+	if (!fault)
+		return 0;
+	cfg_error(cfg, "group \"%s\": %s", name, fault);
 	return -1;
 }
 
@@ -203,30 +200,116 @@ static void take_number(void *field, size_t size, long value)
 		memcpy(field, &large, sizeof(large));
 }
 
-static void take_values(struct gr_config *config, cfg_t *cfg)
+static void free_rules(struct gr_config_rules *rules)
 {
-	for (size_t i = 0; i < SETTINGS; i++) {
+	for (unsigned i = 0; i < rules->count; i++)
+		free(rules->list[i].host);
+	free(rules->list);
+	*rules = (struct gr_config_rules){ .list = NULL };
+}
+
+static int take_rules(struct gr_config_rules *rules, cfg_opt_t *opt)
+{
+	free_rules(rules);
+	rules->list = calloc(cfg_opt_size(opt), sizeof(*rules->list));
+	for (unsigned i = 0; rules->list && i < cfg_opt_size(opt); i++) {
+		char host[GR_HOST_TEXT + 1];
+		gr_value_rule(cfg_opt_getnstr(opt, i), host, &rules->list[i].port);
+		rules->list[i].host = strdup(host);
+		if (!rules->list[i].host)
+			return GR_ENOMEM;
+		rules->count++;
+	}
+	return rules->list ? 0 : GR_ENOMEM;
+}
+
+static int take_networks(struct gr_config_networks *networks, cfg_opt_t *opt)
+{
+	free(networks->list);
+	networks->list = calloc(cfg_opt_size(opt), sizeof(*networks->list));
+	networks->count = networks->list ? cfg_opt_size(opt) : 0;
+	for (unsigned i = 0; i < networks->count; i++)
+		gr_value_network(cfg_opt_getnstr(opt, i), &networks->list[i]);
+	return networks->list ? 0 : GR_ENOMEM;
+}
+
+static int take_persons(struct gr_config_persons *persons, cfg_opt_t *opt)
+{
+	free(persons->list);
+	persons->list = calloc(cfg_opt_size(opt), sizeof(*persons->list));
+	persons->count = persons->list ? cfg_opt_size(opt) : 0;
+	for (unsigned i = 0; i < persons->count; i++)
+		snprintf(persons->list[i], sizeof(persons->list[i]), "%s", cfg_opt_getnstr(opt, i));
+	return persons->list ? 0 : GR_ENOMEM;
+}
+
+static void take_ports(struct gr_config_ports *ports, cfg_opt_t *opt)
+{
+	*ports = (struct gr_config_ports){ .count = cfg_opt_size(opt) };
+	for (unsigned i = 0; i < ports->count; i++)
+		ports->list[i] = (uint16_t)cfg_opt_getnint(opt, i);
+}
+
+/* What was checked at each value, into the fields at base. */
+static int take_section(void *base, const char *name, cfg_t *section)
+{
+	int status = 0;
+	for (size_t i = 0; i < SETTINGS && status == 0; i++) {
 		const struct setting *setting = &settings[i];
-		cfg_opt_t *opt = cfg_getopt(cfg_getsec(cfg, setting->section), setting->key);
-		void *field = (char *)config + setting->offset;
+		void *field = (char *)base + setting->offset;
+		if (strcmp(setting->section, name) != 0)
+			continue;
+		cfg_opt_t *opt = cfg_getopt(section, setting->key);
 		if (cfg_opt_size(opt) == 0)
 			continue;
 		switch (setting->type) {
 		case NUMBER: take_number(field, setting->size, cfg_opt_getnint(opt, 0)); break;
-		case UPSTREAM:
-			memset(&config->egress.upstream, 0, sizeof(config->egress.upstream));
-			parse_endpoint(cfg_opt_getnstr(opt, 0), &config->egress.upstream);
-			break;
-		case ALLOW:
-			config->egress.allow_count = cfg_opt_size(opt);
-			for (unsigned n = 0; n < config->egress.allow_count; n++)
-				parse_endpoint(cfg_opt_getnstr(opt, n), &config->egress.allow[n]);
-			break;
-		case VERDICT: parse_verdict(cfg_opt_getnstr(opt, 0), &config->egress.default_deny); break;
-		case LEVEL: parse_level(cfg_opt_getnstr(opt, 0), &config->broker.log_level); break;
-		default: snprintf(field, setting->size, "%s", cfg_opt_getnstr(opt, 0));
+		case ENDPOINT: gr_value_endpoint(cfg_opt_getnstr(opt, 0), field); break;
+		case VERDICT: gr_value_verdict(cfg_opt_getnstr(opt, 0), field); break;
+		case LEVEL: gr_value_level(cfg_opt_getnstr(opt, 0), field); break;
+		case RULES: status = take_rules(field, opt); break;
+		case NETWORKS: status = take_networks(field, opt); break;
+		case PERSONS: status = take_persons(field, opt); break;
+		case PORTS: take_ports(field, opt); break;
+		case PATH:
+		case OPTIONAL_PATH:
+		case ADDRESS:
+		case URL: snprintf(field, setting->size, "%s", cfg_opt_getnstr(opt, 0)); break;
 		}
 	}
+	return status;
+}
+
+static void free_groups(struct gr_config *config)
+{
+	for (unsigned g = 0; g < config->group_count; g++) {
+		free(config->groups[g].persons.list);
+		free_rules(&config->groups[g].reach.allow);
+		free_rules(&config->groups[g].reach.deny);
+	}
+	free(config->groups);
+	config->groups = NULL;
+	config->group_count = 0;
+}
+
+static int take_groups(struct gr_config *config, cfg_t *cfg)
+{
+	unsigned count = cfg_size(cfg, "group");
+	int status = 0;
+	if (count == 0)
+		return 0;
+	free_groups(config);
+	config->groups = calloc(count, sizeof(*config->groups));
+	if (!config->groups)
+		return GR_ENOMEM;
+	config->group_count = count;
+	for (unsigned g = 0; g < count && status == 0; g++) {
+		cfg_t *section = cfg_getnsec(cfg, "group", g);
+		config->groups[g].reach.otherwise = GR_CONFIG_UNSET;
+		snprintf(config->groups[g].name, sizeof(config->groups[g].name), "%s", cfg_title(section));
+		status = take_section(&config->groups[g], "group", section);
+	}
+	return status;
 }
 
 static int check_together(const struct gr_config *config, struct gr_error *err)
@@ -242,6 +325,8 @@ static int check_together(const struct gr_config *config, struct gr_error *err)
 		return gr_error_set(err, GR_EINVAL, "%s: pool: warm must not be larger than maximum", file);
 	if (config->listen.port == config->listen.vencrypt_port)
 		return gr_error_set(err, GR_EINVAL, "%s: listen: port and vencrypt_port must differ", file);
+	if (config->egress.upstream_credentials[0] && !config->egress.upstream.host[0])
+		return gr_error_set(err, GR_EINVAL, "%s: egress: upstream_credentials without upstream", file);
 	uint64_t containers = config->pool.uid_first + 65536ull * GR_CONTAINERS_MAX;
 	if (config->broker.uid_base < containers && config->broker.uid_base + 16384ull > config->pool.uid_first)
 		return gr_error_set(
@@ -259,10 +344,15 @@ static int check_together(const struct gr_config *config, struct gr_error *err)
 void gr_config_init(struct gr_config *config)
 {
 	*config = (struct gr_config){
-		.listen = { .address = "127.0.0.1", .port = 5910, .vencrypt_port = 5911 },
+		.listen = { .address = "127.0.0.1",
+			    .port = 5910,
+			    .vencrypt_port = 5911,
+			    .standard_viewers = GR_CONFIG_DENY,
+			    .failures_per_minute = 20 },
 		.tls = { .certificate = "/etc/garasu/server.pem",
 			 .key = "/etc/garasu/server.key",
-			 .client_ca = "/etc/garasu/ca.pem" },
+			 .client_ca = "/etc/garasu/ca.pem",
+			 .client_crl = "/etc/garasu/crl.pem" },
 		.session = { .home_url = "https://www.lg.jp/",
 			     .width = 1280,
 			     .height = 800,
@@ -280,14 +370,50 @@ void gr_config_init(struct gr_config *config)
 			  .cpu_percent = 200,
 			  .uid_first = 1048576,
 			  .start_seconds = 30 },
+		.egress = { .ports = { .list = { 80, 443 }, .count = 2 } },
 		.audit = { .directory = "/var/lib/garasu/audit" },
 		.broker = { .run_directory = "/run/garasu", .uid_base = 900000, .log_level = GR_LOG_INFO },
 	};
 }
 
-int gr_config_load(struct gr_config *config, const char *file, struct gr_error *err)
+void gr_config_finish(struct gr_config *config)
 {
-	static const char *const sections[] = { "listen", "tls", "session", "pool", "egress", "audit", "broker" };
+	free_groups(config);
+	free_rules(&config->egress.reach.allow);
+	free_rules(&config->egress.reach.deny);
+	free(config->egress.networks_refused.list);
+	config->egress.networks_refused = (struct gr_config_networks){ .list = NULL };
+}
+
+const struct gr_config_group *gr_config_group_of(const struct gr_config *config, const char *person)
+{
+	for (unsigned g = 0; g < config->group_count; g++)
+		for (unsigned p = 0; p < config->groups[g].persons.count; p++)
+			if (strcmp(config->groups[g].persons.list[p], person) == 0)
+				return &config->groups[g];
+	return NULL;
+}
+
+static cfg_opt_t option_of(const struct setting *setting)
+{
+	char *key = (char *)(uintptr_t)setting->key; /* cfg_init copies it */
+	cfg_opt_t option = CFG_STR(key, NULL, CFGF_NODEFAULT);
+	if (setting->type == NUMBER)
+		option = (cfg_opt_t)CFG_INT(key, 0, CFGF_NODEFAULT);
+	else if (setting->type == PORTS)
+		option = (cfg_opt_t)CFG_INT_LIST(key, NULL, CFGF_NODEFAULT);
+	else if (setting->type >= RULES)
+		option = (cfg_opt_t)CFG_STR_LIST(key, NULL, CFGF_NODEFAULT);
+	option.validcb = check_value;
+	return option;
+}
+
+int gr_config_read(struct gr_config *config, FILE *stream, const char *name, struct gr_error *err)
+{
+	/* The groups stand last. */
+	static const char *const sections[] = {
+		"listen", "tls", "session", "pool", "egress", "audit", "broker", "group"
+	};
 	enum { SECTIONS = sizeof(sections) / sizeof(sections[0]), KEYS_MAX = 16 };
 	cfg_opt_t keys[SECTIONS][KEYS_MAX], top[SECTIONS + 1];
 	struct gr_error ignored;
@@ -295,30 +421,17 @@ int gr_config_load(struct gr_config *config, const char *file, struct gr_error *
 		err = &ignored;
 	err->code = 0;
 
-	if (strlen(file) >= sizeof(config->file))
-		return gr_error_set(err, GR_EINVAL, "the configuration's path is too long");
-	if (access(file, R_OK) < 0) {
-		int missing = errno == ENOENT;
-		gr_error_errno(err, "cannot read the configuration %s", file);
-		return err->code = missing ? GR_ENOENT : GR_EIO;
-	}
-
 	for (size_t s = 0; s < SECTIONS; s++) {
 		size_t n = 0;
-		for (size_t i = 0; i < SETTINGS; i++) {
-			if (strcmp(settings[i].section, sections[s]) != 0)
-				continue;
-			char *key = (char *)(uintptr_t)settings[i].key; /* cfg_init copies it */
-			if (settings[i].type == NUMBER)
-				keys[s][n] = (cfg_opt_t)CFG_INT(key, 0, CFGF_NODEFAULT);
-			else if (settings[i].type == ALLOW)
-				keys[s][n] = (cfg_opt_t)CFG_STR_LIST(key, NULL, CFGF_NODEFAULT);
-			else
-				keys[s][n] = (cfg_opt_t)CFG_STR(key, NULL, CFGF_NODEFAULT);
-			keys[s][n++].validcb = check_value;
-		}
+		for (size_t i = 0; i < SETTINGS; i++)
+			if (strcmp(settings[i].section, sections[s]) == 0)
+				keys[s][n++] = option_of(&settings[i]);
 		keys[s][n] = (cfg_opt_t)CFG_END();
-		top[s] = (cfg_opt_t)CFG_SEC((char *)(uintptr_t)sections[s], keys[s], CFGF_NONE);
+		int group = s == SECTIONS - 1;
+		top[s] = (cfg_opt_t)CFG_SEC((char *)(uintptr_t)sections[s], keys[s],
+					    group ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE);
+		if (group)
+			top[s].validcb = check_group;
 	}
 	top[SECTIONS] = (cfg_opt_t)CFG_END();
 
@@ -327,18 +440,45 @@ int gr_config_load(struct gr_config *config, const char *file, struct gr_error *
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	cfg_set_error_function(cfg, keep_first_error);
 	load_error = err;
-	load_file = file;
-	int parsed = cfg_parse(cfg, file);
+	load_file = name;
+	int parsed = cfg_parse_fp(cfg, stream), status = 0;
 	load_error = NULL;
-	if (parsed == CFG_SUCCESS && !err->code) {
-		snprintf(config->file, sizeof(config->file), "%s", file);
-		take_values(config, cfg);
-		check_together(config, err);
+	tdestroy(load_persons, free);
+	load_persons = NULL;
+	load_person = NULL;
+	if (parsed != CFG_SUCCESS || ferror(stream)) {
+		if (!err->code)
+			gr_error_set(err, GR_EIO, "cannot read the configuration %s", name);
 	} else if (!err->code) {
-		gr_error_set(err, GR_EIO, "cannot read the configuration %s", file);
+		snprintf(config->file, sizeof(config->file), "%s", name);
+		for (size_t s = 0; s < SECTIONS - 1 && status == 0; s++)
+			status = take_section(config, sections[s], cfg_getsec(cfg, sections[s]));
+		if (status == 0)
+			status = take_groups(config, cfg);
+		if (status == 0)
+			check_together(config, err);
+		else
+			gr_error_set(err, status, "out of memory");
 	}
 	cfg_free(cfg);
 	return err->code;
+}
+
+int gr_config_load(struct gr_config *config, const char *file, struct gr_error *err)
+{
+	if (strlen(file) >= sizeof(config->file))
+		return gr_error_set(err, GR_EINVAL, "the configuration's path is too long");
+	FILE *stream = fopen(file, "re");
+	if (!stream) {
+		int missing = errno == ENOENT;
+		int status = gr_error_errno(err, "cannot read the configuration %s", file);
+		if (missing && err)
+			err->code = GR_ENOENT;
+		return missing ? GR_ENOENT : status;
+	}
+	int status = gr_config_read(config, stream, file, err);
+	fclose(stream);
+	return status;
 }
 
 int gr_config_socket(const struct gr_config *config, const char *name, struct sockaddr_un *out)

@@ -6,6 +6,7 @@
 #ifndef GARASU_BROKER_CONFIG_H
 #define GARASU_BROKER_CONFIG_H
 
+#include "broker/config/host.h"
 #include "common/error.h"
 #include "common/limits.h"
 #include "common/log.h"
@@ -13,14 +14,72 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/un.h>
 
 #define GR_CONFIG_DEFAULT_FILE "/etc/garasu/garasu.conf"
-#define GR_CONFIG_ALLOW_MAX 16
+#define GR_CONFIG_GROUP_NAME_MAX 96 /* bytes */
+/* Entries of one list in the file. */
+#define GR_CONFIG_RULES_MAX 4096
+#define GR_CONFIG_PERSONS_MAX 4096
+#define GR_CONFIG_NETWORKS_MAX 256
+#define GR_CONFIG_PORTS_MAX 16
+#define GR_CONFIG_GROUPS_MAX 256
 
 struct gr_config_endpoint {
-	char host[256]; /* a name or an address */
+	char host[GR_HOST_TEXT]; /* a name or an address, as gr_host_normal gives it */
 	uint16_t port;
+};
+
+/* An entry of allow or deny. */
+struct gr_config_rule {
+	char *host; /* as gr_host_normal gives it; ".name" = that name and every name below it. Owned */
+	uint16_t port; /* 0 = whatever port */
+};
+
+struct gr_config_rules {
+	struct gr_config_rule *list; /* owned, as all lists here */
+	unsigned count;
+};
+
+enum gr_config_verdict {
+	GR_CONFIG_PERMIT = 0,
+	GR_CONFIG_DENY = 1,
+	GR_CONFIG_UNSET = 2, /* a group's: as for everybody */
+};
+
+/* What of the internet may be reached; broker/egress/rules.h tells the order in which it counts. */
+struct gr_config_reach {
+	enum gr_config_verdict otherwise; /* key "default" */
+	struct gr_config_rules allow, deny;
+};
+
+struct gr_config_ports {
+	uint16_t list[GR_CONFIG_PORTS_MAX];
+	unsigned count;
+};
+
+struct gr_config_network {
+	int family; /* AF_INET, AF_INET6 */
+	unsigned bits; /* of the prefix; those behind it are 0 */
+	uint8_t bytes[16];
+};
+
+struct gr_config_networks {
+	struct gr_config_network *list;
+	unsigned count;
+};
+
+struct gr_config_persons {
+	char (*list)[GR_PERSON_MAX + 1];
+	unsigned count;
+};
+
+/* group "NAME" { … } */
+struct gr_config_group {
+	char name[GR_CONFIG_GROUP_NAME_MAX + 1]; /* UTF-8 */
+	struct gr_config_persons persons; /* each is in one group at most */
+	struct gr_config_reach reach; /* keys default, allow, deny */
 };
 
 struct gr_config {
@@ -30,13 +89,16 @@ struct gr_config {
 		char address[64]; /* numeric IPv4 or IPv6 address */
 		uint16_t port; /* TLS from the first byte */
 		uint16_t vencrypt_port; /* VeNCrypt X509None; 0 = not offered */
+		enum gr_config_verdict standard_viewers; /* DENY: those of other makes; no vencrypt_port then */
+		uint32_t
+			failures_per_minute; /* of one address, until it is not served for a while; 0 = always served */
 	} listen;
 
 	struct { /* section tls */
 		char certificate[PATH_MAX]; /* PEM: the server's certificate, then the issuing CA's */
 		char key[PATH_MAX]; /* PEM, P-256, mode 0600 or stricter */
 		char client_ca[PATH_MAX]; /* PEM: whom persons' certificates must chain to */
-		char client_crl[PATH_MAX]; /* PEM, "" = none */
+		char client_crl[PATH_MAX]; /* PEM; "" = revocation is not checked */
 	} tls;
 
 	struct { /* section session */
@@ -45,6 +107,7 @@ struct gr_config {
 		uint16_t max_width, max_height;
 		unsigned grace_seconds; /* how long a session waits for its viewer to come back */
 		unsigned history_mib; /* of what the viewer was shown, kept at both ends: 1, 2, 4, 8, 16 or 32 */
+		char trusted_ca[PATH_MAX]; /* PEM: CAs that the browser trusts besides its own; "" = none */
 		unsigned strict_guard; /* 1: what goes to a viewer is unpacked on its way (gr_guard_settings) */
 	} session;
 
@@ -61,9 +124,10 @@ struct gr_config {
 
 	struct { /* section egress */
 		struct gr_config_endpoint upstream; /* an HTTP proxy; host "" = connect directly */
-		struct gr_config_endpoint allow[GR_CONFIG_ALLOW_MAX]; /* permitted always, at private addresses too */
-		unsigned allow_count;
-		int default_deny; /* 1: nothing but allow is permitted */
+		char upstream_credentials[PATH_MAX]; /* "user:password" for it, mode 0600; "" = none */
+		struct gr_config_reach reach; /* keys default, allow, deny; for everybody */
+		struct gr_config_ports ports; /* that may be asked for */
+		struct gr_config_networks networks_refused; /* never reached, whatever allow says */
 	} egress;
 
 	struct { /* section audit */
@@ -78,6 +142,9 @@ struct gr_config {
 				      connection, from 8192 on one per session */
 		enum gr_log_level log_level;
 	} broker;
+
+	struct gr_config_group *groups;
+	unsigned group_count;
 };
 
 /* The fixed uids above broker.uid_base. */
@@ -100,6 +167,14 @@ void gr_config_init(struct gr_config *config);
  * or values that do not go together; GR_ENOENT, GR_EIO when the file cannot be read.
  */
 int gr_config_load(struct gr_config *config, const char *file, struct gr_error *err);
+/* The same of an open stream, which stays the caller's; name stands for it in errors. */
+int gr_config_read(struct gr_config *config, FILE *stream, const char *name, struct gr_error *err);
+
+/* Frees the lists; a process that ends need not. */
+void gr_config_finish(struct gr_config *config);
+
+/* The person's group (borrowed), or NULL. */
+const struct gr_config_group *gr_config_group_of(const struct gr_config *config, const char *person);
 
 /* Fills a control socket's path: run_directory/NAME. GR_EINVAL when it does not fit. */
 int gr_config_socket(const struct gr_config *config, const char *name, struct sockaddr_un *out);

@@ -40,15 +40,27 @@ static uint32_t read_32(const uint8_t *bytes)
 	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
+static int is_mapped(const uint8_t a[16])
+{
+	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+	return memcmp(a, prefix, sizeof(prefix)) == 0; /* RFC 4291 2.5.5.2 */
+}
+
+static int is_nat64(const uint8_t a[16])
+{
+	static const uint8_t prefix[12] = { 0x00, 0x64, 0xff, 0x9b };
+	return memcmp(a, prefix, sizeof(prefix)) == 0; /* RFC 6052 2.1 */
+}
+
 static const char *v6_refused(const uint8_t a[16])
 {
-	static const uint8_t zeros[16], nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
+	static const uint8_t zeros[16];
 	if (memcmp(a, zeros, 15) == 0 && a[15] <= 1)
 		return a[15] ? "loopback" : "unspecified";
-	if (memcmp(a, zeros, 10) == 0 && a[10] == 0xff && a[11] == 0xff)
-		return "v4-mapped"; /* RFC 4291 2.5.5.2 */
-	if (memcmp(a, nat64, 12) == 0)
-		return v4_refused(read_32(a + 12)); /* RFC 6052: a NAT64 network reaches the IPv4 address in it */
+	if (is_mapped(a))
+		return "v4-mapped";
+	if (is_nat64(a))
+		return v4_refused(read_32(a + 12)); /* a NAT64 network reaches the IPv4 address in it */
 	if (a[0] == 0xff)
 		return "multicast";
 	if (a[0] == 0xfe && (a[1] & 0xc0) == 0x80)
@@ -77,6 +89,26 @@ const char *gr_address_refused(const struct gr_address *address)
 	return "unknown";
 }
 
+struct gr_address gr_address_unwrapped(const struct gr_address *address)
+{
+	struct gr_address v4 = { .family = AF_INET };
+	if (address->family != AF_INET6 || !(is_mapped(address->v6.s6_addr) || is_nat64(address->v6.s6_addr)))
+		return *address;
+	memcpy(&v4.v4, address->v6.s6_addr + 12, sizeof(v4.v4));
+	return v4;
+}
+
+int gr_address_in(const struct gr_address *address, int family, const uint8_t *network, unsigned bits)
+{
+	if (address->family != family)
+		return 0;
+	const uint8_t *bytes = family == AF_INET ? (const uint8_t *)&address->v4 : address->v6.s6_addr;
+	unsigned rest = bits % 8;
+	if (memcmp(bytes, network, bits / 8) != 0)
+		return 0;
+	return rest == 0 || (bytes[bits / 8] ^ network[bits / 8]) >> (8 - rest) == 0;
+}
+
 int gr_address_parse(const char *text, struct gr_address *out)
 {
 	struct gr_address address = { .family = AF_INET };
@@ -103,6 +135,19 @@ const char *gr_address_text(const struct gr_address *address, char *out, size_t 
 		       (socklen_t)cap))
 		out[0] = 0;
 	return out;
+}
+
+int gr_address_from_socket(const struct sockaddr *socket_address, struct gr_address *out)
+{
+	struct gr_address address = { .family = socket_address ? socket_address->sa_family : AF_UNSPEC };
+	if (address.family == AF_INET)
+		address.v4 = ((const struct sockaddr_in *)(const void *)socket_address)->sin_addr;
+	else if (address.family == AF_INET6)
+		address.v6 = ((const struct sockaddr_in6 *)(const void *)socket_address)->sin6_addr;
+	else
+		return GR_EINVAL;
+	*out = address;
+	return 0;
 }
 
 socklen_t gr_address_socket(const struct gr_address *address, uint16_t port, struct sockaddr_storage *out)

@@ -37,6 +37,7 @@ struct gr_connection {
 	struct gr_message request, response;
 	struct gr_target target; /* of the present request */
 	struct gr_target server_target; /* of the open server connection */
+	int listed; /* gr_rules_permit's, of the present request */
 	int tunnel, reused, keep, final, chunked_down, response_begun;
 
 	uint64_t token; /* of the audit question under way */

@@ -63,14 +63,39 @@ void gr_egress_connection_ended(struct gr_egress_container *container)
 		gr_loop_change(container->watch, GR_LOOP_READ);
 }
 
+static void note_held_back(void *context)
+{
+	struct gr_egress_container *container = context;
+	struct gr_audit_event event = { .kind = GR_AUDIT_EGRESS_REFUSED,
+					.session = container->session,
+					.container = container->number };
+	if (container->held_back == 0)
+		return;
+	memcpy(event.person, container->person, sizeof(event.person));
+	snprintf(event.detail, sizeof(event.detail), "%u requests held back: more than %u a second",
+		 container->held_back, GR_BUCKET_RATE);
+	gr_audit_client_keep(container->egress->audit, &event);
+	container->held_back = 0;
+}
+
+int gr_egress_take_request(struct gr_egress_container *container)
+{
+	if (gr_bucket_take(&container->bucket, gr_io_now_ms()))
+		return 1;
+	if (container->held_back++ == 0)
+		gr_loop_timer_set(container->held_back_timer, GR_HELD_BACK_MS);
+	return 0;
+}
+
 int gr_egress_init(struct gr_egress *egress, struct gr_loop *loop, struct gr_resolver *resolver,
-		   struct gr_audit_client *audit, const struct gr_config *config)
+		   struct gr_audit_client *audit, const struct gr_rules *rules, const char *authorization)
 {
 	memset(egress, 0, sizeof(*egress));
 	egress->loop = loop;
 	egress->resolver = resolver;
 	egress->audit = audit;
-	egress->config = config;
+	egress->rules = rules;
+	egress->authorization = authorization;
 	for (uint32_t i = 0; i <= GR_CONTAINERS_MAX; i++) {
 		egress->containers[i].egress = egress;
 		egress->containers[i].number = i;
@@ -97,13 +122,17 @@ int gr_egress_add(struct gr_egress *egress, uint32_t number, int listener)
 		return container ? GR_EEXIST : GR_EINVAL;
 	}
 	container->watch = NULL;
-	if (gr_io_set_nonblocking(listener, 1) == 0)
+	container->held_back_timer = gr_loop_timer_add(egress->loop, note_held_back, container);
+	if (container->held_back_timer && gr_io_set_nonblocking(listener, 1) == 0)
 		container->watch = gr_loop_add(egress->loop, listener, GR_LOOP_READ, listener_ready, container);
 	if (!container->watch) {
+		gr_loop_timer_remove(container->held_back_timer);
+		container->held_back_timer = NULL;
 		close(listener);
 		return GR_ENOMEM;
 	}
 	container->listener = listener;
+	gr_bucket_fill(&container->bucket, gr_io_now_ms());
 	return 0;
 }
 
@@ -111,8 +140,11 @@ int gr_egress_assign(struct gr_egress *egress, uint32_t number, uint64_t session
 {
 	if (number < 1 || number > GR_CONTAINERS_MAX || egress->containers[number].listener < 0)
 		return GR_ENOENT;
-	egress->containers[number].session = session;
-	snprintf(egress->containers[number].person, sizeof(egress->containers[number].person), "%s", person);
+	struct gr_egress_container *container = &egress->containers[number];
+	note_held_back(container); /* those were nobody's */
+	container->session = session;
+	snprintf(container->person, sizeof(container->person), "%s", person);
+	container->group = gr_config_group_of(egress->rules->config, person);
 	return 0;
 }
 
@@ -126,7 +158,11 @@ int gr_egress_forget(struct gr_egress *egress, uint32_t number)
 	gr_io_close(&container->listener);
 	while (container->connections)
 		gr_connection_destroy(container->connections);
+	note_held_back(container);
+	gr_loop_timer_remove(container->held_back_timer);
+	container->held_back_timer = NULL;
 	container->session = 0;
 	container->person[0] = 0;
+	container->group = NULL;
 	return 0;
 }

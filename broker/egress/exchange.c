@@ -49,10 +49,11 @@ void gr_exchange_begin(struct gr_connection *c)
 {
 	const char *path = NULL;
 	struct gr_target target;
-	int absolute = c->container->egress->config->egress.upstream.host[0] != 0;
+	int proxied = c->container->egress->rules->config->egress.upstream.host[0] != 0;
 	int status = gr_target_parse_url(&target, gr_message_target(&c->request), &path);
 	if (status == 0)
-		status = gr_request_write(&c->request, &c->target, path, absolute, &c->up);
+		status = gr_request_write(&c->request, &c->target, path, proxied, c->container->egress->authorization,
+					  &c->up);
 	if (status != 0) {
 		gr_connection_answer(c, GR_ANSWER_BAD_REQUEST, "malformed request");
 		return;
@@ -66,8 +67,11 @@ void gr_exchange_begin(struct gr_connection *c)
 void gr_exchange_handshake(struct gr_connection *c)
 {
 	char target[GR_TARGET_TEXT];
+	const char *authorization = c->container->egress->authorization;
 	gr_target_text(&c->target, target);
-	if (gr_buffer_print(&c->up, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, target) != 0)
+	if (gr_buffer_print(&c->up, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", target, target) != 0 ||
+	    (authorization && gr_buffer_print(&c->up, "Proxy-Authorization: %s\r\n", authorization) != 0) ||
+	    gr_buffer_append(&c->up, "\r\n", 2) != 0)
 		c->ended = 1;
 	gr_message_begin(&c->response, HTTP_RESPONSE, NULL, c);
 	c->response.without_body = 2; /* what follows its head is the tunnel */
@@ -89,6 +93,20 @@ void gr_exchange_feed_request(struct gr_connection *c)
 		c->ended = 1;
 }
 
+/*
+ * Never passed on: the browser would ask the person for the name and password of "the proxy", in words that whoever answered chose.
+ */
+static void answer_407(struct gr_connection *c)
+{
+	const struct gr_egress *egress = c->container->egress;
+	if (!egress->rules->config->egress.upstream.host[0])
+		gr_connection_answer(c, GR_ANSWER_BAD_RESPONSE, "the site asked for a proxy's credentials");
+	else
+		gr_connection_answer(c, GR_ANSWER_UPSTREAM_LOGIN,
+				     egress->authorization ? "the upstream proxy refused the credentials (407)"
+							   : "the upstream proxy wants credentials (407)");
+}
+
 /* The head of a response is whole. -1 when the exchange is over. */
 static int response_head(struct gr_connection *c)
 {
@@ -98,6 +116,10 @@ static int response_head(struct gr_connection *c)
 	int old_client = c->request.parser.http_minor < 1;
 	size_t before = c->down.length;
 	c->final = code >= 200;
+	if (code == 407) {
+		answer_407(c);
+		return -1;
+	}
 	if (code == 101) {
 		gr_connection_answer(c, GR_ANSWER_BAD_RESPONSE, "unasked protocol switch");
 		return -1;
@@ -174,6 +196,10 @@ void gr_exchange_feed_handshake(struct gr_connection *c, const char *untrusted_b
 		untrusted_bytes += used;
 		n -= used;
 		unsigned code = c->response.parser.status_code;
+		if (c->response.head_done && code == 407) {
+			answer_407(c);
+			return;
+		}
 		if (c->response.head_done && (code < 200 || code > 299)) {
 			char detail[64];
 			snprintf(detail, sizeof(detail), "the upstream proxy answered %u", code);

@@ -1,5 +1,6 @@
 /*
- * garasu-egress <config file>: carries the containers' requests to the internet. It holds no secret and no file.
+ * garasu-egress <config file>: carries the containers' requests to the internet. It holds no file, and no secret but
+ * what the upstream proxy is shown, if any.
  *
  * fd 3 is the control socket. The supervisor sends, after READY:
  *   PEER                number = GR_AUDIT_SOURCE_EGRESS: the socket to the audit process; again when that was restarted
@@ -9,6 +10,7 @@
  * that a terminal or an init system sends to the whole group do not stop it before.
  */
 #include "broker/egress/container.h"
+#include "broker/egress/credentials.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
 #include "common/io.h"
@@ -33,6 +35,8 @@ struct state {
 	int code;
 	struct gr_egress egress;
 	struct gr_config config;
+	struct gr_rules rules;
+	char authorization[GR_CREDENTIALS_HEADER]; /* "" = none */
 };
 
 static void look_for_end(void *context)
@@ -105,6 +109,11 @@ static int start(struct state *state, const char *file, struct gr_error *err)
 {
 	if (gr_ipc_child_configure("garasu-egress", file, &state->config, err) != 0)
 		return err->code;
+	const char *credentials = state->config.egress.upstream_credentials;
+	if (credentials[0] && gr_credentials_read(credentials, state->authorization, err) != 0)
+		return gr_error_wrap(err, "egress.upstream_credentials");
+	if (gr_rules_init(&state->rules, &state->config, err) != 0)
+		return err->code;
 	state->loop = gr_loop_create();
 	if (!state->loop)
 		return gr_error_errno(err, "cannot make the event loop");
@@ -113,7 +122,8 @@ static int start(struct state *state, const char *file, struct gr_error *err)
 	state->audit = gr_audit_client_create(state->loop, GR_AUDIT_SOURCE_EGRESS);
 	state->ending = gr_loop_timer_add(state->loop, look_for_end, state);
 	if (!state->audit || !state->ending ||
-	    gr_egress_init(&state->egress, state->loop, state->resolver, state->audit, &state->config) != 0)
+	    gr_egress_init(&state->egress, state->loop, state->resolver, state->audit, &state->rules,
+			   state->authorization[0] ? state->authorization : NULL) != 0)
 		return gr_error_set(err, GR_ENOMEM, "no memory");
 	if (gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1) != 0)
 		return gr_error_errno(err, "no control socket");
@@ -145,6 +155,7 @@ int main(int argc, char **argv)
 		code = gr_loop_run(state.loop) == 0 ? state.code : 1;
 	if (state.egress.accept_again)
 		gr_egress_finish(&state.egress);
+	gr_rules_finish(&state.rules);
 	gr_audit_client_destroy(state.audit);
 	gr_resolver_destroy(state.resolver);
 	if (state.loop)

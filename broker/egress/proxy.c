@@ -132,7 +132,7 @@ static void settle(struct gr_connection *c);
 
 static void server_is_there(struct gr_connection *c)
 {
-	int upstream = c->container->egress->config->egress.upstream.host[0] != 0;
+	int upstream = c->container->egress->rules->config->egress.upstream.host[0] != 0;
 	if (c->tunnel && upstream)
 		gr_exchange_handshake(c);
 	else if (c->tunnel)
@@ -168,17 +168,12 @@ static void upstream_ended(void *context, int status, int fd, const char *detail
 static void begin_connect(struct gr_connection *c)
 {
 	struct gr_egress *egress = c->container->egress;
+	const struct gr_config_endpoint *proxy = &egress->rules->config->egress.upstream;
 	struct gr_target target = c->target;
-	int any_address = gr_target_allowed(&c->target, egress->config->egress.allow,
-					    egress->config->egress.allow_count);
-	if (egress->config->egress.upstream.host[0]) {
-		target.port = egress->config->egress.upstream.port;
-		any_address = 1;
-		if (gr_target_set_host(&target, egress->config->egress.upstream.host,
-				       strlen(egress->config->egress.upstream.host)) != 0) {
-			gr_connection_answer(c, GR_ANSWER_UNREACHABLE, "egress.upstream is no host name");
-			return;
-		}
+	if (proxy->host[0]) {
+		target = (struct gr_target){ .port = proxy->port };
+		memcpy(target.host, proxy->host, sizeof(target.host));
+		target.is_address = gr_address_parse(proxy->host, &target.address) == 0;
 	}
 	if (c->server >= 0 && (c->tunnel || !gr_target_equal(&target, &c->server_target)))
 		gr_connection_close_server(c);
@@ -187,8 +182,8 @@ static void begin_connect(struct gr_connection *c)
 	gr_connection_enter(c, GR_PROXY_CONNECT);
 	if (c->reused)
 		server_is_there(c);
-	else if (gr_upstream_start(&c->upstream, egress->loop, egress->resolver, &target, any_address, upstream_ended,
-				   c) != 0)
+	else if (gr_upstream_start(&c->upstream, egress->loop, egress->resolver, proxy->host[0] ? NULL : egress->rules,
+				   &target, c->listed, upstream_ended, c) != 0)
 		gr_connection_answer(c, GR_ANSWER_BUSY, "no memory");
 }
 
@@ -218,6 +213,7 @@ static void check_request(struct gr_connection *c)
 {
 	struct gr_egress *egress = c->container->egress;
 	const char *text = gr_message_target(&c->request), *path;
+	char why[GR_CONFIG_GROUP_NAME_MAX + GR_HOST_TEXT + 32];
 	c->tunnel = c->request.parser.method == HTTP_CONNECT;
 	c->keep = c->request.parser.http_minor >= 1 && http_should_keep_alive(&c->request.parser);
 	c->bytes_up = c->bytes_down = 0;
@@ -231,24 +227,9 @@ static void check_request(struct gr_connection *c)
 		refuse(c, GR_ANSWER_NOT_ASSIGNED, "container not assigned to a session");
 		return;
 	}
-	if (!gr_target_allowed(&c->target, egress->config->egress.allow, egress->config->egress.allow_count)) {
-		char why[96];
-		const char *address = c->target.is_address ? gr_upstream_address_refused(&c->target.address) : NULL;
-		if (gr_target_is_localhost(&c->target))
-			address = "loopback";
-		if (address) {
-			snprintf(why, sizeof(why), "%s address", address);
-			refuse(c, GR_ANSWER_REFUSED, why);
-			return;
-		}
-		if (egress->config->egress.default_deny) {
-			refuse(c, GR_ANSWER_REFUSED, "not in egress.allow");
-			return;
-		}
-		if (!gr_target_port_is_usual(&c->target, c->tunnel)) {
-			refuse(c, GR_ANSWER_REFUSED, "port not permitted");
-			return;
-		}
+	if (!gr_rules_permit(egress->rules, c->container->group, &c->target, &c->listed, why, sizeof(why))) {
+		refuse(c, GR_ANSWER_REFUSED, why);
+		return;
 	}
 	struct gr_audit_event event = audit_event(c, GR_AUDIT_EGRESS_REQUEST);
 	gr_connection_enter(c, GR_PROXY_AUDIT);
@@ -271,9 +252,13 @@ static void parse_head(struct gr_connection *c)
 		if (status == 0 && c->request.done)
 			gr_buffer_consume(&c->in, used);
 	}
-	if (status != 0)
+	if (status == 0 && !c->request.head_done)
+		return;
+	if (!gr_egress_take_request(c->container)) /* which records it */
+		gr_connection_answer(c, GR_ANSWER_TOO_MANY, "");
+	else if (status != 0)
 		refuse(c, GR_ANSWER_BAD_REQUEST, status == GR_EFULL ? "request head too long" : "malformed request");
-	else if (c->request.head_done)
+	else
 		check_request(c);
 }
 

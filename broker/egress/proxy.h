@@ -2,7 +2,7 @@
  * One connection of a container's browser: an HTTP/1.1 forward proxy for CONNECT and for plain http:. The order of what happens
  * to a request:
  *
- *   HEAD       its head is read and checked. Form, port, address, assignment: else a page of ours and an audit event
+ *   HEAD       its head is read and checked. Rate, form, assignment, rules.h: else a page of ours and an audit event
  *   AUDIT      EGRESS_REQUEST is asked to be recorded; nothing is resolved or connected before it is
  *   CONNECT    name, address check, connection; with an upstream proxy, the connection to that
  *   HANDSHAKE  CONNECT through the upstream proxy

@@ -5,105 +5,15 @@
 #include <string.h>
 #include <strings.h>
 
-static int is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static int is_name_byte(char c)
-{
-	return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-' || c == '_';
-}
-
-static int set_address(struct gr_target *target, const char *text)
-{
-	if (gr_address_parse(text, &target->address) != 0)
-		return GR_EPROTO;
-	gr_address_text(&target->address, target->host, sizeof(target->host));
-	target->is_address = 1;
-	return 0;
-}
-
-int gr_target_set_host(struct gr_target *target, const char *untrusted_host, size_t n)
-{
-	char host[256];
-	if (n == 0 || n >= sizeof(host))
-		return GR_EPROTO;
-	if (untrusted_host[0] == '[') {
-		if (n < 3 || untrusted_host[n - 1] != ']')
-			return GR_EPROTO;
-		untrusted_host++;
-		n -= 2;
-		if (!memchr(untrusted_host, ':', n))
-			return GR_EPROTO;
-	}
-	for (size_t i = 0; i < n; i++) {
-		char c = untrusted_host[i];
-		host[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-		if (host[i] == 0)
-			return GR_EPROTO;
-	}
-	host[n] = 0;
-	if (strchr(host, ':'))
-		return set_address(target, host);
-	if (host[n - 1] == '.')
-		host[--n] = 0;
-	/* Labels of 1..63 bytes; n <= 253 (RFC 1035). */
-	const char *label = host;
-	if (n == 0 || n > 253)
-		return GR_EPROTO;
-	for (const char *at = host;; at++) {
-		if (*at == '.' || *at == 0) {
-			if (at == label || at - label > 63)
-				return GR_EPROTO;
-			if (*at == 0)
-				break;
-			label = at + 1;
-		} else if (!is_name_byte(*at)) {
-			return GR_EPROTO;
-		}
-	}
-	/*
-	 * A name whose last label is a number is an IPv4 address to many parsers, in forms such as 127.1 and 0x7f.0.0.1
-	 * (WHATWG URL, "ends in a number"): only the strict form passes.
-	 */
-	if (strspn(label, "0123456789") == strlen(label) || strncmp(label, "0x", 2) == 0)
-		return set_address(target, host);
-	memcpy(target->host, host, n + 1);
-	target->is_address = 0;
-	return 0;
-}
-
 int gr_target_parse_authority(struct gr_target *target, const char *untrusted_text, size_t n, uint16_t default_port)
 {
-	struct gr_target result = { .port = default_port };
-	size_t host = n;
-	/* The port stands behind the last colon, unless that is inside the brackets. */
-	for (size_t i = n; i > 0 && untrusted_text[i - 1] != ']'; i--)
-		if (untrusted_text[i - 1] == ':') {
-			host = i - 1;
-			break;
-		}
-	if (host < n) {
-		unsigned port = 0;
-		size_t digits = n - host - 1;
-		if (digits == 0 || digits > 5)
-			return GR_EPROTO;
-		for (size_t i = host + 1; i < n; i++) {
-			if (!is_digit(untrusted_text[i]))
-				return GR_EPROTO;
-			port = port * 10 + (unsigned)(untrusted_text[i] - '0');
-		}
-		if (port == 0 || port > 65535)
-			return GR_EPROTO;
-		result.port = (uint16_t)port;
-	}
+	struct gr_target result = { .port = 0 };
+	if (gr_host_port_normal(untrusted_text, n, result.host, &result.is_address, &result.port) != 0 ||
+	    (result.is_address && gr_address_parse(result.host, &result.address) != 0))
+		return GR_EPROTO;
 	if (result.port == 0)
-		return GR_EPROTO;
-	/* Without brackets a second colon is an ambiguity, not an address. */
-	if (host > 0 && untrusted_text[0] != '[' && memchr(untrusted_text, ':', host))
-		return GR_EPROTO;
-	if (gr_target_set_host(&result, untrusted_text, host) != 0)
+		result.port = default_port;
+	if (result.port == 0)
 		return GR_EPROTO;
 	*target = result;
 	return 0;
@@ -134,22 +44,6 @@ const char *gr_target_text(const struct gr_target *target, char out[GR_TARGET_TE
 int gr_target_equal(const struct gr_target *a, const struct gr_target *b)
 {
 	return a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
-int gr_target_allowed(const struct gr_target *target, const struct gr_config_endpoint *allow, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		struct gr_target listed;
-		if (gr_target_set_host(&listed, allow[i].host, strlen(allow[i].host)) == 0 &&
-		    allow[i].port == target->port && strcmp(listed.host, target->host) == 0)
-			return 1;
-	}
-	return 0;
-}
-
-int gr_target_port_is_usual(const struct gr_target *target, int tunnel)
-{
-	return target->port == (tunnel ? 443 : 80);
 }
 
 int gr_target_is_localhost(const struct gr_target *target)
@@ -229,7 +123,7 @@ static int write_fields(const struct gr_message *message, int request, struct gr
 }
 
 int gr_request_write(const struct gr_message *message, const struct gr_target *target, const char *path, int absolute,
-		     struct gr_buffer *out)
+		     const char *authorization, struct gr_buffer *out)
 {
 	char host[GR_TARGET_TEXT];
 	gr_target_text(target, host);
@@ -243,6 +137,8 @@ int gr_request_write(const struct gr_message *message, const struct gr_target *t
 		status = gr_buffer_print(out, " HTTP/1.1\r\nHost: %s\r\n", host);
 	if (status == 0)
 		status = write_fields(message, 1, out);
+	if (status == 0 && authorization)
+		status = gr_buffer_print(out, "Proxy-Authorization: %s\r\n", authorization);
 	if (status == 0 && message->chunked)
 		status = gr_buffer_print(out, "Transfer-Encoding: chunked\r\n");
 	return status == 0 ? gr_buffer_append(out, "\r\n", 2) : status;

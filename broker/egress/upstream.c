@@ -3,7 +3,6 @@
 #include "common/io.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +13,9 @@
 struct gr_upstream {
 	struct gr_loop *loop;
 	struct gr_resolver *resolver;
+	const struct gr_rules *rules; /* NULL: any address */
 	struct gr_target target;
-	int any_address;
+	int listed;
 	gr_upstream_ended ended;
 	void *context;
 	struct gr_loop_timer *timer;
@@ -28,30 +28,6 @@ struct gr_upstream {
 	int last_errno;
 	int started;
 };
-
-const char *gr_upstream_address_refused(const struct gr_address *address)
-{
-	const char *refused = gr_address_refused(address);
-	struct ifaddrs *list = NULL;
-	if (refused)
-		return refused;
-	/* Asked each time: an interface may have come since. Not knowing is no permission. */
-	if (getifaddrs(&list) < 0)
-		return "unknown";
-	for (struct ifaddrs *at = list; at && !refused; at = at->ifa_next) {
-		struct gr_address own = { .family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC };
-		if (own.family == AF_INET)
-			own.v4 = ((const struct sockaddr_in *)(const void *)at->ifa_addr)->sin_addr;
-		else if (own.family == AF_INET6)
-			own.v6 = ((const struct sockaddr_in6 *)(const void *)at->ifa_addr)->sin6_addr;
-		else
-			continue;
-		if (gr_address_equal(&own, address))
-			refused = "this-machine";
-	}
-	freeifaddrs(list);
-	return refused;
-}
 
 static void release(struct gr_upstream *upstream)
 {
@@ -147,7 +123,10 @@ static void check_and_connect(struct gr_upstream *upstream, const struct gr_addr
 {
 	char detail[128] = "";
 	for (unsigned i = 0; i < count; i++) {
-		const char *refused = upstream->any_address ? NULL : gr_upstream_address_refused(&addresses[i]);
+		const char *refused = upstream->rules
+					      ? gr_rules_address_refused(upstream->rules, &addresses[i],
+									 upstream->target.port, upstream->listed)
+					      : NULL;
 		if (!refused) {
 			upstream->addresses[upstream->count++] = addresses[i];
 		} else if (!detail[0]) {
@@ -204,7 +183,8 @@ static void timer_expired(void *context)
 }
 
 int gr_upstream_start(struct gr_upstream **out, struct gr_loop *loop, struct gr_resolver *resolver,
-		      const struct gr_target *target, int any_address, gr_upstream_ended ended, void *context)
+		      const struct gr_rules *rules, const struct gr_target *target, int listed, gr_upstream_ended ended,
+		      void *context)
 {
 	struct gr_upstream *upstream = calloc(1, sizeof(*upstream));
 	if (!upstream)
@@ -212,7 +192,8 @@ int gr_upstream_start(struct gr_upstream **out, struct gr_loop *loop, struct gr_
 	upstream->loop = loop;
 	upstream->resolver = resolver;
 	upstream->target = *target;
-	upstream->any_address = any_address;
+	upstream->rules = rules;
+	upstream->listed = listed;
 	upstream->ended = ended;
 	upstream->context = context;
 	upstream->fd = -1;

@@ -2,8 +2,8 @@
 #ifndef GARASU_BROKER_EGRESS_UPSTREAM_H
 #define GARASU_BROKER_EGRESS_UPSTREAM_H
 
-#include "broker/egress/request.h"
 #include "broker/egress/resolve.h"
+#include "broker/egress/rules.h"
 
 #define GR_UPSTREAM_MS INT64_C(15000) /* name and connection together */
 #define GR_UPSTREAM_ATTEMPT_MS 5000 /* one address */
@@ -18,19 +18,15 @@ struct gr_upstream;
 typedef void (*gr_upstream_ended)(void *context, int status, int fd, const char *detail);
 
 /*
- * Starts; never calls back before it returns, and once at most. any_address: the target is configured by the operator,
- * so no address is refused. resolver, loop borrowed. GR_ENOMEM.
+ * Starts; never calls back before it returns, and once at most. rules NULL: the target is configured by the operator, so no address
+ * is refused; listed as gr_rules_permit has it. Of a name with several addresses only the permitted ones are tried. rules, resolver, loop
+ * borrowed. GR_ENOMEM.
  */
 int gr_upstream_start(struct gr_upstream **out, struct gr_loop *loop, struct gr_resolver *resolver,
-		      const struct gr_target *target, int any_address, gr_upstream_ended ended, void *context);
+		      const struct gr_rules *rules, const struct gr_target *target, int listed, gr_upstream_ended ended,
+		      void *context);
 
 /* Ends the attempt without a call. NULL allowed; not after it has called back. */
 void gr_upstream_cancel(struct gr_upstream *upstream);
-
-/*
- * Why an address is refused (gr_address_refused), or "this-machine" for one of the addresses that the machine has now; NULL
- * when it is permitted.
- */
-const char *gr_upstream_address_refused(const struct gr_address *address);
 
 #endif

@@ -38,6 +38,20 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* A viewer that says no protocol is one of another make: choose_alpn is not asked about it. */
+static int demand_alpn(SSL *ssl, int *alert, void *context)
+{
+	const unsigned char *ignored;
+	size_t length;
+
+	(void)context;
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ignored, &length))
+		return SSL_CLIENT_HELLO_SUCCESS;
+	ERR_raise(ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL);
+	*alert = SSL_AD_NO_APPLICATION_PROTOCOL;
+	return SSL_CLIENT_HELLO_ERROR;
+}
+
 /*
  * Called per certificate, root first, and for each error. Ends at the first error, which is kept for the audit record;
  * OpenSSL derives the alert from the one that is set.
@@ -108,6 +122,8 @@ int gr_tls_create(const struct gr_config *config, int keys_fd, bool alpn, struct
 	SSL_CTX_set_verify_depth(c, GR_IDENTITY_CHAIN_MAX);
 	SSL_CTX_set_max_cert_list(c, (long)GR_IDENTITY_CHAIN_MAX * (GR_IDENTITY_DER_MAX + 16));
 	SSL_CTX_set_alpn_select_cb(c, choose_alpn, tls);
+	if (alpn && config->listen.standard_viewers != GR_CONFIG_PERMIT)
+		SSL_CTX_set_client_hello_cb(c, demand_alpn, NULL);
 	if (!SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) || !SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) ||
 	    !SSL_CTX_set_num_tickets(c, 0) || !SSL_CTX_set_max_early_data(c, 0) ||
 	    !SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384") || !SSL_CTX_set_purpose(c, X509_PURPOSE_SSL_CLIENT))

@@ -17,7 +17,8 @@ struct gr_tls;
 
 /*
  * Loads certificates and revocation lists: needs the files, so before gr_confine. keys_fd is borrowed. With alpn
- * the protocol garasu/1 is accepted, otherwise none. Returns owned. GR_EIO, GR_EINVAL, GR_ENOMEM.
+ * the protocol garasu/1 is accepted (demanded, when config denies standard viewers), otherwise none. Returns owned.
+ * GR_EIO, GR_EINVAL, GR_ENOMEM.
  */
 int gr_tls_create(const struct gr_config *config, int keys_fd, bool alpn, struct gr_tls **out, struct gr_error *err);
 void gr_tls_destroy(struct gr_tls *tls); /* NULL allowed */

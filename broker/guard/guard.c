@@ -32,11 +32,11 @@ void gr_guard_destroy(struct gr_guard *guard)
 	free(guard);
 }
 
-void gr_guard_assume_viewer(struct gr_guard *guard)
+void gr_guard_assume_viewer(struct gr_guard *guard, bool jpeg)
 {
 	guard->listed = GR_LISTED_COPY_RECT | GR_LISTED_TIGHT | GR_LISTED_GARASU | GR_LISTED_CURSOR |
 			GR_LISTED_DESKTOP_SIZE | GR_LISTED_EXTENDED_SIZE | GR_LISTED_LAST_RECT | GR_LISTED_QEMU_KEY |
-			GR_LISTED_FENCE | GR_LISTED_CONTINUOUS | GR_LISTED_QUALITY;
+			GR_LISTED_FENCE | GR_LISTED_CONTINUOUS | (jpeg ? GR_LISTED_QUALITY : 0u);
 	guard->history_log2 = guard->settings.history_log2;
 	guard->ends_due = 1; /* it never turns continuous updates off */
 }

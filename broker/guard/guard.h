@@ -43,8 +43,11 @@ struct gr_guard_settings {
 struct gr_guard *gr_guard_create(const struct gr_guard_settings *settings);
 void gr_guard_destroy(struct gr_guard *guard); /* NULL allowed */
 
-/* Down without an upstream: what garasu-viewer may have asked for, at most (docs/PROTOCOL.md §5, "Our viewer's encodings"). */
-void gr_guard_assume_viewer(struct gr_guard *guard);
+/*
+ * Down without an upstream: what garasu-viewer asks for (docs/PROTOCOL.md §5, "Our viewer's encodings"). jpeg: also what it asks for only
+ * when a picture may come inexact at first.
+ */
+void gr_guard_assume_viewer(struct gr_guard *guard, bool jpeg);
 
 /* ---- downstream ---- */
 

@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 	struct gr_guard *guard = gr_guard_create(&settings);
 	int code = WRONG_USAGE;
 	if (guard) {
-		gr_guard_assume_viewer(guard);
+		gr_guard_assume_viewer(guard, true);
 		code = check(guard, file, fd);
 	} else {
 		fputs("garasu-guard: out of memory\n", stderr);

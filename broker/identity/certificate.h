@@ -46,6 +46,12 @@ int gr_certificate_check_leaf(X509 *leaf, char *person);
 void gr_certificate_judge(X509_STORE *store, X509 *leaf, STACK_OF(X509) * untrusted,
 			  struct gr_certificate_verdict *out);
 
+/*
+ * Whether a certificate of this chain is on a list of store. Nothing else counts, such as a list or a certificate that has
+ * run out meanwhile. As above.
+ */
+int gr_certificate_is_revoked(X509_STORE *store, X509 *leaf, STACK_OF(X509) * untrusted);
+
 /* "serial=… fingerprint=sha256:…" into out (cap ≥ GR_CERTIFICATE_DESCRIPTION). Returns out. */
 char *gr_certificate_describe(char *out, size_t cap, const X509 *certificate);
 

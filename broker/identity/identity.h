@@ -1,7 +1,8 @@
 /*
  * What a gateway asks the identity process: is this certificate that of a person? The identity process checks the chain
  * itself (it does not take the gateway's word), takes the person from the SAN URI garasu:user/<id>, tells the supervisor
- * (GR_IPC_IDENTIFIED) and answers the gateway. One request per connection.
+ * (GR_IPC_IDENTIFIED) and answers the gateway. One request per connection. It keeps the certificates of who is connected, and
+ * tells the supervisor (GR_IPC_REVOKED) of those that a new list revokes.
  */
 #ifndef GARASU_BROKER_IDENTITY_H
 #define GARASU_BROKER_IDENTITY_H

@@ -27,10 +27,18 @@ struct peer {
 	uint32_t connection;
 };
 
+/* Certificates that were found good, for as long as their connection may be open. */
+struct chain {
+	uint32_t connection; /* 0 = none */
+	X509 *leaf;
+	STACK_OF(X509) * others;
+};
+
 struct identity {
 	struct gr_loop *loop;
 	X509_STORE *store;
 	unsigned peers;
+	struct chain known[GR_CONNECTIONS_MAX]; /* by number % GR_CONNECTIONS_MAX, which no two that are open share */
 };
 
 static void peer_end(struct peer *peer)
@@ -55,15 +63,21 @@ static X509 *parse(const uint8_t *untrusted_der, uint32_t length)
 	return certificate;
 }
 
-/* GR_EPROTO when the request is not well-formed; the certificates themselves may still be bad. */
-static int judge(X509_STORE *store, const struct gr_identity_request *untrusted, struct gr_certificate_verdict *verdict)
+static void chain_free(struct chain *chain)
 {
-	X509 *leaf = NULL;
-	STACK_OF(X509) *others = sk_X509_new_null();
+	X509_free(chain->leaf);
+	sk_X509_pop_free(chain->others, X509_free);
+	*chain = (struct chain){ 0 };
+}
+
+/* Returns owned; GR_EPROTO when the request is not well-formed. */
+static int parse_chain(const struct gr_identity_request *untrusted, struct chain *out)
+{
+	struct chain chain = { .others = sk_X509_new_null() };
 	uint32_t count = untrusted->count;
 	int rc = 0;
 
-	if (!others)
+	if (!chain.others)
 		return GR_ENOMEM;
 	if (count < 1 || count > GR_IDENTITY_CHAIN_MAX)
 		rc = GR_EPROTO;
@@ -74,32 +88,65 @@ static int judge(X509_STORE *store, const struct gr_identity_request *untrusted,
 		if (!certificate)
 			rc = GR_EPROTO;
 		else if (i == 0)
-			leaf = certificate;
-		else if (!sk_X509_push(others, certificate)) {
+			chain.leaf = certificate;
+		else if (!sk_X509_push(chain.others, certificate)) {
 			X509_free(certificate);
 			rc = GR_ENOMEM;
 		}
 	}
-	if (!rc)
-		gr_certificate_judge(store, leaf, others, verdict);
-	X509_free(leaf);
-	sk_X509_pop_free(others, X509_free);
+	if (rc)
+		chain_free(&chain);
+	else
+		*out = chain;
 	return rc;
 }
 
-static int tell_supervisor(uint32_t connection, const struct gr_certificate_verdict *verdict)
+static int tell_supervisor(const struct gr_ipc_message *message)
 {
-	struct gr_ipc_message message = { .type = GR_IPC_IDENTIFIED,
-					  .connection = connection,
-					  .reason = verdict->reason };
 	struct pollfd room = { .fd = GR_IPC_CONTROL_FD, .events = POLLOUT };
+	int rc = gr_ipc_send(GR_IPC_CONTROL_FD, message, -1);
 
+	if (rc == GR_EAGAIN && poll(&room, 1, CONTROL_WAIT_MS) == 1)
+		rc = gr_ipc_send(GR_IPC_CONTROL_FD, message, -1);
+	return rc;
+}
+
+/* What happened is recorded first: without the supervisor's knowledge nobody is let in. Takes chain. */
+static int judge(struct identity *identity, struct chain *chain, struct gr_certificate_verdict *verdict)
+{
+	struct chain *place = &identity->known[chain->connection % GR_CONNECTIONS_MAX];
+	struct gr_ipc_message message = { .type = GR_IPC_IDENTIFIED, .connection = chain->connection };
+
+	gr_certificate_judge(identity->store, chain->leaf, chain->others, verdict);
+	message.reason = verdict->reason;
 	memcpy(message.person, verdict->person, sizeof message.person);
 	memcpy(message.text, verdict->text, sizeof message.text);
-	int rc = gr_ipc_send(GR_IPC_CONTROL_FD, &message, -1);
-	if (rc == GR_EAGAIN && poll(&room, 1, CONTROL_WAIT_MS) == 1)
-		rc = gr_ipc_send(GR_IPC_CONTROL_FD, &message, -1);
-	return rc;
+	int rc = tell_supervisor(&message);
+	if (rc || verdict->reason != GR_REASON_NONE) {
+		chain_free(chain);
+		return rc;
+	}
+	chain_free(place);
+	*place = *chain;
+	return 0;
+}
+
+/* Those that are open, and some that are not any more, of whom the supervisor takes no notice. */
+static void judge_anew(struct identity *identity)
+{
+	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++) {
+		struct chain *chain = &identity->known[i];
+		struct gr_ipc_message message = { .type = GR_IPC_REVOKED, .connection = chain->connection };
+
+		if (!chain->connection || !gr_certificate_is_revoked(identity->store, chain->leaf, chain->others))
+			continue;
+		int rc = tell_supervisor(&message);
+		if (rc)
+			gr_log_error("connection %u is revoked, and the supervisor does not listen: %s",
+				     chain->connection, gr_status_text(rc));
+		else
+			chain_free(chain);
+	}
 }
 
 static void peer_ready(void *context, int fd, unsigned events)
@@ -108,6 +155,7 @@ static void peer_ready(void *context, int fd, unsigned events)
 	static struct gr_identity_request untrusted_request;
 	struct gr_identity_answer answer = { .reason = GR_REASON_INTERNAL };
 	struct gr_certificate_verdict verdict;
+	struct chain chain;
 	size_t size;
 
 	(void)events;
@@ -117,10 +165,10 @@ static void peer_ready(void *context, int fd, unsigned events)
 	if (!rc && size != sizeof untrusted_request)
 		rc = GR_EPROTO;
 	if (!rc)
-		rc = judge(peer->identity->store, &untrusted_request, &verdict);
+		rc = parse_chain(&untrusted_request, &chain);
 	if (!rc) {
-		/* What happened is recorded first: without the supervisor's knowledge nobody is let in. */
-		rc = tell_supervisor(peer->connection, &verdict);
+		chain.connection = peer->connection;
+		rc = judge(peer->identity, &chain, &verdict);
 		if (!rc) {
 			answer.reason = verdict.reason;
 			if (verdict.reason == GR_REASON_NONE)
@@ -157,10 +205,12 @@ static void renew_lists(struct identity *identity, int fd)
 	struct gr_error err;
 
 	/* With the old ones it goes on as long as those are current. */
-	if (gr_certificate_store_renew(&identity->store, fd, &err))
+	if (gr_certificate_store_renew(&identity->store, fd, &err)) {
 		gr_log_error("the changed revocation lists are not used: %s", err.text);
-	else
-		gr_log_info("the revocation lists were read again");
+		return;
+	}
+	gr_log_info("the revocation lists were read again");
+	judge_anew(identity);
 }
 
 static void control_ready(void *context, int fd, unsigned events)
@@ -208,7 +258,7 @@ static int start(struct identity *identity, const char *file, struct gr_error *e
 
 int main(int argc, char **argv)
 {
-	struct identity identity = { 0 };
+	static struct identity identity;
 	struct gr_error err;
 
 	gr_log_init("garasu-identity", GR_LOG_INFO);
@@ -223,6 +273,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	int code = gr_loop_run(identity.loop);
+	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++)
+		chain_free(&identity.known[i]);
 	X509_STORE_free(identity.store);
 	gr_loop_destroy(identity.loop);
 	return code < 0 ? 1 : code;

@@ -41,6 +41,7 @@ static const struct {
 	[GR_IPC_ADMIN_ROW] = { 0, 0 },
 	[GR_IPC_ADMIN_DONE] = { 0, 0 },
 	[GR_IPC_REVOCATIONS] = { 0, 1 },
+	[GR_IPC_REVOKED] = { FROM(GR_IPC_KIND_IDENTITY), 0 },
 };
 
 const char *gr_reason_name(uint32_t reason)

@@ -105,8 +105,12 @@ enum gr_ipc_type {
 	GR_IPC_ADMIN_ROW, /* number; one session: session, container, connection (0 = no viewer), person, text = since (RFC 3339) */
 	GR_IPC_ADMIN_DONE, /* number; reason NONE or why not; for STATUS: text = "key=value" pairs, separated by spaces */
 
-	/* supervisor to identity: fd = the file of revocation lists, anew: every later PEER is judged by it */
+	/* supervisor to identity: fd = the file of revocation lists, anew: every later PEER is judged by it, and those who are
+	   connected once more */
 	GR_IPC_REVOCATIONS,
+	/* identity to the supervisor: the certificate of this connection, good when IDENTIFIED, is revoked now. connection, which
+	   may be gone */
+	GR_IPC_REVOKED,
 	GR_IPC_TYPES
 };
 

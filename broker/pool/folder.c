@@ -1,4 +1,6 @@
 #include "broker/pool/folder.h"
+
+#include "broker/config/trust.h"
 #include "common/io.h"
 #include "sandbox/oci/bundle.h"
 
@@ -67,12 +69,16 @@ static int write_bundle(const struct gr_folder *folder, const struct gr_config *
 		return gr_error_errno(err, "no image for the containers: %s", link);
 	if ((size_t)snprintf(rootfs, sizeof(rootfs), "%s/rootfs", image) >= sizeof(rootfs))
 		return gr_error_set(err, GR_EINVAL, "path too long: %s", image);
+	char **trusted_ca = NULL;
+	if (config->session.trusted_ca[0] && gr_trust_load(config->session.trusted_ca, &trusted_ca, err) != 0)
+		return err->code;
 	struct gr_bundle_settings bundle = {
 		.share_directory = share_directory,
 		.rootfs = rootfs,
 		.io_directory = folder->io,
 		.cgroup = folder->cgroup,
 		.home_url = config->session.home_url,
+		.trusted_ca = (const char *const *)trusted_ca,
 		.uid_first = folder->uid_first,
 		.memory_mib = config->pool.memory_mib,
 		.pids = config->pool.pids,
@@ -83,7 +89,9 @@ static int write_bundle(const struct gr_folder *folder, const struct gr_config *
 		.max_width = config->session.max_width,
 		.max_height = config->session.max_height,
 	};
-	return gr_bundle_write(folder->bundle, &bundle, err);
+	int status = gr_bundle_write(folder->bundle, &bundle, err);
+	gr_trust_free(trusted_ca);
+	return status;
 }
 
 int gr_folder_make(struct gr_folder *folder, const struct gr_config *config, const char *share_directory,

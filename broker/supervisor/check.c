@@ -1,5 +1,8 @@
 #include "broker/supervisor/check.h"
 
+#include "broker/config/trust.h"
+#include "broker/egress/credentials.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -147,6 +150,27 @@ static void check_pool(struct check *check)
 		problem(check, "pool", "images", "%s is not a folder", current);
 }
 
+/* With the same functions that read them later. */
+static void check_egress_credentials(struct check *check)
+{
+	char header[GR_CREDENTIALS_HEADER];
+	struct gr_error err;
+
+	if (gr_credentials_read(check->config->egress.upstream_credentials, header, &err) != 0)
+		problem(check, "egress", "upstream_credentials", "%s", err.text);
+	explicit_bzero(header, sizeof(header));
+}
+
+static void check_trusted_ca(struct check *check)
+{
+	char **list = NULL;
+	struct gr_error err;
+
+	if (gr_trust_load(check->config->session.trusted_ca, &list, &err) != 0)
+		problem(check, "session", "trusted_ca", "%s", err.text);
+	gr_trust_free(list);
+}
+
 unsigned gr_check(const struct gr_config *config, gr_check_found found, void *context)
 {
 	struct check check = { config, found, context, 0 };
@@ -161,6 +185,10 @@ unsigned gr_check(const struct gr_config *config, gr_check_found found, void *co
 	check_pem(&check, "client_ca", config->tls.client_ca, "BEGIN CERTIFICATE", 0);
 	if (config->tls.client_crl[0])
 		check_pem(&check, "client_crl", config->tls.client_crl, "BEGIN X509 CRL", 0);
+	if (config->session.trusted_ca[0])
+		check_trusted_ca(&check);
+	if (config->egress.upstream_credentials[0])
+		check_egress_credentials(&check);
 	check_pool(&check);
 	check_directory(&check, "audit", "directory", config->audit.directory);
 	check_directory(&check, "broker", "run_directory", config->broker.run_directory);

@@ -69,6 +69,37 @@ static struct gr_audit_event event_of(const struct gr_connection *connection, en
 
 /* ---- the end ---- */
 
+/* Whether it is the peer's doing: not our lack of containers, nor that somebody else came. */
+static int blames_the_peer(const struct gr_connection *connection, uint32_t reason)
+{
+	switch (reason) {
+	case GR_REASON_UNKNOWN_PERSON:
+	case GR_REASON_REVOKED:
+	case GR_REASON_BAD_CERTIFICATE: return 1;
+	case GR_REASON_PROTOCOL:
+	case GR_REASON_VIEWER_LEFT: return !connection->person[0];
+	default: return 0;
+	}
+}
+
+/* One event tells that a source is not served for a while; what comes from there meanwhile makes none. */
+static void count_failure(const struct gr_connection *connection)
+{
+	struct gr_supervisor *supervisor = connection->supervisor;
+	struct gr_audit_event event = { .kind = GR_AUDIT_LOGIN_REFUSED, .reason = GR_REASON_PROTOCOL };
+	unsigned maximum = supervisor->config.listen.failures_per_minute;
+	uint64_t ms = gr_sources_failed(&supervisor->sources, connection->from.network, maximum, gr_io_now_ms());
+
+	if (ms == 0)
+		return;
+	memcpy(event.peer, connection->peer, sizeof(event.peer));
+	snprintf(event.detail, sizeof(event.detail),
+		 "%u handshakes from this address failed within a minute: not served for %u s", maximum,
+		 (unsigned)(ms / 1000));
+	gr_supervisor_record(supervisor, &event);
+	gr_log_warning("%s: %s", connection->peer, event.detail);
+}
+
 static void record_refused(struct gr_connection *connection, uint32_t reason, const char *detail)
 {
 	struct gr_audit_event event = event_of(connection, GR_AUDIT_LOGIN_REFUSED);
@@ -82,6 +113,8 @@ static void record_refused(struct gr_connection *connection, uint32_t reason, co
 	gr_supervisor_record(connection->supervisor, &event);
 	gr_log_info("connection %u from %s%s%s is refused (%s): %s", connection->number, connection->peer,
 		    connection->person[0] ? " of " : "", connection->person, gr_reason_name(reason), detail);
+	if (blames_the_peer(connection, reason))
+		count_failure(connection);
 }
 
 /* It waits for nothing and holds nothing any more but its gateway. */
@@ -205,6 +238,8 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 						  : GR_REASON_INTERNAL;
 		event.down = connection->down;
 		event.up = connection->up;
+		if (event.reason == GR_REASON_REVOKED)
+			memcpy(event.detail, connection->certificate, sizeof(event.detail));
 		gr_supervisor_record(supervisor, &event);
 		gr_log_info("connection %u of %s is closed (%s)", connection->number, connection->person,
 			    gr_reason_name(event.reason));
@@ -320,7 +355,44 @@ int gr_connection_identified(struct gr_supervisor *supervisor, const struct gr_i
 		return 0;
 	}
 	connection->state = GR_CONNECTION_IDENTIFIED;
+	connection->identity = gr_service_child(supervisor, GR_IPC_KIND_IDENTITY)->pid;
 	return 0;
+}
+
+int gr_connection_revoked(struct gr_supervisor *supervisor, const struct gr_ipc_message *message)
+{
+	struct gr_connection *connection = gr_connection_find(supervisor, message->connection);
+
+	if (!connection)
+		return message->connection ? 0 : GR_EPROTO;
+	if (!gr_connection_permits(connection->state, GR_IPC_REVOKED))
+		return GR_EPROTO;
+	if (connection->state != GR_CONNECTION_OPEN) {
+		gr_connection_refuse(connection, GR_REASON_REVOKED, "the certificate was revoked meanwhile");
+		return 0;
+	}
+	/* One that is being taken over is let go already, by whoever came with another certificate. */
+	if (connection->session && connection->session->viewer == connection->number) {
+		gr_log_info("connection %u of %s: its certificate was revoked", connection->number, connection->person);
+		gr_session_end(connection->session, GR_REASON_REVOKED);
+	}
+	return 0;
+}
+
+void gr_connections_forget_unknown(struct gr_supervisor *supervisor, pid_t identity)
+{
+	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++) {
+		struct gr_connection *connection = &supervisor->connections[i];
+
+		if (!connection->identity || connection->identity == identity)
+			continue;
+		if (connection->state == GR_CONNECTION_OPEN) {
+			close_soon(connection, GR_REASON_INTERNAL);
+			gr_child_finish(&connection->child, CLOSE_MS);
+		} else if (connection->state != GR_CONNECTION_FREE) {
+			gr_connection_refuse(connection, GR_REASON_INTERNAL, "the identity process died meanwhile");
+		}
+	}
 }
 
 /* ---- a session for it ---- */
@@ -431,6 +503,7 @@ static void request_session(struct gr_connection *connection)
 	struct gr_audit_event event = event_of(connection, GR_AUDIT_LOGIN);
 
 	connection->state = GR_CONNECTION_WAITING;
+	gr_sources_succeeded(&supervisor->sources, connection->from.network);
 	gr_loop_timer_set(connection->deadline, (int64_t)supervisor->config.pool.start_seconds * 1000);
 	memcpy(event.detail, connection->certificate, sizeof(event.detail));
 	if (gr_audit_client_permit(supervisor->audit, &event, login_recorded, supervisor, connection->number, NULL) <
@@ -558,6 +631,10 @@ void gr_connection_accept(struct gr_supervisor *supervisor, int fd, const struct
 	struct gr_connection *connection;
 	struct gr_error err;
 
+	if (gr_sources_barred(&supervisor->sources, peer->network, gr_io_now_ms())) {
+		gr_io_close(&fd);
+		return;
+	}
 	if (why) {
 		turn_away(supervisor, peer, why);
 		gr_io_close(&fd);

@@ -26,6 +26,7 @@ struct gr_connection {
 	char peer[64];
 	char person[GR_PERSON_MAX + 8]; /* empty until IDENTIFIED */
 	char certificate[256]; /* the identity process's text for the record */
+	pid_t identity; /* the process that knows its certificate; 0 until IDENTIFIED */
 	struct gr_session *session; /* that it sees or waits for */
 	uint64_t session_id; /* that it was recorded with; 0 = none */
 	uint64_t claim; /* epoch of a claim that no session has taken over; 0 = none */
@@ -46,6 +47,15 @@ struct gr_connection *gr_connection_find(struct gr_supervisor *supervisor, uint3
 
 /* IDENTIFIED from the identity process. GR_EPROTO. */
 int gr_connection_identified(struct gr_supervisor *supervisor, const struct gr_ipc_message *message);
+
+/* REVOKED from it: the viewer is told and let go, and its session ended. GR_EPROTO. */
+int gr_connection_revoked(struct gr_supervisor *supervisor, const struct gr_ipc_message *message);
+
+/*
+ * identity was given new lists. Lets go those whose certificate another process knew before it, which died: nobody can say
+ * whether they are revoked. They may come again.
+ */
+void gr_connections_forget_unknown(struct gr_supervisor *supervisor, pid_t identity);
 
 /* Records LOGIN_REFUSED and lets the gateway tell the viewer. */
 void gr_connection_refuse(struct gr_connection *connection, uint32_t reason, const char *detail);

@@ -52,7 +52,7 @@ void gr_service_finish(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, 
 	gr_child_finish(gr_service_child(supervisor, kind), ms);
 }
 
-void gr_services_tell_revocations(struct gr_supervisor *supervisor)
+static void tell_revocations(struct gr_supervisor *supervisor)
 {
 	struct gr_ipc_message message = { .type = GR_IPC_REVOCATIONS };
 	const char *file = supervisor->config.tls.client_crl;
@@ -61,7 +61,7 @@ void gr_services_tell_revocations(struct gr_supervisor *supervisor)
 	int fd;
 
 	/* One that cannot be read now refuses people in their gateways, which say so. */
-	if (!file[0] || stat(file, &now) < 0 ||
+	if (!gr_service_ready(supervisor, GR_IPC_KIND_IDENTITY) || stat(file, &now) < 0 ||
 	    (now.st_ino == last->st_ino && now.st_dev == last->st_dev && now.st_size == last->st_size &&
 	     now.st_mtim.tv_sec == last->st_mtim.tv_sec && now.st_mtim.tv_nsec == last->st_mtim.tv_nsec))
 		return;
@@ -73,6 +73,23 @@ void gr_services_tell_revocations(struct gr_supervisor *supervisor)
 	gr_services_send(supervisor, GR_IPC_KIND_IDENTITY, &message, fd);
 	gr_io_close(&fd);
 	supervisor->revocations = now;
+	gr_connections_forget_unknown(supervisor, gr_service_child(supervisor, GR_IPC_KIND_IDENTITY)->pid);
+}
+
+void gr_services_tell_revocations(struct gr_supervisor *supervisor)
+{
+	if (!supervisor->config.tls.client_crl[0])
+		return;
+	tell_revocations(supervisor);
+	gr_loop_timer_set(supervisor->look, GR_REVOCATIONS_MS);
+}
+
+static void look_over(void *context)
+{
+	struct gr_supervisor *supervisor = context;
+
+	if (gr_connections_left(supervisor) > 0)
+		gr_services_tell_revocations(supervisor);
 }
 
 /* A way to the audit process for one source; -1 when there is none to be had. */
@@ -134,7 +151,9 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 	struct gr_service *service = child->context;
 
 	switch (child->kind) {
-	case GR_IPC_KIND_IDENTITY: return gr_connection_identified(service->supervisor, message);
+	case GR_IPC_KIND_IDENTITY:
+		return message->type == GR_IPC_REVOKED ? gr_connection_revoked(service->supervisor, message)
+						       : gr_connection_identified(service->supervisor, message);
 	case GR_IPC_KIND_POOL: return gr_containers_message(service->supervisor, message, fd);
 	case GR_IPC_KIND_ADMIN: return gr_request_message(service->supervisor, message);
 	default: return GR_EPROTO;
@@ -215,6 +234,9 @@ static void again_over(void *context)
 
 int gr_services_start(struct gr_supervisor *supervisor, struct gr_error *err)
 {
+	supervisor->look = gr_loop_timer_add(supervisor->loop, look_over, supervisor);
+	if (!supervisor->look)
+		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	for (unsigned kind = 0; kind < GR_SERVICES; kind++) {
 		struct gr_service *service = &supervisor->services[kind];
 

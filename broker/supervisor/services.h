@@ -33,8 +33,10 @@ void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, c
 
 /*
  * Gives identity the file of revocation lists when it has changed. Every gateway reads it by itself; identity cannot,
- * since it has no files any more. Call before a connection's PEER.
+ * since it has no files any more. Call before a connection's PEER; it then happens again every GR_REVOCATIONS_MS for as long
+ * as there are connections.
  */
+#define GR_REVOCATIONS_MS 20000
 void gr_services_tell_revocations(struct gr_supervisor *supervisor);
 
 /* Asks one to end; SIGKILL after ms. It is not started again when the broker ends. */

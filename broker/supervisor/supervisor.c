@@ -171,7 +171,7 @@ static int listen_for_viewers(struct gr_supervisor *supervisor, struct gr_error 
 
 	rc = gr_listener_create(supervisor->loop, config->listen.address, config->listen.port, accepted_tls, supervisor,
 				&supervisor->tls, err);
-	if (rc == 0 && config->listen.vencrypt_port)
+	if (rc == 0 && config->listen.vencrypt_port && config->listen.standard_viewers == GR_CONFIG_PERMIT)
 		rc = gr_listener_create(supervisor->loop, config->listen.address, config->listen.vencrypt_port,
 					accepted_vencrypt, supervisor, &supervisor->vencrypt, err);
 	return rc;

@@ -17,6 +17,7 @@
 #include "broker/supervisor/requests.h"
 #include "broker/supervisor/services.h"
 #include "broker/supervisor/sessions.h"
+#include "broker/supervisor/sources.h"
 #include "common/loop.h"
 
 #include <sys/stat.h>
@@ -47,11 +48,13 @@ struct gr_supervisor {
 	struct gr_listener *tls, *vencrypt;
 
 	struct gr_service services[GR_SERVICES];
+	struct gr_loop_timer *look; /* armed while there are connections: for a changed file of revocation lists */
 	struct stat revocations; /* the file of revocation lists when identity was last given it */
 	struct gr_container containers[GR_CONTAINERS_MAX];
 	struct gr_session sessions[GR_CONTAINERS_MAX];
 	struct gr_connection connections[GR_CONNECTIONS_MAX];
 	uint32_t last_connection;
+	struct gr_sources sources; /* whose handshakes failed */
 	struct gr_queue queue; /* connections that wait for a container */
 	unsigned turned_away; /* connections since it was last told */
 	uint64_t turned_away_told; /* ms; 0 = never */

@@ -119,8 +119,11 @@ int gr_bundle_write(const char *directory, const struct gr_bundle_settings *sett
 		goto out;
 	}
 	if (settings->home_url) {
-		home = json_pack("{s:s, s:s}", "HomepageLocation", settings->home_url, "NewTabPageLocation",
-				 settings->home_url);
+		json_t *trusted = json_array();
+		for (size_t i = 0; trusted && settings->trusted_ca && settings->trusted_ca[i]; i++)
+			json_array_append_new(trusted, json_string(settings->trusted_ca[i]));
+		home = json_pack("{s:s, s:s, s:o}", "HomepageLocation", settings->home_url, "NewTabPageLocation",
+				 settings->home_url, "CACertificates", trusted);
 		status = home ? save(directory, "home.json", home, err)
 			      : gr_error_set(err, GR_EINVAL, "the home page's URL is not UTF-8");
 		if (status)

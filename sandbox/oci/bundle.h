@@ -19,6 +19,7 @@ struct gr_bundle_settings {
 	const char *io_directory; /* absolute; bound read-only at /run/garasu */
 	const char *cgroup; /* path below the hierarchies' roots: "/garasu-…/c1" */
 	const char *home_url; /* NULL: the image's own home.json stays */
+	const char *const *trusted_ca; /* NULL-terminated: DER in base64, for the browser beside home_url; NULL: none */
 	const char *const *arguments; /* NULL-terminated; NULL: the agent with the sizes below */
 	uint32_t uid_first; /* id 0 of the container outside; GR_BUNDLE_IDS follow */
 	unsigned memory_mib, pids, cpu_percent; /* cpu_percent: of one core */

@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const char *text = gr_message_target(&message);
 		check_target(text, strlen(text), 0);
 		if (gr_target_parse_url(&target, text, &path) == 0 && message.parser.method != HTTP_CONNECT &&
-		    gr_request_write(&message, &target, path, 0, &out) == 0) {
+		    gr_request_write(&message, &target, path, 0, NULL, &out) == 0) {
 			gr_message_begin(&again, HTTP_REQUEST, NULL, NULL);
 			assert(parse(&again, out.bytes + out.start, out.length, SIZE_MAX) == 0);
 			assert(again.head_done && again.parser.method == message.parser.method);

@@ -132,7 +132,7 @@ static struct outcome guarded(const uint8_t *data, size_t size, bool strict, siz
 	struct outcome o = { 0 };
 	struct gr_guard *guard = gr_guard_create(&settings);
 	check(guard != NULL);
-	gr_guard_assume_viewer(guard);
+	gr_guard_assume_viewer(guard, true);
 	struct stream s = { { init, data }, { sizeof(init), size } };
 	size_t start = 0; /* of the data, when ServerInit is through */
 	while (!o.status) {

@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!gr_reader_init(&reader, refill, &input)) {
 		struct gr_rfb *rfb = gr_rfb_create(&reader, &memory, &events, &settings, NULL);
 		struct gr_error err;
-		if (rfb && !gr_rfb_handshake(rfb, &err))
+		if (rfb && !gr_rfb_handshake(rfb, &err) && !gr_rfb_begin(rfb, &err))
 			for (int i = 0; i < 200 && !gr_rfb_read(rfb, &err); i++) {
 				gr_rfb_key(rfb, 'a', 0x1e, 1);
 				gr_rfb_pointer(rfb, 1000, 3, 1);

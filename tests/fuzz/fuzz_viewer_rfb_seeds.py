@@ -76,7 +76,7 @@ seeds = {
     "cursor": b"\x80" + update(rect(1, 1, 3, 2, -239, bytes(24) + b"\xe0\xa0"), rect(0, 0, 0, 0, -258)),
     "sizes": b"\x90" + update(screen(0, 0, 128, 96)) + update(screen(1, 0, 200, 100)) + update(rect(0, 0, 64, 64, -223)),
     "records": b"\x80" + b"\x47\2\0\1\0\1\0\2\0\3\0\4" + b"\x47\3\0\0\0\0\0\1" + b"\x47\1\0\7\0\0\0\0",
-    "jpeg": b"\xa0" + update(rect(0, 0, 8, 8, 7, b"\x90" + compact(20) + b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0")),
+    "jpeg": b"\xa0" + update(rect(0, 0, 8, 8, 7, b"\x90" + compact(len(jpeg)) + jpeg)),
 }
 for name, data in seeds.items():
     (folder / name).write_bytes(data)

@@ -310,7 +310,9 @@ sslVersionMin = TLSv1.3
         self.assertIn("line ", changed.stderr + changed.stdout)
 
     def test_7_an_idle_page_wakes_nobody(self):
-        """A still page and a warm container: no process of the broker and no agent is scheduled in 10 seconds."""
+        """A still page and a warm container: no process of the broker and no agent is scheduled in 10 seconds.
+
+        (Of every 20: so often the supervisor looks for a new revocation list.)"""
         viewer = self.broker.viewer("hanako")
         self.addCleanup(viewer.close)
         viewer("wait-first-frame")

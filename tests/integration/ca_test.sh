@@ -150,6 +150,95 @@ check 'a certificate that ends within a day' gives 0 "$ca" person "$dir" hanako 
 check 'is taken by demo' gives 0 "$ca" demo "$dir"
 check 'and renewed' lasts "$hanako" 90000
 
+# --- roles ------------------------------------------------------------------------------------
+
+for role in admin auditor; do
+	check "certificate of an $role" gives 0 "$ca" person "$dir" hanako --role "$role"
+	leaf=$dir/${role}s/hanako.pem
+	check "$role is in the URI" extension_is "$leaf" subjectAltName "X509v3 Subject Alternative Name: URI:garasu:$role/hanako"
+	check "$role EKU" extension_is "$leaf" extendedKeyUsage 'X509v3 Extended Key Usage: TLS Web Client Authentication'
+	check "$role is good" verify "$leaf" -purpose sslclient "${all_crls[@]}"
+done
+check 'staff is the default role' gives 4 "$ca" person "$dir" hanako --role staff
+check 'an unknown role' gives 2 "$ca" person "$dir" hanako --role root
+check 'list says admin' lists 'valid    admin   hanako'
+check 'one who leaves' gives 0 "$ca" person "$dir" sumire
+check 'with another role' gives 0 "$ca" person "$dir" sumire --role auditor
+check 'is revoked' gives 0 "$ca" revoke "$dir" sumire
+check 'as staff' refused 'certificate revoked' "$dir/persons/sumire.pem" "${all_crls[@]}"
+check 'and as auditor' refused 'certificate revoked' "$dir/auditors/sumire.pem" "${all_crls[@]}"
+
+# --- PKCS#12 ----------------------------------------------------------------------------------
+
+p12() { openssl pkcs12 -in "$dir/persons/hanako.p12" -passin "$@"; }
+check 'p12' gives 0 "$ca" p12 "$dir" hanako
+password=$(sed -n 's/^passphrase, shown only now: //p' "$top/out")
+check 'a passphrase of 80 bits is shown' test "$(grep -cE '^([0-9a-f]{5}-){3}[0-9a-f]{5}$' <<<"$password")" = 1
+check 'p12 is 0600' test "$(stat -c %a "$dir/persons/hanako.p12")" = 600
+info=$(p12 "pass:$password" -info -noout 2>&1)
+check 'p12 has a SHA-256 MAC' grep -q '^MAC: sha256, Iteration 100000' <<<"$info"
+check 'p12 has AES-256 alone' test "$(grep -c 'PBES2, PBKDF2, AES-256-CBC, Iteration 100000, PRF hmacWithSHA256' <<<"$info")" = "$(grep -c 'Iteration' <<<"$(grep -v ^MAC <<<"$info")")"
+check 'p12 has the key' cmp -s <(p12 "pass:$password" -nocerts -noenc | openssl pkey) "$dir/persons/hanako.key"
+check 'p12 has leaf, issuing and root' test "$(p12 "pass:$password" -nokeys | grep -c BEGIN)" = 3
+check 'another passphrase does not open it' fails p12 pass:another -noout
+(umask 077 && echo 'a long passphrase' >"$top/password")
+check 'p12 with a given passphrase' gives 0 "$ca" p12 "$dir" hanako --password-file "$top/password"
+check 'is not shown' fails grep -q passphrase "$top/out"
+check 'opens with it' p12 "file:$top/password" -noout
+echo short >"$top/password"
+check 'a short passphrase' gives 2 "$ca" p12 "$dir" hanako --password-file "$top/password"
+check 'p12 of nobody' gives 5 "$ca" p12 "$dir" nobody
+check 'p12 of one who is revoked' gives 5 "$ca" p12 "$dir" sumire
+
+# --- the root elsewhere, and the issuing CA's own end -----------------------------------------
+
+away=$top/medium first=$dir
+mkdir -m 700 "$away"
+dir=$top/apart
+check 'init with the root elsewhere' gives 0 "$ca" init "$dir" --root "$away"
+check 'the root key is there' test "$(stat -c %a "$away/root.key")" = 600
+check 'and nowhere else' test -z "$(grep -rlF "$(sed -n 2p "$away/root.key")" "$dir")"
+check 'init does not overwrite it' gives 4 "$ca" init "$top/apart2" --root "$away"
+check 'a medium that is not there' gives 3 "$ca" init "$top/apart2" --root "$top/none"
+mkdir "$top/apart3"
+check 'a medium that is no other' gives 2 "$ca" init "$top/apart3" --root "$top/apart3"
+mv "$away/root.key" "$top/safe.key"
+check 'server without the root' gives 0 "$ca" server "$dir" --dns localhost
+check 'person without the root' gives 0 "$ca" person "$dir" hanako
+check 'crl without the root' gives 0 "$ca" crl "$dir"
+check 'revoke without the root' gives 0 "$ca" revoke "$dir" hanako
+check 'person again' gives 0 "$ca" person "$dir" hanako
+check 'the issuing CA only with the root' gives 3 "$ca" issuing "$dir" --root "$away"
+check 'the root list only with the root' gives 3 "$ca" crl "$dir" --root "$away"
+mv "$top/safe.key" "$away/root.key"
+root_number() { sed '1,/END X509/d' "$dir/crl.pem" | openssl crl -noout -crlnumber; }
+number_before=$(root_number)
+check 'the root list with the root' gives 0 "$ca" crl "$dir" --root "$away"
+check 'is new' test "$(root_number)" != "$number_before"
+cp "$dir/persons/hanako.pem" "$top/old.pem"
+cp "$dir/issuing.pem" "$top/old-issuing.pem"
+check 'the issuing CA is renewed' gives 0 "$ca" issuing "$dir" --root "$away"
+check 'with another certificate' fails cmp -s "$dir/issuing.pem" "$top/old-issuing.pem"
+check 'of the same key' test "$(openssl x509 -in "$dir/issuing.pem" -noout -pubkey)" = "$(openssl x509 -in "$top/old-issuing.pem" -noout -pubkey)"
+check 'what it issued stays good' verify "$top/old.pem" -crl_check_all -CRLfile "$dir/crl.pem"
+check 'and what it issues is' gives 0 "$ca" person "$dir" hanako --renew
+check 'verified' verify "$dir/persons/hanako.pem" -crl_check_all -CRLfile "$dir/crl.pem"
+check 'the issuing CA is replaced' gives 0 "$ca" issuing "$dir" --root "$away" --new-key
+check 'by one of another key and name' test "$(openssl x509 -in "$dir/issuing.pem" -noout -subject -pubkey | md5sum)" != "$(openssl x509 -in "$top/old-issuing.pem" -noout -subject -pubkey | md5sum)"
+for old in "$top/old.pem" "$dir/persons/hanako.pem" "$dir/server.pem"; do
+	check 'what the one before issued is refused' refused 'certificate revoked' "$old" -crl_check_all -CRLfile "$dir/crl.pem"
+done
+revoked_by_root() { sed '1,/END X509/d' "$dir/crl.pem" | openssl crl -noout -text | grep -c 'Serial Number'; }
+check 'the root revokes both certificates of the one before' test "$(revoked_by_root)" = 2
+serial=$(openssl x509 -in "$top/old-issuing.pem" -noout -serial)
+check 'by their numbers' grep -q "${serial#*=}" <(sed '1,/END X509/d' "$dir/crl.pem" | openssl crl -noout -text)
+check 'a person again' gives 0 "$ca" person "$dir" hanako
+check 'is good' verify "$dir/persons/hanako.pem" -crl_check_all -CRLfile "$dir/crl.pem"
+check 'a server again' gives 0 "$ca" server "$dir" --dns localhost
+check 'is good too' verify "$dir/server.pem" -crl_check_all -CRLfile "$dir/crl.pem"
+check 'with the root elsewhere nothing of it is left here' test ! -e "$dir/private/root.key"
+dir=$first
+
 # --- wrong use --------------------------------------------------------------------------------
 
 for id in '' Hanako .hidden -x ../x a/b 'a b' 花子 a123456789012345678901234567890123 $'a\nb' 'a*' 'a,URI:garasu:user/root'; do
@@ -172,7 +261,7 @@ for days in 0 -1 x 826 1e3 08; do check "days_are_refused $days" gives 2 "$ca" p
 check 'longer than the CA' gives 2 "$ca" person "$dir" n --not-after 20990101000000Z
 check 'ends before it begins' gives 2 "$ca" person "$dir" n --not-before 20300102000000Z --not-after 20300101000000Z
 check 'no time' gives 2 "$ca" person "$dir" n --not-after yesterdayish
-check 'unknown option' gives 2 "$ca" person "$dir" n --role admin
+check 'unknown option' gives 2 "$ca" person "$dir" n --rolle admin
 check 'unknown command' gives 2 "$ca" frobnicate "$dir"
 check 'exists already' gives 4 "$ca" person "$dir" hanako
 check 'CA exists already' gives 4 "$ca" init "$dir"

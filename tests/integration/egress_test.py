@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """garasu-egress with a real garasu-audit behind it: what a container's browser gets of the internet, and what is recorded.
 
-This program plays the supervisor, the container (a TCP port forwarded to its socket), the web and the name server.
+This program plays the supervisor, the container (a TCP port forwarded to its socket), the web and the name server. It runs in
+a network namespace of its own; a second one, with public-looking addresses, is the internet (INTERNET).
 """
+import base64
 import contextlib
 import hashlib
 import http.client
 import http.server
+import ipaddress
 import os
 import shutil
 import signal
@@ -167,8 +170,35 @@ class UpstreamProxy(Site):
         self.reply(connection.getresponse().read())
 
 
+class CarefulProxy(UpstreamProxy):
+    """One that demands credentials; its own words are never to be seen."""
+
+    CREDENTIALS = "garasu:s3cret pass"
+    shown = []  # what came as Proxy-Authorization
+
+    def knows(self):
+        given = self.headers.get_all("Proxy-Authorization") or []
+        CarefulProxy.shown.append(given)
+        if given == ["Basic " + base64.b64encode(self.CREDENTIALS.encode()).decode()]:
+            return True
+        self.send_response(407)
+        self.send_header("Proxy-Authenticate", 'Basic realm="internet-authored"')
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"words")
+        return False
+
+    def do_CONNECT(self):
+        if self.knows():
+            super().do_CONNECT()
+
+    def do_GET(self):
+        if self.knows():
+            super().do_GET()
+
+
 def name_server(answers, stop):
-    """A records only: name -> list of addresses; unknown names do not exist."""
+    """name -> list of addresses, or a list of such lists, one for each time that it is looked up; unknown names do not exist."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((NAME_SERVER, 53))
     sock.settimeout(0.2)
@@ -186,12 +216,14 @@ def name_server(answers, stop):
             kind = struct.unpack(">H", query[at + 1:at + 3])[0]
             name = ".".join(labels).lower()
             found = answers.get(name)
-            name_server.asked.append(name)
-            if found == "silence":
-                continue
-            records = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(a) for a in found or [] if kind == 1)
+            if found and isinstance(found[0], list):
+                found = found[min(name_server.asked.count((name, kind)), len(found) - 1)]
+            name_server.asked.append((name, kind))
+            records = [ipaddress.ip_address(a).packed for a in found or []]
+            records = [r for r in records if len(r) == {1: 4, 28: 16}.get(kind)]
             flags = 0x8180 if found else 0x8183
-            sock.sendto(query[:2] + struct.pack(">HHHHH", flags, 1, len(records) // 16, 0, 0) + query[12:at + 5] + records, peer)
+            sock.sendto(query[:2] + struct.pack(">HHHHH", flags, 1, len(records), 0, 0) + query[12:at + 5] +
+                        b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 1, len(r)) + r for r in records), peer)
         sock.close()
 
     threading.Thread(target=run, daemon=True).start()
@@ -313,10 +345,14 @@ class World:
         with open(f"{path}/hosts", "w") as out:
             out.write("127.0.0.1 localhost hosts.example # comment\n")
         self.stop = threading.Event()
-        name_server({"site.example": ["127.0.0.1"], "rebind.example": ["127.0.0.1"], "mixed.example": ["10.0.0.1", "192.168.0.1"],
-                     "metadata.example": ["169.254.169.254"]}, self.stop)
+        self.names = {"site.example": ["127.0.0.1"], "rebind.example": ["127.0.0.1"], "mixed.example": ["10.0.0.1", "192.168.0.1"],
+                      "metadata.example": ["169.254.169.254"]}
+        name_server(self.names, self.stop)
         Site.heads.clear()
         name_server.asked.clear()
+
+    def configure(self, egress, more=""):
+        self.folder.configure(f"egress {{\n{egress}\n}}\n{more}")
 
     def allow(self, *more, upstream=None, deny=False):
         allowed = [f"127.0.0.1:{self.http}", f"127.0.0.1:{self.https}", f"site.example:{self.http}", f"site.example:{self.https}",
@@ -447,7 +483,7 @@ def what_is_not_permitted_is_refused_and_recorded(world):
     answer = raw(unassigned, f"GET http://127.0.0.1:{world.http}/ HTTP/1.1\r\n\r\n".encode())
     check(answer.startswith(b"HTTP/1.1 503 ") and "割り当てられていません".encode() in answer, answer)
     check(len(Site.heads) == sites, "a refused request reached a site")
-    asked = set(name_server.asked)
+    asked = {name for name, kind in name_server.asked}
     check(asked == {"rebind.example", "mixed.example", "metadata.example", "nowhere.example"}, asked)
     lines = broker.stop()
     kinds = [line["kind"] for line in lines]
@@ -479,6 +515,166 @@ def an_upstream_proxy_is_chained_to(world):
     check([line["kind"] for line in lines] == ["egress.request", "egress.end"] * 3 + ["egress.refused"], lines)
 
 
+def get(path, target, *fields):
+    """A plain request; the whole answer."""
+    head = "".join(field + "\r\n" for field in fields)
+    return raw(path, f"GET http://{target}/page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n".encode())
+
+
+def an_upstream_proxy_is_shown_the_credentials_and_its_refusal_is_not_passed_on(world):
+    proxy = serve(CarefulProxy)
+    file = f"{world.folder.path}/upstream"
+    page = "上位プロキシの認証に失敗しました".encode()
+
+    def begin(credentials, mode=0o600):
+        with open(file, "w") as out:
+            out.write(credentials)
+        os.chmod(file, mode)
+        CarefulProxy.shown.clear()
+        world.configure(f'upstream = "127.0.0.1:{proxy}" allow = {{"far.example:{world.http}"}}' +
+                        (f' upstream_credentials = "{file}"' if credentials else ""))
+        broker = Broker(world.folder)
+        return broker, broker.container(1)
+
+    def stop(broker):
+        check(CarefulProxy.CREDENTIALS not in broker.egress.said(), "the password in the log")
+        details = [line.get("detail") for line in broker.stop() if line["kind"] == "egress.end"]
+        os.unlink(world.folder.log)
+        os.unlink(f"{world.folder.path}/c1.sock")
+        return details
+
+    target, own = f"far.example:{world.http}", "Basic " + base64.b64encode(CarefulProxy.CREDENTIALS.encode()).decode()
+    tunnel = f"CONNECT {target} HTTP/1.1\r\nProxy-Authorization: Basic bWluZTptaW5l\r\n\r\n".encode()
+    inside = b"GET /in HTTP/1.1\r\nConnection: close\r\n\r\n"
+    broker, path = begin(CarefulProxy.CREDENTIALS + "\n")
+    check(get(path, target, "Proxy-Authorization: Basic bWluZTptaW5l").endswith(b"page /page"), "plain")
+    check(raw(path, tunnel + inside, half_close=True).endswith(b"page /in"), "tunnel")
+    check(CarefulProxy.shown == [[own], [own]], CarefulProxy.shown)
+    check(stop(broker) == [None, None], "details")
+    for credentials, detail in (("garasu:wrong\n", "the%20upstream%20proxy%20refused%20the%20credentials%20%28407%29"),
+                                ("", "the%20upstream%20proxy%20wants%20credentials%20%28407%29")):
+        broker, path = begin(credentials)
+        for answer in (get(path, target), raw(path, tunnel)):
+            check(answer.startswith(b"HTTP/1.1 502 ") and page in answer and b"internet-authored" not in answer, answer)
+        check(not any("bWluZTptaW5l" in str(shown) for shown in CarefulProxy.shown), "the container's own credentials were passed on")
+        check(stop(broker) == [detail] * 2, "details")
+    # Without an upstream proxy a site that answers 407 is a site that wants the person's password.
+    world.configure(f'allow = {{"127.0.0.1:{proxy}"}}')
+    broker = Broker(world.folder)
+    answer = get(broker.container(1), f"127.0.0.1:{proxy}")
+    check(answer.startswith(b"HTTP/1.1 502 ") and b"internet-authored" not in answer, answer)
+    broker.stop()
+    try:
+        begin("garasu:secret", 0o640)
+    except AssertionError as failure:
+        check(f"egress.upstream_credentials: {file} can be read by others (mode 0640)" in str(failure) and "secret" not in str(failure), failure)
+    else:
+        check(False, "a file that others can read was taken")
+
+
+def names_cannot_lead_to_where_nobody_may_go(world):
+    inside = {"private": PRIVATE, "linklocal": "169.254.169.254", "shared": "100.64.0.7", "mapped": f"::ffff:{PRIVATE}",
+              "nat64": f"64:ff9b::{PRIVATE}", "sixtofour": "2002:a09:807::1", "ula": "fd00::7", "lgwan": "44.9.9.9", "lgwan6": "2a00:9::9",
+              "lgwan64": "64:ff9b::44.9.9.9"}
+    for address in inside.values():  # seen to work: nothing but the check keeps them from being reached
+        with socket.create_connection((address, 80), 20) as direct:
+            direct.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            check(direct.makefile("rb").read().endswith(b"the internet"), address)
+    INTERNET.hits()
+    world.names.update({f"{name}.example": [address] for name, address in inside.items()})
+    world.names.update({"public.example": [PUBLIC], "six.example": [PUBLIC6], "own.example": [OWN],
+                        "several.example": [PRIVATE, PUBLIC, "127.0.0.1", f"::ffff:{PRIVATE}"],
+                        "changes.example": [[PUBLIC], [PRIVATE], ["127.0.0.1"]]})
+    world.configure('networks_refused = {"44.9.0.0/16", "2a00:9::/32"} allow = {".example", "lgwan.example:80", "44.9.9.9:80", "10.9.8.7"}')
+    broker = Broker(world.folder)
+    path = broker.container(1)
+    check(get(path, "public.example").endswith(b"the internet"), "a public address")
+    check(get(path, "six.example").endswith(b"the internet"), "a public IPv6 address")
+    check([kind for name, kind in name_server.asked if name == "public.example"].count(1) == 1, "looked up once")
+    reasons = []
+    for name, address in inside.items():
+        for target in (f"{name}.example", f"[{address}]" if ":" in address else address):
+            for answer in (get(path, target), raw(path, f"CONNECT {target}:443 HTTP/1.1\r\n\r\n".encode())):
+                check(answer.startswith(b"HTTP/1.1 403 "), (target, answer))
+    ip("addr add 44.0.2.9/32 dev inet0", "addr add 2a00:2::9/128 dev inet0 nodad")  # since the broker began
+    for target in ("own.example", OWN, OWN_SECOND, "44.0.2.9", "[2a00:2::9]"):
+        check(get(path, target).startswith(b"HTTP/1.1 403 "), target)
+    # Of several addresses only the permitted one is used; of a name that changes what was looked up for this request.
+    check(get(path, "several.example").endswith(b"the internet"), "several")
+    check(get(path, "changes.example").endswith(b"the internet"), "changes: public")
+    check(get(path, "changes.example").startswith(b"HTTP/1.1 403 "), "changes: private")
+    check(get(path, "changes.example").startswith(b"HTTP/1.1 403 "), "changes: loopback")
+    hits = INTERNET.hits()
+    check(hits == [PUBLIC, PUBLIC6, PUBLIC, PUBLIC], hits)
+    reasons = {line["detail"].replace("%20", " ") for line in broker.stop() if line["kind"] == "egress.refused"}
+    check({f"private address {PRIVATE}", "link-local address 169.254.169.254", "shared address 100.64.0.7", f"v4-mapped address ::ffff:{PRIVATE}",
+           "private address 64:ff9b::a09:807", "6to4 address 2002:a09:807::1", "private address fd00::7", "networks_refused address 44.9.9.9",
+           "networks_refused address 2a00:9::9", "networks_refused address 64:ff9b::2c09:909", f"this-machine address {OWN}",
+           "this-machine address", "loopback address 127.0.0.1"} <= reasons, reasons)
+
+
+def each_person_reaches_what_the_group_may(world):
+    for name in ("a.go.example", "go.example", "evilgo.example", "sns.example", "bad.go.example", "other.example"):
+        world.names[name] = [PUBLIC]
+    world.configure('default = "deny" allow = {".go.example"} deny = {"bad.go.example", ".sns.example"}',
+                    'group "広報課" { persons = {"yamada"} allow = {".sns.example"} deny = {"a.go.example"} }\n'
+                    'group "情報課" { persons = {"tanaka"} default = "permit" }\n')
+    broker = Broker(world.folder)
+    paths = {person: broker.container(number + 1, person=person) for number, person in enumerate(("yamada", "tanaka", "hanako"))}
+    wanted = {"a.go.example": "tanaka hanako", "go.example": "yamada tanaka hanako", "evilgo.example": "tanaka", "sns.example": "yamada",
+              "bad.go.example": "", "other.example": "tanaka", "other.example:8080": ""}
+    INTERNET.hits()
+    count = 0
+    for target, persons in wanted.items():
+        for person, path in paths.items():
+            answer = get(path, target)
+            count += person in persons.split()
+            check(answer.endswith(b"the internet") == (person in persons.split()), (target, person, answer))
+            check(answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 403 ")), answer)
+    check(len(INTERNET.hits()) == count, "what reached the sites")
+    # A container that passes to another person is judged by that person's group.
+    broker.egress.send("EGRESS_ASSIGN", container=1, session=7, person="tanaka")
+    wait_for(lambda: get(paths["yamada"], "other.example").endswith(b"the internet"), "the other person's lists")
+    lines = broker.stop()
+    refused = {(line["person"], line["target"].removeprefix("GET%20")): line["detail"] for line in lines if line["kind"] == "egress.refused"}
+    for who, detail in {("yamada", "a.go.example:80"): "group%20広報課%20deny:%20a.go.example", ("hanako", "sns.example:80"): "egress%20deny:%20.sns.example",
+                        ("hanako", "other.example:80"): "egress%20default:%20deny", ("tanaka", "bad.go.example:80"): "egress%20deny:%20bad.go.example",
+                        ("tanaka", "other.example:8080"): "port%20not%20permitted"}.items():
+        check(refused.get(who) == detail, who, refused.get(who))
+    world.configure("ports = {8080}")
+    os.unlink(world.folder.log)
+    broker = Broker(world.folder)
+    path = broker.container(9)
+    check(get(path, "other.example:8080").endswith(b"the internet"), "a configured port")
+    check(raw(path, b"CONNECT other.example:8080 HTTP/1.1\r\n\r\nGET / HTTP/1.0\r\n\r\n").endswith(b"the internet"), "a configured port, CONNECT")
+    check(get(path, "other.example").startswith(b"HTTP/1.1 403 "), "a port that is not configured")
+    broker.stop()
+
+
+def a_container_cannot_flood_the_record(world):
+    world.allow()
+    broker = Broker(world.folder)
+    path, other = broker.container(1), broker.container(2, session=2, person="tanaka")
+    refused, held_back, answer = 0, 0, b""
+    while held_back < 200 and refused < 20000:
+        answer = raw(path, b"GET / HTTP/1.1\r\n\r\n")
+        refused += answer.startswith(b"HTTP/1.1 400 ")
+        held_back += answer.startswith(b"HTTP/1.1 429 ")
+    check(refused >= 1000 and held_back == 200, (refused, held_back))
+    check(get(other, f"127.0.0.1:{world.http}").endswith(b"page /page"), "another container is not held back")
+    while answer.startswith(b"HTTP/1.1 400 "):
+        answer = raw(path, b"GET / HTTP/1.1\r\n\r\n")
+        refused += answer.startswith(b"HTTP/1.1 400 ")
+        held_back += answer.startswith(b"HTTP/1.1 429 ")
+    check(b"\r\nRetry-After: " in answer and "要求が多すぎる".encode() in answer, answer)
+    wait_for(lambda: raw(path, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 "), "the container's next request")
+    lines = [line for line in broker.stop() if line.get("container") == "1"]
+    records = [line["detail"] for line in lines if "held%20back" in line["detail"]]
+    check(1 <= len(records) <= 1 + 2 * (len(lines) // 500), "records of what was held back", records)
+    check(sum(int(detail.split("%20")[0]) for detail in records) >= held_back, records)
+    check(all("person" in line for line in lines), "whose")
+
+
 def by_default_deny_only_what_is_allowed_is_reached(world):
     for upstream in (None, world.upstream):
         world.allow("far.example:80", upstream=upstream, deny=True)
@@ -500,7 +696,7 @@ def by_default_deny_only_what_is_allowed_is_reached(world):
         lines = [line for line in lines if line.get("container") == ("2" if upstream else "1")]
         check([line["kind"] for line in lines] == ["egress.request", "egress.end"] + ["egress.refused"] * 2 * len(refused), lines)
         details = [line["detail"] for line in lines[2:]]
-        check(details == ["not%20in%20egress.allow"] * 10 + ["loopback%20address"] * 2, details)
+        check(details == ["egress%20default:%20deny"] * 12, details)
 
 
 def a_full_disk_stops_the_internet_until_there_is_room(world):
@@ -577,12 +773,86 @@ def a_forgotten_container_and_a_flood_leave_nothing_behind(world):
     check(kinds.count("egress.request") == kinds.count("egress.end") == 300, kinds.count("egress.end"))
 
 
+# ---- the internet ----
+
+OWN, OWN_SECOND, PUBLIC, PUBLIC6, PRIVATE = "44.0.0.1", "44.0.0.3", "44.0.0.2", "2a00:1::2", "10.9.8.7"
+# All these are the other side's, so that only the check keeps a request from them. (A v4-mapped address is its IPv4 address.)
+OTHERS = [f"{PRIVATE}/32", "169.254.169.254/32", "100.64.0.7/32", "44.9.9.9/32", "64:ff9b::a09:807/128", "64:ff9b::2c09:909/128",
+          "2002:a09:807::1/128", "fd00::7/128", "2a00:9::9/128"]
+
+
+def ip(*commands):
+    for command in commands:
+        subprocess.run(["ip", *command.split()], check=True)
+
+
+class Internet:
+    """A network namespace behind a pair of interfaces; whatever it is asked for, it answers "the internet"."""
+
+    def __init__(self):
+        ip("link set lo up")
+        self.process = subprocess.Popen(["unshare", "--net", sys.executable, __file__, "--internet"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        check(self.process.stdout.readline() == "here\n", "the internet")
+        ip(f"link add inet0 type veth peer name inet1 netns {self.process.pid}", f"addr add {OWN}/24 dev inet0", f"addr add {OWN_SECOND}/24 dev inet0", "link set inet0 up",
+           "addr add 2a00:1::1/64 dev inet0 nodad", f"route add default via {PUBLIC}", f"route add default via {PUBLIC6}")
+        self.hits()
+
+    def hits(self):
+        """The addresses that were asked since the last call, in order."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().split()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def be_the_internet():
+    class Everywhere(http.server.BaseHTTPRequestHandler):
+        hits = []
+
+        def log_message(self, *arguments):
+            pass
+
+        def do_GET(self):
+            address = ipaddress.ip_address(self.connection.getsockname()[0])
+            Everywhere.hits.append(str(address.ipv4_mapped or address))
+            self.send_response(200)
+            self.send_header("Content-Length", "12")
+            self.end_headers()
+            self.wfile.write(b"the internet")
+
+    class Both(Server):
+        address_family = socket.AF_INET6
+
+    print("here", flush=True)
+    sys.stdin.readline()
+    ip("link set lo up", f"addr add {PUBLIC}/24 dev inet1", f"addr add {PUBLIC6}/64 dev inet1 nodad", "link set inet1 up",
+       *[f"addr add {address} dev lo" for address in OTHERS])
+    for port in (80, 443, 8080):
+        threading.Thread(target=Both(("::", port), Everywhere).serve_forever, daemon=True).start()
+    print(flush=True)
+    while sys.stdin.readline():
+        print(*Everywhere.hits, flush=True)
+        Everywhere.hits.clear()
+
+
 def main():
+    global INTERNET
+    if sys.argv[1:] == ["--internet"]:
+        return be_the_internet()
     if os.geteuid() != 0:
-        print("egress_test: skipped: needs root (user ids, tmpfs, port 53)")
+        print("egress_test: skipped: needs root (user ids, tmpfs, port 53, network namespaces)")
         return 77
+    if not os.environ.get("GARASU_TEST_NAMESPACE"):
+        os.environ["GARASU_TEST_NAMESPACE"] = "yes"
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, __file__, *sys.argv[1:]])
+    INTERNET = Internet()
     tests = [plain_requests_are_carried_and_recorded, tunnels_are_carried_and_recorded, what_is_not_permitted_is_refused_and_recorded,
-             an_upstream_proxy_is_chained_to, by_default_deny_only_what_is_allowed_is_reached,
+             an_upstream_proxy_is_chained_to, an_upstream_proxy_is_shown_the_credentials_and_its_refusal_is_not_passed_on,
+             names_cannot_lead_to_where_nobody_may_go, each_person_reaches_what_the_group_may, a_container_cannot_flood_the_record, by_default_deny_only_what_is_allowed_is_reached,
              a_full_disk_stops_the_internet_until_there_is_room, the_audit_process_may_die_and_come_back,
              a_forgotten_container_and_a_flood_leave_nothing_behind]
     for test in tests:
@@ -596,6 +866,7 @@ def main():
             time.sleep(0.3)
             world.folder.remove()
         print(f"ok {test.__name__}", flush=True)
+    INTERNET.end()
     return 0
 
 

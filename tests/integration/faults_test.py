@@ -79,6 +79,29 @@ class Faults(unittest.TestCase):
         self.refused(run_viewer(*other.person("taro"), f"127.0.0.1:{other.port}"), 4)
         self.assertEqual(other.stop(), 0)
 
+    def test_revoked_while_connected(self):
+        """Within a minute: the viewer is told, the session ends, others stay, and the record says so."""
+        tool = garasu.SOURCE / "certs/garasu-ca"
+        subprocess.run([tool, "person", self.broker.ca, "saburo"], check=True, stdout=subprocess.DEVNULL)
+        other, viewer = self.connected("hanako"), self.connected("saburo")
+        serial = subprocess.run(["openssl", "x509", "-in", self.broker.ca / "persons/saburo.pem", "-noout", "-serial"], check=True,
+                                capture_output=True, text=True).stdout.strip().split("=")[1]
+        session = next(s["session"] for s in self.broker.sessions() if s["person"] == "saburo")
+        subprocess.run([tool, "revoke", self.broker.ca, "saburo"], check=True, stdout=subprocess.DEVNULL)
+        began = time.monotonic()
+        self.assertEqual(viewer.wait(), 4)
+        self.assertLess(time.monotonic() - began, 60)
+        self.assertIn("revoked", viewer.error_text())
+        wait_for("the session's end", lambda: self.recorded("session.end", reason="revoked", person="saburo", session=session))
+        detached = self.recorded("session.detach", reason="revoked", person="saburo", session=session)
+        self.assertEqual(len(detached), 1)
+        self.assertIn(serial, detached[0]["detail"])
+        self.assertFalse([s for s in self.broker.sessions() if s["person"] == "saburo"])
+        self.refused(run_viewer(*self.broker.person("saburo"), self.target), 4)
+        other("wait-idle 100")
+        other("quit")
+        self.assertEqual(other.wait(), 0)
+
     def test_no_certificate(self):
         self.refused(run_viewer("--ca", self.broker.ca / "ca.pem", self.target), 4)
 
@@ -95,6 +118,14 @@ class Faults(unittest.TestCase):
     def test_wrong_command_line(self):
         self.refused(run_viewer("--certificate", "/nonexistent.pem", "--key", "/nonexistent.key", "--ca", "/nonexistent", self.target), 1, "/nonexistent")
         self.refused(run_viewer("--no-such-option", self.target), 1)
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, key = (self.broker.ca / f"persons/hanako.{kind}" for kind in ("pem", "key"))
+            pathlib.Path(folder, "key").write_bytes(key.read_bytes())
+            os.chmod(f"{folder}/key", 0o640)
+            arguments = ["--ca", self.broker.ca / "ca.pem", "--certificate", certificate, "--key", f"{folder}/key", self.target]
+            self.refused(run_viewer(*arguments), 1, "chmod 600")
+            os.chmod(f"{folder}/key", 0o600)
+            self.assertEqual(run_viewer(*arguments).returncode, 0)
         self.refused(run_viewer(), 1)
 
     def test_wrong_configuration_line(self):
@@ -152,6 +183,28 @@ class Faults(unittest.TestCase):
                         pass
         self.connected()("quit")
 
+    def test_failing_handshakes_bar_their_address_for_a_while(self):
+        """T26, with the default of 20 a minute: no process and no record is spent on it meanwhile; who is connected stays."""
+        viewer = self.connected()
+        barred = lambda: [r for r in self.recorded("login.refused") if "not%20served" in r["detail"]]
+        earlier = len(barred())
+        for _ in range(20):
+            self.assertEqual(len(barred()), earlier, "too early")
+            with socket.create_connection(("127.0.0.1", self.broker.port), timeout=30) as s:
+                s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                while s.recv(4096):
+                    pass
+        wait_for("the record of it", lambda: len(barred()) == earlier + 1)
+        self.assertIn("for%2010%20s", barred()[-1]["detail"])
+        refused = len(self.recorded("login.refused"))
+        for _ in range(5):  # without a word and at once: a gateway would wait for a ClientHello
+            with socket.create_connection(("127.0.0.1", self.broker.port), timeout=5) as s:
+                self.assertEqual(s.recv(1), b"")
+        self.assertEqual(len(self.recorded("login.refused")), refused)
+        viewer("wait-idle 100")
+        wait_for("it to be served again", lambda: run_viewer(*self.broker.person("taro"), self.target).returncode == 0)
+        viewer("quit")
+
     def test_container_dies_while_watched(self):
         viewer = self.connected()
         os.kill(garasu.of_container(self.broker, "hanako", "garasu-agent"), signal.SIGKILL)
@@ -201,6 +254,22 @@ class Faults(unittest.TestCase):
         wait_for("the detach in the record", lambda: len(self.recorded("session.detach")) > before)
         self.assertEqual(self.recorded("session.detach")[-1]["reason"], "viewer-left")
         wait_for("its processes to be gone", lambda: not garasu.processes(self.broker.UID_BASE + 4096, 1024))
+        self.connected()("quit")
+
+    def test_decoder_that_dies_ends_the_viewer(self):
+        """T34: an error and its exit code; nothing is started again, and the session waits for its person."""
+        for signo in signal.SIGSEGV, signal.SIGSYS:
+            viewer = self.connected()
+            children = pathlib.Path(f"/proc/{viewer.process.pid}/task/{viewer.process.pid}/children").read_text().split()
+            names = {pathlib.Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in children}
+            self.assertEqual(len(names), 2, names)
+            sessions = len(self.recorded("session.attach", person="hanako"))
+            os.kill(names["garasu-decoder"], signo)
+            self.assertEqual(viewer.wait(), 8)
+            self.assertIn("decoder", viewer.error_text())
+            self.assertFalse([pid for pid in names.values() if os.path.exists(f"/proc/{pid}")])
+            wait_for("the viewer to be gone", lambda: all(not s["connection"] for s in self.broker.sessions() if s["person"] == "hanako"))
+            self.assertEqual(len(self.recorded("session.attach", person="hanako")), sessions, "it connected again by itself")
         self.connected()("quit")
 
     def test_grace_time_ends_the_session(self):

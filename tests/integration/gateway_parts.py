@@ -105,7 +105,7 @@ class Gateway(Child):
 class Broker:
     """keys and identity, with one configuration."""
 
-    def __init__(self, pki, crl=None):
+    def __init__(self, pki, crl=None, standard="permit"):
         self.pki, self.gateways = pki, []
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="broker-", dir=pki.folder))
         (self.folder / "run/empty").mkdir(parents=True)
@@ -113,6 +113,7 @@ class Broker:
         ca = pki.ca
         self.config = str(self.folder / "garasu.conf")
         pathlib.Path(self.config).write_text(f"""
+listen {{ standard_viewers = "{standard}" }}
 tls {{
   certificate = "{ca}/server.pem"
   key = "{ca}/server.key"
@@ -171,7 +172,7 @@ class Pki:
         self.issue("no_purpose", f"subjectAltName={uri}hanako")
         self.issue("two_purposes", f"extendedKeyUsage=clientAuth,serverAuth\nsubjectAltName={uri}hanako")
         self.issue("wrong_name", f"extendedKeyUsage=clientAuth\nsubjectAltName={uri}Hanako")
-        self.stale_crl = self.make_stale_crl()
+        self.stale_crl, self.stale_root_crl = self.make_stale_crl("issuing"), self.make_stale_crl("root")
 
     @staticmethod
     def run(*arguments, **options):
@@ -200,16 +201,17 @@ class Pki:
                         "-set_serial", str(random.getrandbits(120)), "-days", "2", "-extfile", self.folder / "extensions")
         base.with_suffix(".pem").write_text(leaf + (self.ca / "issuing.pem").read_text())
 
-    def make_stale_crl(self):
+    def make_stale_crl(self, which):
+        """A file of both lists, of which this one has run out."""
         (self.folder / "index").write_text("")
         (self.folder / "crlnumber").write_text("01\n")
         (self.folder / "cnf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.folder}/index\ncrlnumber={self.folder}/crlnumber\n"
                                          "default_md=sha256\n")
         private = self.ca / "private"
-        crl = self.folder / "stale.pem"
+        crl = self.folder / f"stale_{which}.pem"
         self.run("openssl", "ca", "-config", self.folder / "cnf", "-gencrl", "-crl_lastupdate", "20240101000000Z",
-                 "-crl_nextupdate", "20240108000000Z", "-cert", private / "issuing.pem", "-keyfile", private / "issuing.key", "-out", crl)
-        crl.write_text(crl.read_text() + (private / "root.crl").read_text())
+                 "-crl_nextupdate", "20240108000000Z", "-cert", private / f"{which}.pem", "-keyfile", private / f"{which}.key", "-out", crl)
+        crl.write_text(crl.read_text() + (private / ("root.crl" if which == "issuing" else "issuing.crl")).read_text())
         return crl
 
 

@@ -5,7 +5,10 @@ Environment: GARASU_BUILD = the build folder. As root the processes are confined
 Arguments: names of tests, default all.
 """
 import contextlib
+import copy
+import ctypes
 import hashlib
+import hmac
 import os
 import pathlib
 import random
@@ -60,13 +63,14 @@ def bad_certificates_are_refused_before_any_application_byte(broker):
 
 
 def a_stale_revocation_list_refuses_everybody(broker):
-    stale = Broker(broker.pki, crl=broker.pki.stale_crl)
-    try:
-        refused_in_tls(stale, "hanako", "INTERNAL_ERROR", "INTERNAL", "CRL has expired")
-        check(ask_identity(stale, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity with a stale list")
-        check(stale.identity.expect("IDENTIFIED").reason == "INTERNAL")
-    finally:
-        stale.close()
+    for crl in (broker.pki.stale_crl, broker.pki.stale_root_crl):
+        stale = Broker(broker.pki, crl=crl)
+        try:
+            refused_in_tls(stale, "hanako", "INTERNAL_ERROR", "INTERNAL", "CRL has expired")
+            check(ask_identity(stale, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity with a stale list")
+            check(stale.identity.expect("IDENTIFIED").reason == "INTERNAL")
+        finally:
+            stale.close()
     without = Broker(broker.pki, crl="")
     try:
         gateway = Gateway(without)
@@ -80,10 +84,19 @@ def who_is_revoked_while_it_runs_is_refused_from_then_on(broker):
     gateway = Gateway(broker)
     gateway.tls("leaver")
     gateway.wanted("leaver")
+    stays = Gateway(broker)
+    stays.tls("hanako")
+    stays.wanted("hanako")
+    broker.renew_lists()
+    check(broker.identity.says_nothing(0.3), "a list without news")
     broker.pki.run(CA_TOOL, "revoke", broker.pki.ca, "leaver")
     refused_in_tls(broker, "leaver", "CERTIFICATE_REVOKED", "REVOKED", "certificate revoked")
     # Identity does not take the gateway's word: it knows too, as soon as it was given the list.
     broker.renew_lists()
+    check(broker.identity.expect("REVOKED").connection == gateway.number, "who is connected is judged anew")
+    check(broker.identity.says_nothing(0.3), "the others stay")
+    broker.renew_lists()
+    check(broker.identity.says_nothing(0.3), "told once")
     check(ask_identity(broker, broker.pki.ders("leaver"))[0] == "REVOKED", "identity with the new list")
     check(broker.identity.expect("IDENTIFIED", "REVOKED").person == "leaver")
     check(ask_identity(broker, broker.pki.ders("hanako")) == ("NONE", "hanako"), "the others stay")
@@ -93,8 +106,37 @@ def who_is_revoked_while_it_runs_is_refused_from_then_on(broker):
     check(ask_identity(broker, broker.pki.ders("leaver"))[0] == "REVOKED", "identity after a wrong file")
     broker.identity.expect("IDENTIFIED", "REVOKED")
     broker.renew_lists(broker.pki.stale_crl)
+    check(broker.identity.says_nothing(0.3), "a stale list ends nobody who is connected")
     check(ask_identity(broker, broker.pki.ders("hanako"))[0] == "INTERNAL", "identity after a stale list")
     broker.identity.expect("IDENTIFIED", "INTERNAL")
+
+
+def an_issuing_ca_that_the_root_revoked_takes_all_that_it_issued_with_it(broker):
+    pki = copy.copy(broker.pki)
+    pki.ca = pki.other
+    pki.run(CA_TOOL, "server", pki.ca, "--dns", "localhost")
+    theirs = Broker(pki)
+    try:
+        gateway = Gateway(theirs)
+        gateway.tls("stranger")
+        gateway.wanted("stranger")
+        # Only its own list, then only the root's: without either nobody is let in.
+        lists = (pki.ca / "crl.pem").read_text().split("-----END X509 CRL-----\n")
+        for one in lists[:2]:
+            (pki.ca / "crl.pem").write_text(one + "-----END X509 CRL-----\n")
+            refused_in_tls(theirs, "stranger", "INTERNAL_ERROR", "INTERNAL", "unable to get certificate CRL")
+        pki.run(CA_TOOL, "issuing", pki.ca, "--new-key")
+        theirs.renew_lists()
+        check(theirs.identity.expect("REVOKED").connection == gateway.number, "who is connected is judged anew")
+        refused_in_tls(theirs, "stranger", "CERTIFICATE_REVOKED", "REVOKED", "certificate revoked")
+        # The root's word alone is enough: a list of the issuing CA that revokes nobody does not help.
+        check(ask_identity(theirs, pki.ders("stranger"))[0] == "REVOKED", "identity")
+        theirs.identity.expect("IDENTIFIED", "REVOKED")
+        root = (pki.ca / "private/root.crl").read_text()
+        (pki.ca / "crl.pem").write_text(lists[0] + "-----END X509 CRL-----\n" + root)
+        refused_in_tls(theirs, "stranger", "CERTIFICATE_REVOKED", "REVOKED", "certificate revoked")
+    finally:
+        theirs.close()
 
 
 def ask_identity(broker, ders, lengths=None, count=None):
@@ -209,6 +251,107 @@ def no_ticket_and_no_early_data_are_given(broker):
     check(not (broker.folder / "session").exists(), "a session can be resumed")
 
 
+def a_ticket_and_early_data_of_another_server_are_of_no_use(broker):
+    """T36: another process with the broker's own key gives a ticket for early data; the gateway takes neither."""
+    certificate, key = broker.pki.certificate("hanako")
+    session, early = broker.folder / "ticket", broker.folder / "early"
+    early.write_bytes(b"EARLY" * 20)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    giving = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-naccept", "1", "-cert", broker.pki.ca / "server.pem", "-key",
+                               broker.pki.ca / "server.key", "-alpn", "garasu/1", "-early_data", "-quiet"], stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = ["openssl", "s_client", "-cert", certificate, "-key", key, "-cert_chain", certificate, "-CAfile", broker.pki.ca / "ca.pem",
+              "-servername", "localhost", "-alpn", "garasu/1"]
+    try:
+        end = time.monotonic() + SLOW
+        while not session.exists():
+            check(time.monotonic() < end, "no ticket from s_server")
+            asking = subprocess.Popen([*client, "-connect", f"127.0.0.1:{port}", "-sess_out", session], stdin=subprocess.PIPE,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while asking.poll() is None and not session.exists() and time.monotonic() < end:
+                time.sleep(0.02)
+            asking.stdin.close()
+            asking.wait(SLOW)
+    finally:
+        giving.kill()
+        giving.wait()
+        giving.stdin.close()
+    text = broker.pki.run("openssl", "sess_id", "-in", session, "-noout", "-text")
+    check("Max Early Data: 16384" in text, "a ticket that does not permit early data", text)
+
+    gateway = Gateway(broker)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        using = subprocess.Popen([*client, "-connect", "127.0.0.1:%d" % listener.getsockname()[1], "-sess_in", session, "-early_data", early],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        connection, _ = listener.accept()
+    pumps = [in_thread(pump, connection, gateway.viewer), in_thread(pump, gateway.viewer, connection)]
+    gateway.wanted()  # by the certificate, which a resumed session would not have shown
+    stream = gateway.open()
+    check(not select.select([stream], [], [], 0.3)[0], "early data reached the session")
+    stream.close()
+    output = using.communicate(timeout=SLOW)[0]
+    gateway.ends("VIEWER_LEFT")
+    for join in pumps:
+        join()
+    connection.close()
+    check(b"New, TLSv1.3" in output and b"Reused" not in output, "resumed", output[-2000:])
+    check(b"Early data was rejected" in output, "early data", output[-2000:])
+
+
+def expand(secret, label, length):
+    """HKDF-Expand-Label of RFC 8446 7.1 with SHA-384, for one block."""
+    info = struct.pack(">HB", length, 6 + len(label)) + b"tls13 " + label + b"\0"
+    return hmac.new(secret, info + b"\1", "sha384").digest()[:length]
+
+
+def seal(key, iv, header, data):
+    """AES-256-GCM by OpenSSL, which Python's ssl has loaded already."""
+    crypto = ctypes.CDLL("libcrypto.so.3")
+    for name in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
+        getattr(crypto, name).restype = ctypes.c_void_p
+    context, cipher = ctypes.c_void_p(crypto.EVP_CIPHER_CTX_new()), ctypes.c_void_p(crypto.EVP_aes_256_gcm())
+    out, tag, length = ctypes.create_string_buffer(len(data)), ctypes.create_string_buffer(16), ctypes.c_int()
+    check(crypto.EVP_EncryptInit_ex(context, cipher, None, key, iv) == 1)
+    check(crypto.EVP_EncryptUpdate(context, None, ctypes.byref(length), header, len(header)) == 1)
+    check(crypto.EVP_EncryptUpdate(context, out, ctypes.byref(length), data, len(data)) == 1)
+    check(crypto.EVP_EncryptFinal_ex(context, ctypes.create_string_buffer(16), ctypes.byref(length)) == 1)
+    check(crypto.EVP_CIPHER_CTX_ctrl(context, 0x10, 16, tag) == 1)  # EVP_CTRL_AEAD_GET_TAG
+    crypto.EVP_CIPHER_CTX_free(context)
+    return out.raw + tag.raw
+
+
+def a_second_handshake_in_a_connection_is_refused(broker):
+    """T36: TLS 1.3 has no renegotiation. A ClientHello behind the handshake, under the right key, ends the connection."""
+    log = broker.folder / "keylog"
+
+    def with_log(context):
+        context.keylog_filename = str(log)
+    for kind, content, accepted in ((22, b"\1\0\0\x2b\3\3" + bytes(32) + b"\0\0\2\x13\2\1\0\0\0", False),
+                                    (22, b"\x18\0\0\1\0", True)):  # the counterpart: a KeyUpdate made in the same way is understood
+        gateway = Gateway(broker)
+        log.unlink(missing_ok=True)
+        viewer = gateway.tls(change=with_log)
+        gateway.wanted()
+        check(viewer.cipher()[0] == "TLS_AES_256_GCM_SHA384", "cipher", viewer.cipher())
+        secret = bytes.fromhex(next(line.split()[2] for line in log.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC_SECRET_0")))
+        header = struct.pack(">BHH", 23, 0x0303, len(content) + 1 + 16)
+        os.write(viewer.fileno(), header + seal(expand(secret, b"key", 32), expand(secret, b"iv", 12), header, content + bytes([kind])))
+        if accepted:
+            time.sleep(0.3)
+            gateway.send("REFUSE", "NO_CAPACITY")
+            gateway.ends("NO_CAPACITY", hang_up=True)
+            continue
+        try:
+            while viewer.recv(16) == WAIT:
+                pass
+            error = "no alert"
+        except ssl.SSLError as e:
+            error = alert_name(e)
+        check("UNEXPECTED_MESSAGE" in error, "a second ClientHello got", error)
+        gateway.ends("PROTOCOL", hang_up=True)
+
+
 def pump(source, sink):
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
@@ -232,6 +375,16 @@ def alpn_other_than_ours_is_refused(broker):
     except ssl.SSLError as e:
         check("NO_APPLICATION_PROTOCOL" in alert_name(e), "alert", e)
     gateway.ends("PROTOCOL", "HANDSHAKE_FAILED", hang_up=True)
+
+
+def standard_viewers_are_refused_unless_permitted(broker):
+    denying = Broker(broker.pki, standard="deny")
+    try:
+        refused_in_tls(denying, "hanako", "NO_APPLICATION_PROTOCOL", "PROTOCOL", "no application protocol", alpn=())
+        refused_in_tls(denying, "hanako", "NO_APPLICATION_PROTOCOL", "PROTOCOL", "no application protocol", alpn=("http/1.1",))
+        Gateway(denying).ready()
+    finally:
+        denying.close()
 
 
 def our_viewer_gets_ready_and_then_the_session(broker):
@@ -405,38 +558,131 @@ def garbage_on_either_port_ends_that_connection_only(broker):
     check(broker.identity.says_nothing() and broker.keys.says_nothing(), "another process was bothered")
 
 
-def a_changed_byte_is_never_accepted(broker):
-    """T38 in small: records of the viewer changed on the way."""
-    for position in (0, 1, 5, 10, -1):
-        gateway = Gateway(broker)
-        raw = gateway.viewer
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+class Tampered:
+    """A whole small connection of our viewer, of which one bit is changed on the way: at the offset-th byte of a direction."""
+    GREETING, INIT = VERSION + b"\1\1" + bytes(4), VERSION + b"\1" + b"\1"  # of the session; of the viewer, with ClientInit
+    UP = INIT + struct.pack(">BBHI", 4, 1, 0, 0x61) * 10  # KeyEvents
+    DOWN = (GREETING + struct.pack(">HHBBBBHHHBBB3xI", 8, 8, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0, 6) + b"Garasu" +
+            struct.pack(">BxHHHHHi", 0, 1, 0, 0, 8, 8, 0) + bytes(8 * 8 * 4))  # ServerInit, an update of one Raw rectangle
+
+    def __init__(self, broker, direction=None, offset=0):
+        self.gateway, self.sent = Gateway(broker), {"up": b"", "down": b""}
+        self.flip = (direction, offset)
+        self.patience = 0.5 if direction else SLOW  # a changed length makes both wait: silence is an end like any other
+        self.identity, self.raw, self.stream = broker.identity, self.gateway.viewer, None
+        self.at_viewer, self.at_session, self.error = b"", b"", None
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = broker.client("hanako")
         context.set_alpn_protocols(["garasu/1"])
-        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.greeted = False
+        try:
+            while not self.done():
+                self.viewer()
+                if self.done() or not self.pass_on():
+                    break
+            self.raw.close()
+            while self.gateway.receive():
+                pass
+            check(self.gateway.exit_status() == 0, "the gateway's end", self.gateway.status)
+        finally:
+            self.gateway.close()
+            broker.gateways.remove(self.gateway)
+            if self.stream:
+                self.stream.close()
 
-        def step(call):
+    def done(self):
+        return self.error or (self.at_viewer == self.DOWN and self.at_session == self.UP)
+
+    def changed(self, direction, data):
+        at = self.flip[1] - len(self.sent[direction])
+        self.sent[direction] += data
+        if direction == self.flip[0] and 0 <= at < len(data):
+            data = data[:at] + bytes([data[at] ^ 1 << self.flip[1] % 8]) + data[at + 1:]
+        return data
+
+    def viewer(self):
+        try:
+            self.tls.do_handshake()
             while True:
-                try:
-                    return call()
-                except ssl.SSLWantReadError:
-                    raw.sendall(outgoing.read())
-                    incoming.write(raw.recv(65536))
-        step(tls.do_handshake)
-        raw.sendall(outgoing.read())
-        gateway.wanted()
-        stream = gateway.open()
-        check(step(lambda: tls.read(16)) == READY)
-        tls.write(VERSION + b"\1" + b"\1" + KEY)
-        raw.sendall(outgoing.read())
-        take(stream, b"\1" + KEY)
-        tls.write(KEY * 10)
-        record = bytearray(outgoing.read())
-        record[position] ^= 1
-        raw.sendall(bytes(record))
-        raw.shutdown(socket.SHUT_WR)
-        check(at_end(stream), "a changed record reached the session")
-        gateway.ends("PROTOCOL")
+                data = self.tls.read(65536)
+                if not self.greeted:
+                    while data.startswith(WAIT):
+                        data = data[len(WAIT):]
+                    if not data:
+                        continue
+                    check(data.startswith(READY), "other data than READY", data)
+                    self.tls.write(self.UP)
+                    self.greeted, data = True, data[len(READY):]
+                self.at_viewer += data
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as e:
+            self.error = e
+        with contextlib.suppress(OSError):
+            self.raw.sendall(self.changed("up", self.outgoing.read()))
+
+    def pass_on(self):
+        """Waits for any of them to say something. False when nothing comes any more."""
+        sources = [self.raw, self.gateway.control, self.identity.control] + ([self.stream] if self.stream else [])
+        ready = select.select(sources, [], [], self.patience)[0]
+        if self.identity.control in ready:
+            self.identity.expect("IDENTIFIED", "NONE")
+        if self.gateway.control in ready:
+            message = self.gateway.receive()
+            if not message or message.type != "WANT_SESSION":
+                check(not message or message.reason in ("PROTOCOL", "VIEWER_LEFT"), "ended by", message)
+                return False
+            self.stream, theirs = socket.socketpair()
+            self.stream.sendall(self.GREETING)
+            self.gateway.send("OPEN", connection=self.gateway.number, fd=theirs.fileno())
+            theirs.close()
+        if self.stream in ready:
+            with contextlib.suppress(ConnectionError):  # what was sent was not taken any more
+                before = len(self.at_session)
+                self.at_session += self.stream.recv(65536)
+                if before < len(self.INIT) <= len(self.at_session):
+                    self.stream.sendall(self.DOWN[len(self.GREETING):])
+        if self.raw in ready:
+            with contextlib.suppress(ConnectionResetError):
+                data = self.raw.recv(65536)
+                self.incoming.write(self.changed("down", data))
+                if data:
+                    return True
+            self.incoming.write_eof()
+            self.viewer()
+            return False
+        return bool(ready)
+
+
+def outside_of_the_protection(stream):
+    """Where a change may go unnoticed: the two bytes of the version in the header of a record in the clear (RFC 8446 5.1: ignored)."""
+    at, places = 0, set()
+    while at + 5 <= len(stream):
+        if stream[at] in (20, 22):
+            places |= {at + 1, at + 2}
+        at += 5 + struct.unpack(">H", stream[at + 3:at + 5])[0]
+    return places
+
+
+def a_changed_byte_is_never_accepted(broker):
+    """T38: at every place of a connection, both ways. GARASU_EVERY_BYTE=1: really each; otherwise each third."""
+    whole = Tampered(broker)
+    check(not whole.error and whole.at_viewer == whole.DOWN and whole.at_session == whole.UP, "unchanged", whole.error)
+    runs = 0
+    for direction in ("up", "down"):
+        length = len(whole.sent[direction]) - 4  # signatures are some bytes shorter at times
+        unnoticed = outside_of_the_protection(whole.sent[direction])
+        for offset in range(length):
+            if offset % 3 and not os.environ.get("GARASU_EVERY_BYTE"):
+                continue
+            seen = Tampered(broker, direction, offset)
+            runs += 1
+            check(seen.DOWN.startswith(seen.at_viewer) and seen.UP.startswith(seen.at_session), "changed data was accepted",
+                  direction, offset, seen.at_viewer, seen.at_session)
+            complete = seen.at_viewer == seen.DOWN and seen.at_session == seen.UP
+            check(not complete or offset in unnoticed, "a change was not noticed", direction, offset)
+    return f"{runs} changes in {len(whole.sent['up'])} + {len(whole.sent['down'])} bytes"
 
 
 def many_mib_cross_intact_both_ways_to_a_slow_reader(broker):
@@ -782,10 +1028,12 @@ def from_connect_to_ready(broker):
 
 TESTS = [
     bad_certificates_are_refused_before_any_application_byte, a_stale_revocation_list_refuses_everybody,
-    who_is_revoked_while_it_runs_is_refused_from_then_on, identity_judges_by_itself,
+    who_is_revoked_while_it_runs_is_refused_from_then_on, an_issuing_ca_that_the_root_revoked_takes_all_that_it_issued_with_it,
+    identity_judges_by_itself,
     identity_ends_malformed_requests, keys_signs_four_times_and_only_digests,
     a_server_key_that_others_may_read_stops_the_keys_process, tls_1_2_and_older_are_refused, no_ticket_and_no_early_data_are_given,
-    alpn_other_than_ours_is_refused, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,
+    a_ticket_and_early_data_of_another_server_are_of_no_use, a_second_handshake_in_a_connection_is_refused,
+    alpn_other_than_ours_is_refused, standard_viewers_are_refused_unless_permitted, our_viewer_gets_ready_and_then_the_session, waiting_viewers_get_a_record_each_second,
     each_refusal_reaches_each_kind_of_viewer, plain_rfb_inside_tls_works, vencrypt_x509none_works,
     vencrypt_without_a_good_certificate_is_refused, slow_handshakes_end_after_ten_seconds,
     a_viewer_that_stalls_after_ready_ends_after_ten_seconds, garbage_on_either_port_ends_that_connection_only,

@@ -166,6 +166,7 @@ void start(unsigned width, unsigned height, int quality, uint16_t want_width, ui
 	if (width) {
 		say_handshake(width, height);
 		assert_int_equal(gr_rfb_handshake(t.rfb, &t.err), 0);
+		assert_int_equal(gr_rfb_begin(t.rfb, &t.err), 0);
 	}
 }
 

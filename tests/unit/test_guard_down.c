@@ -31,7 +31,7 @@ static struct verdict judge_as(uint32_t listed, size_t chunk)
 {
 	struct gr_guard *guard = gr_guard_create(&settings);
 	assert_non_null(guard);
-	gr_guard_assume_viewer(guard);
+	gr_guard_assume_viewer(guard, true);
 	if (listed)
 		guard->listed = listed;
 	struct verdict v = send_down(guard, &s, chunk);
@@ -958,7 +958,7 @@ static void memory_goes_back_behind_a_large_element(void **state)
 	(void)state;
 	struct gr_guard *guard = gr_guard_create(&settings);
 	assert_non_null(guard);
-	gr_guard_assume_viewer(guard);
+	gr_guard_assume_viewer(guard, true);
 	begin();
 	put_update(&s, 1);
 	put_rectangle(&s, 0, 0, 10, 10, GR_ENCODING_PHOTO);

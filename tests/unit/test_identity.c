@@ -181,6 +181,108 @@ static void an_untrusted_certificate_is_refused_and_described(void **state)
 	X509_STORE_free(store);
 }
 
+#define DAY 86400L
+
+/* A certificate from begin to end, days from now, by issuer (NULL: by itself, a CA). */
+static X509 *issue(EVP_PKEY *key, X509 *issuer, long serial, long begin, long end)
+{
+	X509 *c = X509_new();
+	X509_NAME *name = X509_get_subject_name(c);
+	const struct {
+		int nid;
+		const char *value;
+	} extensions[] = { { NID_basic_constraints, issuer ? "critical,CA:FALSE" : "critical,CA:TRUE" },
+			   { NID_key_usage, issuer ? "critical,digitalSignature" : "critical,keyCertSign,cRLSign" },
+			   { NID_ext_key_usage, issuer ? "clientAuth" : NULL },
+			   { NID_subject_alt_name, issuer ? "URI:garasu:user/hanako" : NULL } };
+
+	X509_set_version(c, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(c), serial);
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)(issuer ? "leaf" : "ca"), -1, -1,
+				   0);
+	X509_set_issuer_name(c, issuer ? X509_get_subject_name(issuer) : name);
+	X509_gmtime_adj(X509_getm_notBefore(c), begin * DAY);
+	X509_gmtime_adj(X509_getm_notAfter(c), end * DAY);
+	X509_set_pubkey(c, key);
+	for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
+		if (!extensions[i].value)
+			continue;
+		X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, extensions[i].nid, extensions[i].value);
+		assert_non_null(e);
+		X509_add_ext(c, e, -1);
+		X509_EXTENSION_free(e);
+	}
+	assert_true(X509_sign(c, key, EVP_sha256()) > 0);
+	return c;
+}
+
+/* A store that trusts ca, with its list from begin to end, which has this serial number. */
+static X509_STORE *store_with_list(EVP_PKEY *key, X509 *ca, long serial, long begin, long end)
+{
+	X509_STORE *store = X509_STORE_new();
+	X509_CRL *list = X509_CRL_new();
+	X509_REVOKED *revoked = X509_REVOKED_new();
+	ASN1_INTEGER *number = ASN1_INTEGER_new();
+	ASN1_TIME *time = X509_gmtime_adj(NULL, begin * DAY);
+
+	X509_CRL_set_version(list, X509_CRL_VERSION_2);
+	X509_CRL_set_issuer_name(list, X509_get_subject_name(ca));
+	X509_CRL_set1_lastUpdate(list, time);
+	ASN1_INTEGER_set(number, serial);
+	X509_REVOKED_set_serialNumber(revoked, number);
+	X509_REVOKED_set_revocationDate(revoked, time);
+	X509_CRL_add0_revoked(list, revoked);
+	X509_gmtime_adj(time, end * DAY);
+	X509_CRL_set1_nextUpdate(list, time);
+	assert_true(X509_CRL_sign(list, key, EVP_sha256()) > 0);
+	X509_STORE_add_cert(store, ca);
+	X509_STORE_add_crl(store, list);
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	X509_CRL_free(list);
+	ASN1_INTEGER_free(number);
+	ASN1_TIME_free(time);
+	return store;
+}
+
+static void who_is_connected_is_ended_by_revocation_and_nothing_else(void **state)
+{
+	static const struct {
+		long serial, list_begin, list_end, begin, end; /* days from now */
+		uint32_t reason; /* of a new connection */
+		int revoked;
+	} cases[] = {
+		{ 8, -1, 1, -1, 1, GR_REASON_NONE, 0 },
+		{ 7, -1, 1, -1, 1, GR_REASON_REVOKED, 1 },
+		{ 8, -3, -2, -1, 1, GR_REASON_INTERNAL, 0 }, /* the list has run out */
+		{ 7, -3, -2, -1, 1, GR_REASON_INTERNAL, 1 },
+		{ 8, -1, 1, -3, -2, GR_REASON_BAD_CERTIFICATE, 0 }, /* the certificate has */
+		{ 7, -1, 1, -3, -2, GR_REASON_REVOKED, 1 },
+		{ 7, -3, -2, -3, -2, GR_REASON_INTERNAL, 1 },
+	};
+	EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
+	X509 *ca = issue(key, NULL, 1, -10, 10);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		X509 *c = issue(key, ca, cases[i].serial, cases[i].begin, cases[i].end);
+		X509_STORE *store = store_with_list(key, ca, 7, cases[i].list_begin, cases[i].list_end);
+		struct gr_certificate_verdict verdict;
+
+		gr_certificate_judge(store, c, NULL, &verdict);
+		assert_int_equal(verdict.reason, cases[i].reason);
+		assert_int_equal(gr_certificate_is_revoked(store, c, NULL), cases[i].revoked);
+		X509_STORE_free(store);
+		/* A list that the CA has not signed revokes nobody. */
+		store = store_with_list(other, ca, 7, cases[i].list_begin, cases[i].list_end);
+		assert_int_equal(gr_certificate_is_revoked(store, c, NULL), 0);
+		X509_STORE_free(store);
+		X509_free(c);
+	}
+	X509_free(ca);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +292,7 @@ int main(void)
 		cmocka_unit_test(the_purpose_must_be_client_authentication_alone),
 		cmocka_unit_test(exactly_one_uri_must_name_the_person),
 		cmocka_unit_test(an_untrusted_certificate_is_refused_and_described),
+		cmocka_unit_test(who_is_connected_is_ended_by_revocation_and_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

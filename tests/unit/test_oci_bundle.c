@@ -22,6 +22,7 @@ static const struct gr_bundle_settings defaults = {
 	.io_directory = "/run/garasu/c/3/io",
 	.cgroup = "/garasu-test/c3",
 	.home_url = "https://example.jp/\"quoted\"",
+	.trusted_ca = (const char *const[]){ "MIIB", "MIIC", NULL },
 	.uid_first = 1000000,
 	.memory_mib = 1536,
 	.pids = 400,
@@ -157,7 +158,10 @@ static void the_home_page_cannot_write_more_policy(void **state)
 	json_t *home = json_load_file(in_directory("home.json"), 0, NULL);
 	assert_non_null(home);
 	assert_string_equal(json_string_value(json_object_get(home, "HomepageLocation")), defaults.home_url);
-	assert_int_equal(json_object_size(home), 2);
+	json_t *trusted = json_object_get(home, "CACertificates");
+	assert_int_equal(json_array_size(trusted), 2);
+	assert_string_equal(json_string_value(json_array_get(trusted, 1)), "MIIC");
+	assert_int_equal(json_object_size(home), 3);
 	json_decref(home);
 }
 

@@ -29,6 +29,7 @@
 #include <cmocka.h>
 
 #define MAXIMUM 2
+#define FAILURES_PER_MINUTE 5
 #define PATIENCE_MS 10000
 
 /* ---- the stand-in ---- */
@@ -294,9 +295,11 @@ static void run_broker(int out)
 		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
 	gr_config_init(&config);
 	snprintf(config.file, sizeof(config.file), "%s/garasu.conf", folder);
-	config.listen.port = config.listen.vencrypt_port = 0;
+	config.listen.port = 0;
+	config.listen.vencrypt_port = 65535; /* which standard_viewers = "deny", the default, leaves closed */
 	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
 	snprintf(config.audit.directory, sizeof(config.audit.directory), "%s", folder);
+	config.listen.failures_per_minute = FAILURES_PER_MINUTE;
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;
 	config.session.grace_seconds = 60;
@@ -343,6 +346,7 @@ static int begin(void **state)
 	warm_up(1);
 	assert_true(readable(out[0], PATIENCE_MS));
 	assert_true(read(out[0], line, sizeof(line) - 1) > 0);
+	assert_null(strstr(line, "VeNCrypt"));
 	assert_int_equal(sscanf(line, "ready: 127.0.0.1:%u (TLS), 1 warm container", &number), 1);
 	assert_true(say(services[GR_IPC_KIND_POOL], (struct gr_ipc_message){ .type = GR_IPC_GONE, .container = 1 }));
 	recorded(GR_AUDIT_CONTAINER_END);
@@ -455,6 +459,12 @@ static struct gr_ipc_message ask(struct gr_ipc_message request)
 {
 	assert_true(send(services[GR_IPC_KIND_ADMIN], &request, sizeof(request), MSG_NOSIGNAL) > 0);
 	return hear(services[GR_IPC_KIND_ADMIN], GR_IPC_ADMIN_DONE);
+}
+
+/* What was said before has been heard when this returns, whoever said it. */
+static void let_hear(void)
+{
+	assert_int_equal(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS, .number = 9 }).number, 9);
 }
 
 static void end_session(const char *person, uint32_t container, int session)
@@ -771,6 +781,116 @@ static void changed_revocation_list_counts_from_the_next_connection_on(void **st
 	assert_int_equal(given_with_next_connection(), 0);
 }
 
+static void say_revoked(const struct viewer *viewer)
+{
+	assert_true(say(services[GR_IPC_KIND_IDENTITY],
+			(struct gr_ipc_message){ .type = GR_IPC_REVOKED, .connection = (uint32_t)viewer->number }));
+}
+
+static void revoked_certificate_ends_its_connection_and_session(void **state)
+{
+	struct viewer viewer, waiting, other;
+	int session = open_session("hanako", 1, &viewer);
+	struct gr_audit_event event;
+
+	(void)state;
+	/* One that waits is refused; one whose number nobody has any more is nothing to the supervisor. */
+	waiting = want("taro");
+	say_revoked(&waiting);
+	assert_int_equal(hear(waiting.gateway, GR_IPC_REFUSE).reason, GR_REASON_REVOKED);
+	event = recorded(GR_AUDIT_LOGIN_REFUSED);
+	assert_int_equal(event.reason, GR_REASON_REVOKED);
+	assert_string_equal(event.person, "taro");
+	leave(&waiting);
+	assert_true(say(services[GR_IPC_KIND_IDENTITY],
+			(struct gr_ipc_message){ .type = GR_IPC_REVOKED, .connection = 4242 }));
+
+	/* Another certificate of the same person has taken the session over: the revoked one ends nothing of it. */
+	other = viewer;
+	viewer = want("hanako");
+	hear(viewer.gateway, GR_IPC_OPEN);
+	say_revoked(&other);
+	stays(session);
+	assert_true(say(session, (struct gr_ipc_message){ .type = GR_IPC_DETACHED,
+							  .connection = (uint32_t)other.number,
+							  .reason = GR_REASON_TAKEN_OVER }));
+	let_hear();
+	leave(&other);
+	assert_int_equal(recorded(GR_AUDIT_SESSION_DETACH).reason, GR_REASON_TAKEN_OVER);
+
+	say_revoked(&viewer);
+	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_REVOKED);
+	assert_true(say(session, (struct gr_ipc_message){ .type = GR_IPC_DETACHED,
+							  .connection = (uint32_t)viewer.number,
+							  .reason = GR_REASON_REVOKED }));
+	let_hear();
+	close(session);
+	leave(&viewer);
+	event = recorded(GR_AUDIT_SESSION_DETACH);
+	assert_int_equal(event.reason, GR_REASON_REVOKED);
+	assert_string_equal(event.detail, "serial=1");
+	assert_int_equal(recorded(GR_AUDIT_SESSION_END).reason, GR_REASON_REVOKED);
+	assert_int_equal(hear(services[GR_IPC_KIND_POOL], GR_IPC_DESTROY).container, 1);
+	/* The number 0 is nobody's: that ends who says it. */
+	say(services[GR_IPC_KIND_IDENTITY], (struct gr_ipc_message){ .type = GR_IPC_REVOKED });
+	gone(services[GR_IPC_KIND_IDENTITY]);
+	services[GR_IPC_KIND_IDENTITY] = take_child(GR_IPC_KIND_IDENTITY, NULL);
+}
+
+static void who_a_dead_identity_process_knew_is_let_go_by_a_new_list(void **state)
+{
+	struct viewer viewer, next;
+	int session = open_session("hanako", 1, &viewer);
+	char list[128];
+
+	(void)state;
+	say(services[GR_IPC_KIND_IDENTITY], (struct gr_ipc_message){ 0 });
+	gone(services[GR_IPC_KIND_IDENTITY]);
+	services[GR_IPC_KIND_IDENTITY] = take_child(GR_IPC_KIND_IDENTITY, NULL);
+	say_revoked(&(struct viewer){ .number = 4242 }); /* behind its READY */
+	let_hear();
+	next = arrive();
+	stays(viewer.gateway); /* its death alone ends nobody */
+	snprintf(list, sizeof(list), "%s/crl.pem", folder);
+	close(open(list, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	identify(&next, "taro");
+	close(arrive().tcp); /* which makes the supervisor look at the list */
+	gone(viewer.gateway);
+	assert_int_equal(recorded(GR_AUDIT_SESSION_DETACH).reason, GR_REASON_INTERNAL);
+	stays(next.gateway);
+	stays(session); /* it waits for its person */
+	close(viewer.tcp);
+	leave(&next);
+}
+
+static void a_session_is_chosen_by_the_certificate_alone(void **state)
+{
+	struct viewer first, second = arrive();
+	int session = open_session("hanako", 1, &first), other;
+	struct gr_ipc_message row;
+
+	(void)state;
+	assert_true(send(services[GR_IPC_KIND_ADMIN],
+			 &(struct gr_ipc_message){ .type = GR_IPC_ADMIN_SESSIONS, .number = 3 }, sizeof(row),
+			 MSG_NOSIGNAL) > 0);
+	row = hear(services[GR_IPC_KIND_ADMIN], GR_IPC_ADMIN_ROW);
+	assert_string_equal(row.person, "hanako");
+	warm_up(2);
+	identify(&second, "taro");
+	/* A gateway that is taken over knows all of hanako's numbers and says so: it gets taro's session. */
+	row.type = GR_IPC_WANT_SESSION;
+	assert_true(say(second.gateway, row));
+	other = take_child(GR_IPC_KIND_SESSION, NULL);
+	assert_string_equal(hear(other, GR_IPC_START).person, "taro");
+	assert_int_equal(hear(other, GR_IPC_ATTACH).connection, second.number);
+	stays(session);
+	stays(first.gateway);
+	leave(&first);
+	leave(&second);
+	close(session);
+	close(other);
+}
+
 static void container_that_dies_ends_its_session(void **state)
 {
 	struct viewer viewer;
@@ -803,6 +923,42 @@ static void silent_connections_are_bounded(void **state)
 		close(sockets[i]);
 	}
 	assert_int_equal(turned_away, 4);
+}
+
+static void source_whose_handshakes_fail_is_not_served_for_a_while(void **state)
+{
+	struct gr_ipc_message failed = { .type = GR_IPC_HANDSHAKE_FAILED,
+					 .reason = GR_REASON_BAD_CERTIFICATE,
+					 .text = "no certificate" };
+	struct gr_audit_event event;
+	struct viewer viewer = { 0 };
+	char byte;
+	int tcp;
+
+	(void)state;
+	for (int i = 0; i < 2 * FAILURES_PER_MINUTE - 1; i++) {
+		struct viewer bad;
+
+		if (i == FAILURES_PER_MINUTE - 1)
+			viewer = want("hanako"); /* what failed before it does not count, and it stays */
+		bad = arrive();
+		failed.connection = (uint32_t)bad.number;
+		assert_true(say(bad.gateway, failed));
+		assert_string_equal(recorded(GR_AUDIT_LOGIN_REFUSED).detail, "no certificate");
+		leave(&bad);
+	}
+	event = recorded(GR_AUDIT_LOGIN_REFUSED);
+	assert_string_equal(event.detail, "5 handshakes from this address failed within a minute: not served for 10 s");
+	assert_int_equal(strncmp(event.peer, "127.0.0.1:", 10), 0);
+	for (int i = 0; i < 3; i++) {
+		tcp = connect_viewer();
+		assert_true(readable(tcp, PATIENCE_MS));
+		assert_int_equal(recv(tcp, &byte, 1, 0), 0);
+		close(tcp);
+	}
+	stays(viewer.gateway);
+	assert_false(readable(listener, 0)); /* no process was started for them */
+	leave(&viewer);
 }
 
 static void service_that_dies_again_and_again_ends_the_broker(void **state)
@@ -853,8 +1009,12 @@ int main(int argc, char **argv)
 		flow_test(egress_that_died_is_told_of_its_containers_again),
 		flow_test(agent_that_breaks_the_protocol_ends_its_session),
 		flow_test(changed_revocation_list_counts_from_the_next_connection_on),
+		flow_test(revoked_certificate_ends_its_connection_and_session),
+		flow_test(who_a_dead_identity_process_knew_is_let_go_by_a_new_list),
+		flow_test(a_session_is_chosen_by_the_certificate_alone),
 		flow_test(container_that_dies_ends_its_session),
 		flow_test(silent_connections_are_bounded),
+		flow_test(source_whose_handshakes_fail_is_not_served_for_a_while),
 		flow_test(service_that_dies_again_and_again_ends_the_broker),
 		flow_test(end_of_the_broker_ends_everybody),
 	};

@@ -54,11 +54,13 @@ static void handshake_of_another_kind_is_refused(void **state)
 	stop(NULL);
 	start(0, 0, 0, 0, 0);
 	say_handshake(MAX + 1, 10);
-	assert_int_equal(gr_rfb_handshake(t.rfb, &t.err), GR_EPROTO);
+	assert_int_equal(gr_rfb_handshake(t.rfb, &t.err), 0);
+	assert_int_equal(gr_rfb_begin(t.rfb, &t.err), GR_EPROTO);
 	stop(NULL);
 	start(0, 0, 0, 0, 0);
 	say_handshake(0, 10);
-	assert_int_equal(gr_rfb_handshake(t.rfb, &t.err), GR_EPROTO);
+	assert_int_equal(gr_rfb_handshake(t.rfb, &t.err), 0);
+	assert_int_equal(gr_rfb_begin(t.rfb, &t.err), GR_EPROTO);
 	stop(NULL);
 }
 

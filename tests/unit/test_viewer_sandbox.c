@@ -104,6 +104,21 @@ static void do_make_executable(void)
 	mprotect(memory, 4096, PROT_READ | PROT_EXEC);
 }
 
+/* Other ways to a file, a program, another process's memory, the kernel. */
+static long other_call;
+
+static void do_other_call(void)
+{
+	syscall(other_call, -1, NULL, NULL, 0, 0, 0);
+}
+
+static const long other_calls[] = {
+	SYS_openat2,          SYS_execveat,    SYS_clone3,   SYS_memfd_create,   SYS_unlinkat,
+	SYS_connect,          SYS_bind,        SYS_sendmmsg, SYS_io_uring_setup, SYS_bpf,
+	SYS_process_vm_readv, SYS_pidfd_getfd, SYS_keyctl,   SYS_prctl,          SYS_seccomp,
+	SYS_setrlimit,        SYS_prlimit64,   SYS_dup,      SYS_fcntl,          SYS_ioctl
+};
+
 static void reaching_out_kills_the_decoder(void **state)
 {
 	(void)state;
@@ -117,6 +132,12 @@ static void reaching_out_kills_the_decoder(void **state)
 	assert_killed(do_kill);
 	assert_killed(do_executable_memory);
 	assert_killed(do_make_executable);
+	for (size_t i = 0; i < sizeof(other_calls) / sizeof(*other_calls); i++) {
+		other_call = other_calls[i];
+		int status = status_of(gr_sandbox_decoder, do_other_call);
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+			fail_msg("system call %ld: wait status %#x", other_call, (unsigned)status);
+	}
 }
 
 static void do_work(void)

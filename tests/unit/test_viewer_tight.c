@@ -194,20 +194,72 @@ static void tight_kinds_that_are_not_listed_are_refused(void **state)
 	}
 }
 
-static void say_jpeg(unsigned w, unsigned h, unsigned rect_w, unsigned rect_h)
+static uint8_t jpeg[65536];
+static size_t jpeg_size;
+
+/* Grey, without the APP0 segment of libjpeg. */
+static void make_jpeg(unsigned w, unsigned h, int flags)
 {
-	tjhandle jpeg = tjInitCompress();
+	tjhandle compressor = tjInitCompress();
 	unsigned char *data = NULL;
 	unsigned long size = 0;
 	memset(plain, 0x80, sizeof(plain));
-	assert_int_equal(tjCompress2(jpeg, plain, (int)w, 0, (int)h, TJPF_RGB, &data, &size, TJSAMP_444, 95, 0), 0);
+	assert_int_equal(
+		tjCompress2(compressor, plain, (int)w, 0, (int)h, TJPF_RGB, &data, &size, TJSAMP_444, 95, flags), 0);
+	size_t app0 = 2u + ((size_t)data[4] << 8 | data[5]);
+	jpeg_size = size - app0;
+	assert_true(jpeg_size <= sizeof(jpeg));
+	memcpy(jpeg, data, 2);
+	memcpy(jpeg + 2, data + 2 + app0, jpeg_size - 2);
+	tjFree(data);
+	tjDestroy(compressor);
+}
+
+static void say_made_jpeg(unsigned rect_w, unsigned rect_h)
+{
 	say_update(1);
 	say_rect(0, 0, rect_w, rect_h, 7);
 	say8(0x90);
-	say_compact(size);
-	say(data, size);
-	tjFree(data);
-	tjDestroy(jpeg);
+	say_compact(jpeg_size);
+	say(jpeg, jpeg_size);
+}
+
+static void say_jpeg(unsigned w, unsigned h, unsigned rect_w, unsigned rect_h)
+{
+	make_jpeg(w, h, 0);
+	say_made_jpeg(rect_w, rect_h);
+}
+
+static void expect_jpeg_refused(const char *why)
+{
+	start(300, 300, 9, 0, 0);
+	say_made_jpeg(200, 100);
+	expect(GR_EPROTO);
+	assert_string_equal(t.err.text, why);
+	stop(NULL);
+}
+
+/* T32: what would make libjpeg take memory or time is refused before libjpeg sees it. */
+static void jpegs_of_another_form_are_refused(void **state)
+{
+	(void)state;
+	make_jpeg(200, 100, 0);
+	size_t sof0 = 2;
+	while (jpeg[sof0 + 1] != 0xc0)
+		sof0 += 2u + ((size_t)jpeg[sof0 + 2] << 8 | jpeg[sof0 + 3]);
+	memset(jpeg + sof0 + 5, 0xff, 4); /* 65535 by 65535 */
+	expect_jpeg_refused("JPEG: another frame than its rectangle");
+	make_jpeg(200, 100, 0);
+	jpeg_size++; /* one byte behind EOI */
+	expect_jpeg_refused("JPEG: broken data, or bytes behind its end");
+	make_jpeg(200, 100, TJFLAG_PROGRESSIVE);
+	expect_jpeg_refused("JPEG: a segment that is not permitted");
+	make_jpeg(200, 100, 0);
+	memmove(jpeg + 2 + 6, jpeg + 2, jpeg_size - 2);
+	static const uint8_t comment[6] = { 0xff, 0xfe, 0, 4, 'n', 'o' };
+	memcpy(jpeg + 2, comment, sizeof(comment));
+	jpeg_size += sizeof(comment);
+	expect_jpeg_refused("JPEG: a segment that is not permitted");
 }
 
 static void jpeg_only_when_asked_for_and_of_the_right_size(void **state)
@@ -245,6 +297,7 @@ int main(void)
 		cmocka_unit_test(tight_data_of_another_length_is_refused),
 		cmocka_unit_test(tight_kinds_that_are_not_listed_are_refused),
 		cmocka_unit_test(jpeg_only_when_asked_for_and_of_the_right_size),
+		cmocka_unit_test(jpegs_of_another_form_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,139 @@
+"""A server for garasu-viewer that says whatever the test wants: TLS, an OPEN record, RFB, and then bytes of the test's choice."""
+import pathlib
+import socket
+import ssl
+import struct
+import subprocess
+
+from garasu import DEADLINE, SOURCE
+
+READY = b"GRSU\1\1" + bytes(10)
+WAIT = b"GRSU\1\3" + bytes(10)
+HISTORY = 0x47415210
+
+
+def rectangle(x, y, w, h, encoding, data=b""):
+    return struct.pack(">HHHHi", x, y, w, h, encoding) + data
+
+
+def update(*rectangles):
+    return struct.pack(">BxH", 0, len(rectangles)) + b"".join(rectangles)
+
+
+def screen(width, height, reason=0):
+    """ExtendedDesktopSize; reason 1: the answer to SetDesktopSize."""
+    return update(rectangle(reason, 0, width, height, -308, struct.pack(">B3xIHHHHI", 1, 1, 0, 0, width, height, 0)))
+
+
+def cursor(w, h, hot_x, hot_y, colour):
+    return update(rectangle(hot_x, hot_y, w, h, -239, bytes((*reversed(colour), 0)) * w * h + b"\xff" * ((w + 7) // 8 * h)))
+
+
+def run(v, pixels):
+    """Tokens for a run of so many pixels; v: 0 LEFT, 0x40 ABOVE."""
+    if pixels <= 61:
+        return bytes([v | pixels - 1])
+    if pixels <= 317:
+        return bytes([v | 61, pixels - 62])
+    return bytes([v | 62]) + struct.pack(">H", pixels - 318)
+
+
+def filled(x, y, w, h, colour):
+    """A piece of one colour."""
+    r, g, b = colour
+    first = bytes([0xc0, g, (b - g) & 255, (r - g) & 255]) + (run(0, w - 1) if w > 1 else b"")
+    return struct.pack(">HHHH", x, y, w, h) + first + run(0x40, w) * (h - 1)
+
+
+class Connection:
+    """One viewer. picture() makes bytes; send() sends them."""
+
+    def __init__(self, stream):
+        self.stream, self.begun, self.sent = stream, False, b""
+
+    def receive(self, n):
+        data = b""
+        while len(data) < n:
+            piece = self.stream.recv(n - len(data))
+            assert piece, f"the viewer closed after {data!r}"
+            data += piece
+        return data
+
+    def handshake(self):
+        self.stream.sendall(READY + b"RFB 003.008\n")
+        self.receive(12)
+        self.stream.sendall(b"\1\1")
+        self.receive(1)
+        self.stream.sendall(bytes(4))
+        self.receive(1)
+
+    def send(self, data):
+        """Bytes from ServerInit on; .sent has them all."""
+        self.sent += data
+        self.stream.sendall(data)
+
+    def server_init(self, width, height):
+        self.send(struct.pack(">HH", width, height) + bytes([32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0])
+                  + struct.pack(">I", 6) + b"Garasu")
+
+    def picture(self, width, height, *pieces):
+        """An update of the whole picture, a unit for each piece, in zstd blocks that are not compressed."""
+        data = b"" if self.begun else b"\x28\xb5\x2f\xfd\0\x50"
+        rectangles = []
+        for piece in pieces:
+            data += struct.pack("<I", len(piece) << 3)[:3] + piece
+            rectangles.append(rectangle(0, 0, width, height, HISTORY, struct.pack(">I", len(data)) + data))
+            data = b""
+        self.begun = True
+        return update(*rectangles)
+
+    def message(self, wanted):
+        """The viewer's next message of this type, without the type; what it says before is passed over."""
+        lengths = {3: 10, 4: 8, 5: 6, 150: 10, 251: 24, 255: 12}
+        while True:
+            kind = self.receive(1)[0]
+            body = self.receive(4 * struct.unpack(">xH", self.receive(3))[0]) if kind == 2 else self.receive(lengths[kind] - 1)
+            if kind == wanted:
+                return body
+
+
+class Server:
+    """accept() waits for the next viewer."""
+
+    def __init__(self, folder):
+        self.ca = pathlib.Path(folder) / "ca"
+        subprocess.run([SOURCE / "certs/garasu-ca", "demo", self.ca], check=True, stdout=subprocess.DEVNULL)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.context.num_tickets = 0
+        self.context.set_alpn_protocols(["garasu/1"])
+        self.context.load_cert_chain(self.ca / "server.pem", self.ca / "server.key")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(DEADLINE)
+        self.accepted = []
+        self.port = self.listener.getsockname()[1]
+
+    def options(self):
+        return ["--ca", self.ca / "ca.pem", "--certificate", self.ca / "persons/hanako.pem", "--key", self.ca / "persons/hanako.key"]
+
+    def accept(self):
+        connection, _ = self.listener.accept()
+        connection.settimeout(DEADLINE)
+        self.accepted.append(self.context.wrap_socket(connection, server_side=True))
+        return Connection(self.accepted[-1])
+
+    def nobody_waits(self):
+        """Whether no further viewer has connected."""
+        self.listener.settimeout(0)
+        try:
+            self.listener.accept()[0].close()
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            self.listener.settimeout(DEADLINE)
+
+    def close(self):
+        for connection in self.accepted:
+            connection.close()
+        self.listener.close()
