@@ -39,19 +39,24 @@ struct decoder {
 
 /* To the transport. */
 
-static int flush_out(struct decoder *decoder)
+/*
+ * When nobody takes it any more it is thrown away: what the broker said last, a NOTICE of why it ends, may still stand in the stream, and
+ * the stream's own end comes behind it.
+ */
+static void flush_out(struct decoder *decoder)
 {
 	while (decoder->out_begin < decoder->out_end) {
 		ssize_t n = send(decoder->settings->stream, decoder->out + decoder->out_begin,
 				 decoder->out_end - decoder->out_begin, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
 		if (n < 0)
-			return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : GR_ECLOSED;
+			break;
 		decoder->out_begin += (size_t)n;
 	}
 	decoder->out_begin = decoder->out_end = 0;
-	return 0;
 }
 
 static int send_bytes(void *context, const void *bytes, size_t n)
@@ -66,7 +71,8 @@ static int send_bytes(void *context, const void *bytes, size_t n)
 		return GR_EFULL; /* the server has read nothing for thousands of messages */
 	memcpy(decoder->out + decoder->out_end, bytes, n);
 	decoder->out_end += n;
-	return flush_out(decoder);
+	flush_out(decoder);
+	return 0;
 }
 
 /* To the window. Waiting here is the back-pressure that makes the server send fewer frames to a slow screen. */
@@ -197,8 +203,8 @@ static int receive(struct decoder *decoder, uint8_t *into, size_t room, size_t *
 			return GR_EIO;
 		if (ready < 0)
 			continue;
-		if (fds[0].revents & POLLOUT && (status = flush_out(decoder)))
-			return status;
+		if (fds[0].revents & POLLOUT)
+			flush_out(decoder);
 	}
 }
 
