@@ -33,26 +33,29 @@ static int send(struct gr_guard *guard, const uint8_t *bytes, size_t n)
 		gr_guard_down_passed(guard, &passed);
 		gr_guard_down_sent(guard, passed);
 	}
-	return gr_guard_down_held(guard) ? GR_EPROTO : 0;
+	return 0;
 }
 
 static int run(const struct gr_kept *kept, const struct gr_guard_settings *settings, uint64_t *cpu_ns_out,
 	       struct gr_error *err)
 {
-	uint8_t init[30] = { 0, 0, 0, 0, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0, 0, 0, 0, 6 };
-	init[0] = (uint8_t)(settings->max_width >> 8);
-	init[1] = (uint8_t)settings->max_width;
-	init[2] = (uint8_t)(settings->max_height >> 8);
-	init[3] = (uint8_t)settings->max_height;
-	memcpy(init + 24, "Garasu", 6);
+	/* ServerInit */
+	const uint8_t size[4] = { (uint8_t)(settings->max_width >> 8), (uint8_t)settings->max_width,
+				  (uint8_t)(settings->max_height >> 8), (uint8_t)settings->max_height };
+	static const uint8_t format[] = { 32, 24, 0, 1, 0, 255, 0, 255, 0,   255, 16,  8,   0,
+					  0,  0,  0, 0, 0, 0,   6, 'G', 'a', 'r', 'a', 's', 'u' };
 	uint64_t began = cpu_ns();
 	struct gr_guard *guard = gr_guard_create(settings);
 	if (!guard)
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	gr_guard_assume_viewer(guard, true);
-	int code = send(guard, init, sizeof(init));
+	int code = send(guard, size, sizeof(size));
+	if (!code)
+		code = send(guard, format, sizeof(format));
 	if (!code)
 		code = send(guard, kept->bytes, kept->size);
+	if (!code && gr_guard_down_held(guard))
+		code = GR_EPROTO;
 	*cpu_ns_out = cpu_ns() - began;
 	const struct gr_guard_violation *violation = gr_guard_violation(guard);
 	if (violation)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define USUAL (128u * 1024) /* bytes of the buffer, unless an element needs more */
+#define USUAL ((size_t)128 * 1024) /* bytes of the buffer, unless an element needs more */
 #define TILE 16u /* Hextile's, pixels */
 #define COUNT_OPEN 65535u /* LastRect ends the update */
 
@@ -315,7 +315,7 @@ static size_t hextile(struct gr_guard_down *d, const uint8_t *untrusted, size_t 
 	    (mask & FOREGROUND && (mask & COLOURED || !(mask & SUBRECTS))))
 		return refuse(d, "Hextile: a tile of an unknown kind");
 	if (mask == RAW_TILE) {
-		used += w * h * pixel;
+		used += pixel * w * h;
 		if (lacks(d, n, used))
 			return 0;
 		if (!pixels_good(format, untrusted + 1, used - 1))
