@@ -11,9 +11,9 @@
  * leaving out one after the other: docs/decisions/0008-supervisor.md.
  */
 #define GR_POOL_CAPABILITIES                                                                                           \
-	(1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_SETGID |                      \
-	 1ull << CAP_SETPCAP | 1ull << CAP_SETUID | 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_CHROOT |                   \
-	 1ull << CAP_SYS_RESOURCE)
+	(1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_NET_ADMIN |                   \
+	 1ull << CAP_SETGID | 1ull << CAP_SETPCAP | 1ull << CAP_SETUID | 1ull << CAP_SYS_ADMIN |                       \
+	 1ull << CAP_SYS_CHROOT | 1ull << CAP_SYS_RESOURCE)
 
 extern const struct gr_confine_policy gr_relay_policy;
 

@@ -5,7 +5,6 @@
 #include "broker/pool/policy.h"
 
 /* Also: ending children, which have other uids; a port below 1024; the size of the control sockets' buffers. */
-#define GR_SUPERVISOR_CAPABILITIES                                                                                     \
-	(GR_POOL_CAPABILITIES | 1ull << CAP_KILL | 1ull << CAP_NET_BIND_SERVICE | 1ull << CAP_NET_ADMIN)
+#define GR_SUPERVISOR_CAPABILITIES (GR_POOL_CAPABILITIES | 1ull << CAP_KILL | 1ull << CAP_NET_BIND_SERVICE)
 
 #endif
