@@ -40,6 +40,22 @@ enum gr_audit_kind {
 			   offset, bytes, their SHA-256, the rule */
 	GR_AUDIT_CLIPBOARD, /* connection, session, person, peer, up (bytes), detail = the text's SHA-256 */
 	GR_AUDIT_FAULT, /* a child ended unexpectedly: detail */
+	GR_AUDIT_LOGIN_FAILED, /* connection, peer, person, reason, detail = which factor and why */
+	GR_AUDIT_USER, /* person = whom, target = add, password, …, actor, detail = why */
+	GR_AUDIT_POLICY_CHANGE, /* target = the change's id, actor, detail = why, approved by whom */
+	GR_AUDIT_POLICY_DIFFERENCE, /* target = the change's id, detail = one difference: "group \"広報課\" recording: none -> on" */
+	GR_AUDIT_POLICY_PROPOSED, /* as POLICY_CHANGE: it waits for a second administrator */
+	GR_AUDIT_POLICY_REJECTED, /* the same */
+	GR_AUDIT_CONFIGURATION, /* at start: target = the file, detail = its SHA-256 */
+	GR_AUDIT_KEY, /* target = which key or certificate, detail = its fingerprint: at start, and when another is in use */
+	GR_AUDIT_CUTOFF, /* group, "" = everybody; actor, detail = why */
+	GR_AUDIT_RESTORE, /* the same */
+	GR_AUDIT_RECORDING_START, /* session, connection, person, target = the file */
+	GR_AUDIT_RECORDING_MARK, /* the same; down = bytes of the file, detail = chunks and hash so far */
+	GR_AUDIT_RECORDING_END, /* the same */
+	GR_AUDIT_RECORDING_FAILED, /* the same, with reason and why */
+	GR_AUDIT_RECORDING_REMOVED, /* target = the file, actor */
+	GR_AUDIT_PRUNE, /* target = "egress" and so on, actor, detail = first and last sequence and how many */
 	GR_AUDIT_KINDS
 };
 
@@ -57,6 +73,8 @@ struct gr_audit_event {
 	uint32_t container, connection;
 	uint64_t down, up; /* bytes towards and from the person */
 	char person[GR_PERSON_MAX + 8]; /* strings: terminated, any bytes; the audit process escapes them */
+	char group[104]; /* of the person, in logins and sessions */
+	char actor[GR_PERSON_MAX + 8]; /* of an admin's action: a user of this machine */
 	char peer[64]; /* address:port */
 	char target[320];
 	char detail[256];

@@ -19,6 +19,8 @@ const char *const gr_audit_fields[GR_AUDIT_FIELDS] = {
 	[GR_AUDIT_FIELD_CONTAINER] = "container",
 	[GR_AUDIT_FIELD_CONNECTION] = "connection",
 	[GR_AUDIT_FIELD_PERSON] = "person",
+	[GR_AUDIT_FIELD_GROUP] = "group",
+	[GR_AUDIT_FIELD_ACTOR] = "actor",
 	[GR_AUDIT_FIELD_PEER] = "peer",
 	[GR_AUDIT_FIELD_TARGET] = "target",
 	[GR_AUDIT_FIELD_REASON] = "reason",
@@ -47,6 +49,22 @@ static const char *const kind_names[GR_AUDIT_KINDS] = {
 	[GR_AUDIT_GUARD] = "guard.violation",
 	[GR_AUDIT_CLIPBOARD] = "clipboard.refused",
 	[GR_AUDIT_FAULT] = "fault",
+	[GR_AUDIT_LOGIN_FAILED] = "login.failed",
+	[GR_AUDIT_USER] = "user",
+	[GR_AUDIT_POLICY_CHANGE] = "policy.change",
+	[GR_AUDIT_POLICY_DIFFERENCE] = "policy.difference",
+	[GR_AUDIT_POLICY_PROPOSED] = "policy.proposed",
+	[GR_AUDIT_POLICY_REJECTED] = "policy.rejected",
+	[GR_AUDIT_CONFIGURATION] = "configuration",
+	[GR_AUDIT_KEY] = "key",
+	[GR_AUDIT_CUTOFF] = "cutoff",
+	[GR_AUDIT_RESTORE] = "restore",
+	[GR_AUDIT_RECORDING_START] = "recording.start",
+	[GR_AUDIT_RECORDING_MARK] = "recording.mark",
+	[GR_AUDIT_RECORDING_END] = "recording.end",
+	[GR_AUDIT_RECORDING_FAILED] = "recording.failed",
+	[GR_AUDIT_RECORDING_REMOVED] = "recording.removed",
+	[GR_AUDIT_PRUNE] = "prune",
 };
 
 const char *gr_audit_kind_name(uint32_t kind)
@@ -194,8 +212,9 @@ int gr_audit_unescape(char *out, size_t *length_out, const char *untrusted_value
 /* ---- from event to line ---- */
 
 /* Every string escaped threefold, and what stands around them, fits. */
-static_assert(3 * (sizeof(((struct gr_audit_event *)0)->person) + sizeof(((struct gr_audit_event *)0)->peer) +
-		   sizeof(((struct gr_audit_event *)0)->target) + sizeof(((struct gr_audit_event *)0)->detail)) +
+static_assert(3 * (2 * sizeof(((struct gr_audit_event *)0)->person) + sizeof(((struct gr_audit_event *)0)->group) +
+		   sizeof(((struct gr_audit_event *)0)->peer) + sizeof(((struct gr_audit_event *)0)->target) +
+		   sizeof(((struct gr_audit_event *)0)->detail)) +
 			      700 <
 		      GR_AUDIT_LINE_MAX,
 	      "the longest event fits a line");
@@ -256,6 +275,8 @@ int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_s
 	put_number(&line, GR_AUDIT_FIELD_CONTAINER, event->container);
 	put_number(&line, GR_AUDIT_FIELD_CONNECTION, event->connection);
 	put_escaped(&line, GR_AUDIT_FIELD_PERSON, event->person);
+	put_escaped(&line, GR_AUDIT_FIELD_GROUP, event->group);
+	put_escaped(&line, GR_AUDIT_FIELD_ACTOR, event->actor);
 	put_escaped(&line, GR_AUDIT_FIELD_PEER, event->peer);
 	put_escaped(&line, GR_AUDIT_FIELD_TARGET, event->target);
 	if (event->reason)

@@ -42,12 +42,12 @@ struct audit {
 	unsigned first; /* the peer whose turn is first */
 };
 
-#define KIND(kind) (1u << (kind))
+#define KIND(kind) (UINT64_C(1) << (kind))
 #define EGRESS_KINDS (KIND(GR_AUDIT_EGRESS_REQUEST) | KIND(GR_AUDIT_EGRESS_REFUSED) | KIND(GR_AUDIT_EGRESS_END))
-#define ALL_KINDS ((KIND(GR_AUDIT_KINDS) - 1) & ~1u)
+#define ALL_KINDS ((KIND(GR_AUDIT_KINDS) - 1) & ~UINT64_C(1))
 
 /* Which kinds a source may send. */
-static const uint32_t permitted[] = {
+static const uint64_t permitted[] = {
 	[GR_AUDIT_SOURCE_SUPERVISOR] = ALL_KINDS & ~EGRESS_KINDS,
 	[GR_AUDIT_SOURCE_EGRESS] = EGRESS_KINDS,
 };

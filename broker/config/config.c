@@ -18,11 +18,20 @@ enum value_type {
 	VERDICT,
 	LEVEL,
 	NUMBER,
+	/* One of some names. */
+	RECORDING,
+	FACTOR,
+	CONTENT,
+	FORMAT,
+	/* Texts. */
+	NAME,
+	OPTIONAL_URL,
 	/* Lists. */
 	RULES,
 	PORTS,
 	NETWORKS,
 	PERSONS,
+	USERS,
 };
 
 struct setting {
@@ -34,6 +43,29 @@ struct setting {
 
 #define FIELD(section, key) offsetof(struct gr_config, section.key), sizeof(((struct gr_config *)NULL)->section.key)
 #define GROUP_FIELD(key) offsetof(struct gr_config_group, key), sizeof(((struct gr_config_group *)NULL)->key)
+
+/* Of 0, 1, and so on. */
+static const char *const choices[][4] = {
+	[RECORDING] = { "none", "on", "required" },
+	[FACTOR] = { "none", "local", "pam" },
+	[CONTENT] = { "heads", "all" },
+	[FORMAT] = { "rfc5424", "cef" },
+};
+
+/* The limits of section, whose fields are those of FIELD. */
+#define LIMITS(section, FIELD)                                                                                         \
+	{ section, "clipboard_up", NUMBER, FIELD(clipboard_up), 0, 1048576 },                                          \
+		{ section, "clipboard_down", NUMBER, FIELD(clipboard_down), 0, 1048576 },                              \
+		{ section, "idle_minutes", NUMBER, FIELD(idle_minutes), 0, 10080 },                                    \
+		{ section, "absolute_minutes", NUMBER, FIELD(absolute_minutes), 0, 10080 },                            \
+		{ section, "recording", RECORDING, FIELD(recording), 0, 0 },                                           \
+		{ section, "watermark", NUMBER, FIELD(watermark), 0, 1 },                                              \
+		{ section, "bandwidth_kbit", NUMBER, FIELD(bandwidth_kbit), 0, 10000000 },                             \
+	{                                                                                                              \
+		section, "priority", NUMBER, FIELD(priority), 0, 9                                                     \
+	}
+#define LIMIT_FIELD(key) FIELD(limits, key)
+#define GROUP_LIMIT_FIELD(key) GROUP_FIELD(limits.key)
 
 static const struct setting settings[] = {
 	{ "listen", "address", ADDRESS, FIELD(listen, address), 0, 0 },
@@ -70,7 +102,33 @@ static const struct setting settings[] = {
 	{ "egress", "networks_refused", NETWORKS, FIELD(egress, networks_refused), 0, GR_CONFIG_NETWORKS_MAX },
 	{ "egress", "upstream", ENDPOINT, FIELD(egress, upstream), 0, 0 },
 	{ "egress", "upstream_credentials", OPTIONAL_PATH, FIELD(egress, upstream_credentials), 0, 0 },
+	LIMITS("limits", LIMIT_FIELD),
+	{ "identity", "password", FACTOR, FIELD(identity, password), 0, 0 },
+	{ "identity", "code", FACTOR, FIELD(identity, code), 0, 0 },
+	{ "identity", "directory", PATH, FIELD(identity, directory), 0, 0 },
+	{ "identity", "pam_service", NAME, FIELD(identity, pam_service), 0, 0 },
+	{ "identity", "attempts", NUMBER, FIELD(identity, attempts), 1, 100 },
+	{ "identity", "lockout_seconds", NUMBER, FIELD(identity, lockout_seconds), 1, 3600 },
 	{ "audit", "directory", PATH, FIELD(audit, directory), 0, 0 },
+	{ "audit", "signing_key", NAME, FIELD(audit, signing_key), 0, 0 },
+	{ "syslog", "server", ENDPOINT, FIELD(syslog, server), 0, 0 },
+	{ "syslog", "ca", OPTIONAL_PATH, FIELD(syslog, ca), 0, 0 },
+	{ "syslog", "certificate", OPTIONAL_PATH, FIELD(syslog, certificate), 0, 0 },
+	{ "syslog", "key", OPTIONAL_PATH, FIELD(syslog, key), 0, 0 },
+	{ "syslog", "content", CONTENT, FIELD(syslog, content), 0, 0 },
+	{ "syslog", "format", FORMAT, FIELD(syslog, format), 0, 0 },
+	{ "timestamp", "url", OPTIONAL_URL, FIELD(timestamp, url), 0, 0 },
+	{ "timestamp", "ca", OPTIONAL_PATH, FIELD(timestamp, ca), 0, 0 },
+	{ "timestamp", "interval_minutes", NUMBER, FIELD(timestamp, interval_minutes), 1, 10080 },
+	{ "recording", "directory", PATH, FIELD(recording, directory), 0, 0 },
+	{ "recording", "auditors", OPTIONAL_PATH, FIELD(recording, auditors), 0, 0 },
+	{ "recording", "quota_gib", NUMBER, FIELD(recording, quota_gib), 1, 1048576 },
+	{ "retention", "records_days", NUMBER, FIELD(retention, records_days), 1, 36500 },
+	{ "retention", "egress_days", NUMBER, FIELD(retention, egress_days), 1, 36500 },
+	{ "retention", "recordings_days", NUMBER, FIELD(retention, recordings_days), 1, 36500 },
+	{ "admin", "administrators", USERS, FIELD(admin, administrators), 0, 64 },
+	{ "admin", "auditors", USERS, FIELD(admin, auditors), 0, 64 },
+	{ "admin", "two_person", NUMBER, FIELD(admin, two_person), 0, 1 },
 	{ "broker", "run_directory", PATH, FIELD(broker, run_directory), 0, 0 },
 	{ "broker", "uid_base", NUMBER, FIELD(broker, uid_base), 1000, 0x7fffffffL - 16384L },
 	{ "broker", "log_level", LEVEL, FIELD(broker, log_level), 0, 0 },
@@ -78,6 +136,8 @@ static const struct setting settings[] = {
 	{ "group", "default", VERDICT, GROUP_FIELD(reach.otherwise), 0, 0 },
 	{ "group", "allow", RULES, GROUP_FIELD(reach.allow), 0, GR_CONFIG_RULES_MAX },
 	{ "group", "deny", RULES, GROUP_FIELD(reach.deny), 0, GR_CONFIG_RULES_MAX },
+	LIMITS("group", GROUP_LIMIT_FIELD),
+	{ "group", "maximum_sessions", NUMBER, GROUP_FIELD(maximum_sessions), 0, GR_CONTAINERS_MAX },
 };
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
 
@@ -116,6 +176,27 @@ static const char *remember_person(const char *person)
 	return found ? "is in a group already" : "out of memory";
 }
 
+/* The number of a name to choose; -1 = it is none. */
+static int choice_of(const struct setting *setting, const char *text)
+{
+	const char *const *names = choices[setting->type];
+	for (int i = 0; i < 4 && names[i]; i++)
+		if (strcmp(text, names[i]) == 0)
+			return i;
+	return -1;
+}
+
+static const char *choice_fault(const struct setting *setting)
+{
+	static char fault[80];
+	const char *const *names = choices[setting->type];
+	size_t used = (size_t)snprintf(fault, sizeof(fault), "must be %s", names[0]);
+	for (int i = 1; names[i] && used < sizeof(fault); i++)
+		used += (size_t)snprintf(fault + used, sizeof(fault) - used, "%s%s", names[i + 1] ? ", " : " or ",
+					 names[i]);
+	return fault;
+}
+
 /* What is wrong with a string for this setting, or NULL. */
 static const char *string_fault(const struct setting *setting, const char *text)
 {
@@ -129,7 +210,14 @@ static const char *string_fault(const struct setting *setting, const char *text)
 	case OPTIONAL_PATH: return gr_value_path(text, setting->size, 1);
 	case PATH: return gr_value_path(text, setting->size, 0);
 	case ADDRESS: return gr_value_address(text);
+	case OPTIONAL_URL: return *text ? gr_value_url(text, setting->size) : NULL;
 	case URL: return gr_value_url(text, setting->size);
+	case NAME: return gr_value_name(text, setting->size);
+	case RECORDING:
+	case FACTOR:
+	case CONTENT:
+	case FORMAT: return choice_of(setting, text) < 0 ? choice_fault(setting) : NULL;
+	case USERS: return gr_value_name(text, GR_PERSON_MAX + 1);
 	case ENDPOINT: return gr_value_endpoint(text, &endpoint);
 	case VERDICT: return gr_value_verdict(text, &verdict);
 	case LEVEL: return gr_value_level(text, &level);
@@ -269,11 +357,18 @@ static int take_section(void *base, const char *name, cfg_t *section)
 		case LEVEL: gr_value_level(cfg_opt_getnstr(opt, 0), field); break;
 		case RULES: status = take_rules(field, opt); break;
 		case NETWORKS: status = take_networks(field, opt); break;
+		case USERS:
 		case PERSONS: status = take_persons(field, opt); break;
+		case RECORDING:
+		case FACTOR:
+		case CONTENT:
+		case FORMAT: take_number(field, setting->size, choice_of(setting, cfg_opt_getnstr(opt, 0))); break;
 		case PORTS: take_ports(field, opt); break;
 		case PATH:
 		case OPTIONAL_PATH:
 		case ADDRESS:
+		case NAME:
+		case OPTIONAL_URL:
 		case URL: snprintf(field, setting->size, "%s", cfg_opt_getnstr(opt, 0)); break;
 		}
 	}
@@ -306,6 +401,7 @@ static int take_groups(struct gr_config *config, cfg_t *cfg)
 	for (unsigned g = 0; g < count && status == 0; g++) {
 		cfg_t *section = cfg_getnsec(cfg, "group", g);
 		config->groups[g].reach.otherwise = GR_CONFIG_UNSET;
+		config->groups[g].limits = config->limits;
 		snprintf(config->groups[g].name, sizeof(config->groups[g].name), "%s", cfg_title(section));
 		status = take_section(&config->groups[g], "group", section);
 	}
@@ -371,7 +467,17 @@ void gr_config_init(struct gr_config *config)
 			  .uid_first = 1048576,
 			  .start_seconds = 30 },
 		.egress = { .ports = { .list = { 80, 443 }, .count = 2 } },
-		.audit = { .directory = "/var/lib/garasu/audit" },
+		.limits = { .idle_minutes = 60, .absolute_minutes = 720, .priority = 5 },
+		.identity = { .password = GR_FACTOR_LOCAL,
+			      .code = GR_FACTOR_LOCAL,
+			      .directory = "/var/lib/garasu/identity",
+			      .pam_service = "garasu",
+			      .attempts = 5,
+			      .lockout_seconds = 30 },
+		.audit = { .directory = "/var/lib/garasu/audit", .signing_key = "/etc/garasu/audit.key" },
+		.timestamp = { .interval_minutes = 60 },
+		.recording = { .directory = "/var/lib/garasu/recordings", .quota_gib = 100 },
+		.retention = { .records_days = 1095, .egress_days = 400, .recordings_days = 90 },
 		.broker = { .run_directory = "/run/garasu", .uid_base = 900000, .log_level = GR_LOG_INFO },
 	};
 }
@@ -382,6 +488,9 @@ void gr_config_finish(struct gr_config *config)
 	free_rules(&config->egress.reach.allow);
 	free_rules(&config->egress.reach.deny);
 	free(config->egress.networks_refused.list);
+	free(config->admin.administrators.list);
+	free(config->admin.auditors.list);
+	config->admin.administrators = config->admin.auditors = (struct gr_config_persons){ .list = NULL };
 	config->egress.networks_refused = (struct gr_config_networks){ .list = NULL };
 }
 
@@ -392,6 +501,12 @@ const struct gr_config_group *gr_config_group_of(const struct gr_config *config,
 			if (strcmp(config->groups[g].persons.list[p], person) == 0)
 				return &config->groups[g];
 	return NULL;
+}
+
+const struct gr_config_limits *gr_config_limits_of(const struct gr_config *config, const char *person)
+{
+	const struct gr_config_group *group = gr_config_group_of(config, person);
+	return group ? &group->limits : &config->limits;
 }
 
 static cfg_opt_t option_of(const struct setting *setting)
@@ -412,7 +527,8 @@ int gr_config_read(struct gr_config *config, FILE *stream, const char *name, str
 {
 	/* The groups stand last. */
 	static const char *const sections[] = {
-		"listen", "tls", "session", "pool", "egress", "audit", "broker", "group"
+		"listen", "tls",       "session",   "pool",      "egress", "limits", "identity", "audit",
+		"syslog", "timestamp", "recording", "retention", "admin",  "broker", "group",
 	};
 	enum { SECTIONS = sizeof(sections) / sizeof(sections[0]), KEYS_MAX = 16 };
 	cfg_opt_t keys[SECTIONS][KEYS_MAX], top[SECTIONS + 1];

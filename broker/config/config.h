@@ -75,11 +75,30 @@ struct gr_config_persons {
 	unsigned count;
 };
 
+/* What is cut short so that it can be chosen by name in the file; the order is that of the names in config.c. */
+enum gr_config_recording { GR_RECORDING_NONE, GR_RECORDING_ON, GR_RECORDING_REQUIRED };
+enum gr_config_factor { GR_FACTOR_NONE, GR_FACTOR_LOCAL, GR_FACTOR_PAM };
+enum gr_config_content { GR_CONTENT_HEADS, GR_CONTENT_ALL };
+enum gr_config_format { GR_FORMAT_RFC5424, GR_FORMAT_CEF };
+
+/* What a person's sessions may do and use: section limits for everybody, the same keys of a group in their place. */
+struct gr_config_limits {
+	unsigned clipboard_up, clipboard_down; /* bytes of one text towards and from the internet; 0 = none */
+	unsigned idle_minutes; /* without key or pointer, until the session ends; 0 = never */
+	unsigned absolute_minutes; /* of a session's whole life; 0 = never */
+	enum gr_config_recording recording;
+	unsigned watermark; /* 1: the viewer writes the person and the time over the picture */
+	unsigned bandwidth_kbit; /* per second towards the viewer; 0 = as the link gives */
+	unsigned priority; /* 0..9; when every container is taken a higher one may take the place of a lower one */
+};
+
 /* group "NAME" { … } */
 struct gr_config_group {
 	char name[GR_CONFIG_GROUP_NAME_MAX + 1]; /* UTF-8 */
 	struct gr_config_persons persons; /* each is in one group at most */
 	struct gr_config_reach reach; /* keys default, allow, deny */
+	struct gr_config_limits limits; /* those of section limits where the group says nothing */
+	unsigned maximum_sessions; /* of the group's persons together; 0 = no bound of its own */
 };
 
 struct gr_config {
@@ -130,9 +149,51 @@ struct gr_config {
 		struct gr_config_networks networks_refused; /* never reached, whatever allow says */
 	} egress;
 
+	struct gr_config_limits limits; /* section limits */
+
+	struct { /* section identity */
+		enum gr_config_factor password; /* who checks it; NONE: the certificate is enough */
+		enum gr_config_factor code; /* the one-time code; NONE: there is none */
+		char directory[PATH_MAX]; /* of users.db */
+		char pam_service[64];
+		unsigned attempts; /* wrong ones, until a person is locked out */
+		unsigned lockout_seconds; /* the first time; twice as long each time, up to an hour */
+	} identity;
+
 	struct { /* section audit */
 		char directory[PATH_MAX];
+		char signing_key[PATH_MAX]; /* Ed25519, PEM, mode 0600; or "pkcs11:…" */
 	} audit;
+
+	struct { /* section syslog */
+		struct gr_config_endpoint server; /* RFC 5425; host "" = none */
+		char ca[PATH_MAX]; /* PEM: whom the server's certificate must chain to */
+		char certificate[PATH_MAX], key[PATH_MAX]; /* PEM: ours; "" = none */
+		enum gr_config_content content;
+		enum gr_config_format format;
+	} syslog;
+
+	struct { /* section timestamp */
+		char url[GR_URL_MAX]; /* http: or https: of an RFC 3161 server; "" = none */
+		char ca[PATH_MAX]; /* PEM: whom its signing certificate must chain to */
+		unsigned interval_minutes;
+	} timestamp;
+
+	struct { /* section recording */
+		char directory[PATH_MAX];
+		char auditors[PATH_MAX]; /* PEM: the certificates that recordings are encrypted to */
+		unsigned quota_gib;
+	} recording;
+
+	struct { /* section retention: nothing younger is ever removed */
+		unsigned records_days, egress_days, recordings_days;
+	} retention;
+
+	struct
+	{ /* section admin: names of this machine's users, as the local socket knows them. root is an administrator */
+		struct gr_config_persons administrators, auditors;
+		unsigned two_person; /* 1: a change of policy waits for a second administrator */
+	} admin;
 
 	struct { /* section broker */
 		char run_directory
@@ -155,6 +216,7 @@ enum gr_config_uid {
 	GR_UID_AUDIT = 4,
 	GR_UID_ADMIN = 5,
 	GR_UID_CONTAINER_LOG = 6, /* broker/pool/relay.h */
+	GR_UID_FORWARD = 7,
 	GR_UID_GATEWAYS = 4096, /* + connection number % GR_CONNECTIONS_MAX */
 	GR_UID_SESSIONS = 8192, /* + container slot */
 };
@@ -175,6 +237,9 @@ void gr_config_finish(struct gr_config *config);
 
 /* The person's group (borrowed), or NULL. */
 const struct gr_config_group *gr_config_group_of(const struct gr_config *config, const char *person);
+
+/* The limits that hold for the person (borrowed): the group's, or everybody's. */
+const struct gr_config_limits *gr_config_limits_of(const struct gr_config *config, const char *person);
 
 /* Fills a control socket's path: run_directory/NAME. GR_EINVAL when it does not fit. */
 int gr_config_socket(const struct gr_config *config, const char *name, struct sockaddr_un *out);

@@ -34,6 +34,17 @@ const char *gr_value_url(const char *text, size_t cap)
 	return NULL;
 }
 
+const char *gr_value_name(const char *text, size_t cap)
+{
+	size_t length = strlen(text);
+	if (length == 0 || length >= cap)
+		return "must have a length that fits";
+	for (size_t i = 0; i < length; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return "must be printable ASCII without spaces";
+	return NULL;
+}
+
 const char *gr_value_level(const char *text, enum gr_log_level *out)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };

@@ -20,6 +20,8 @@ const char *gr_value_rule(const char *text, char host[GR_HOST_TEXT + 1], uint16_
 /* "address/bits", or an address alone. */
 const char *gr_value_network(const char *text, struct gr_config_network *out);
 
+/* 1..cap - 1 bytes of printable ASCII. */
+const char *gr_value_name(const char *text, size_t cap);
 const char *gr_value_person(const char *text);
 const char *gr_value_group_name(const char *text);
 

@@ -1,7 +1,9 @@
 /*
  * What a gateway asks the identity process: is this certificate that of a person? The identity process checks the chain
  * itself (it does not take the gateway's word), takes the person from the SAN URI garasu:user/<id>, tells the supervisor
- * (GR_IPC_IDENTIFIED) and answers the gateway. One request per connection. It keeps the certificates of who is connected, and
+ * (GR_IPC_IDENTIFIED) and answers the gateway. Where the configuration asks for a second factor the first answer asks for it:
+ * the gateway has the viewer give it, sends gr_identity_factors, and gets another answer, until one asks no more. A wrong
+ * factor is told to the supervisor (GR_IPC_LOGIN_FAILED); IDENTIFIED comes once, with the last answer. It keeps the certificates of who is connected, and
  * tells the supervisor (GR_IPC_REVOKED) of those that a new list revokes.
  */
 #ifndef GARASU_BROKER_IDENTITY_H
@@ -22,9 +24,25 @@ struct gr_identity_request {
 	uint8_t der[GR_IDENTITY_CHAIN_MAX][GR_IDENTITY_DER_MAX];
 };
 
+#define GR_IDENTITY_PASSWORD_MAX 256 /* bytes of UTF-8 */
+#define GR_IDENTITY_CODE_MAX 64 /* printable ASCII: a one-time code, or a recovery code */
+
+/* What is asked for. */
+enum gr_identity_ask { GR_ASK_PASSWORD = 1, GR_ASK_CODE = 2 };
+
 struct gr_identity_answer {
-	uint32_t reason; /* gr_reason; NONE = a person */
+	uint32_t reason; /* gr_reason. With ask: of the last try (NONE = there was none). Without: NONE = a person */
+	uint32_t ask; /* set of gr_identity_ask; 0 = this is the last answer */
+	uint32_t tries_left; /* before the person is locked out; with ask */
+	uint32_t wait_seconds; /* the next try counts only after so long; with ask; of LOCKED_OUT: how long */
 	char person[GR_PERSON_MAX + 8];
+};
+
+/* From the gateway, after an answer that asks. What is not asked for is empty. Wiped by whoever holds it, at once. */
+struct gr_identity_factors {
+	uint32_t password_length, code_length; /* bytes */
+	char password[GR_IDENTITY_PASSWORD_MAX];
+	char code[GR_IDENTITY_CODE_MAX];
 };
 
 /*

@@ -16,6 +16,8 @@ static const struct {
 	[GR_IPC_HANDSHAKE_FAILED] = { FROM(GR_IPC_KIND_GATEWAY), 0 },
 	[GR_IPC_WANT_SESSION] = { FROM(GR_IPC_KIND_GATEWAY), 0 },
 	[GR_IPC_OPEN] = { 0, 1 },
+	[GR_IPC_RECORD] = { 0, 1 },
+	[GR_IPC_RECORDED] = { FROM(GR_IPC_KIND_GATEWAY), 0 },
 	[GR_IPC_REFUSE] = { 0, 0 },
 	[GR_IPC_VIOLATION] = { FROM(GR_IPC_KIND_GATEWAY), 1 },
 	[GR_IPC_CLIPBOARD] = { FROM(GR_IPC_KIND_GATEWAY), 0 },
@@ -34,6 +36,7 @@ static const struct {
 	[GR_IPC_END] = { 0, 0 },
 	[GR_IPC_ATTACHED] = { FROM(GR_IPC_KIND_SESSION), 0 },
 	[GR_IPC_DETACHED] = { FROM(GR_IPC_KIND_SESSION), 0 },
+	[GR_IPC_ACTIVITY] = { FROM(GR_IPC_KIND_SESSION), 0 },
 	[GR_IPC_AGENT_LOST] = { FROM(GR_IPC_KIND_SESSION), 0 },
 	[GR_IPC_ADMIN_STATUS] = { FROM(GR_IPC_KIND_ADMIN), 0 },
 	[GR_IPC_ADMIN_SESSIONS] = { FROM(GR_IPC_KIND_ADMIN), 0 },
@@ -42,6 +45,21 @@ static const struct {
 	[GR_IPC_ADMIN_DONE] = { 0, 0 },
 	[GR_IPC_REVOCATIONS] = { 0, 1 },
 	[GR_IPC_REVOKED] = { FROM(GR_IPC_KIND_IDENTITY), 0 },
+	[GR_IPC_LOGIN_FAILED] = { FROM(GR_IPC_KIND_IDENTITY), 0 },
+	[GR_IPC_ADMIN_CUTOFF] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_ADMIN_RESTORE] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_ADMIN_RELOAD] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_ADMIN_PENDING] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_ADMIN_APPROVE] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_ADMIN_REJECT] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_ADMIN_USER] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_ADMIN_PRUNE] = { FROM(GR_IPC_KIND_ADMIN), 0 },
+	[GR_IPC_USER] = { 0, 0 },
+	[GR_IPC_USER_ROW] = { FROM(GR_IPC_KIND_IDENTITY), 0 },
+	[GR_IPC_USER_DONE] = { FROM(GR_IPC_KIND_IDENTITY), 0 },
+	[GR_IPC_PRUNE] = { 0, 0 },
+	[GR_IPC_PRUNED] = { FROM(GR_IPC_KIND_AUDIT), 0 },
+	[GR_IPC_POLICY] = { 0, 1 },
 };
 
 const char *gr_reason_name(uint32_t reason)
@@ -62,6 +80,14 @@ const char *gr_reason_name(uint32_t reason)
 		[GR_REASON_BAD_CERTIFICATE] = "bad-certificate",
 		[GR_REASON_VIEWER_LEFT] = "viewer-left",
 		[GR_REASON_OUT_OF_MEMORY] = "out-of-memory",
+		[GR_REASON_WRONG_FACTOR] = "wrong-factor",
+		[GR_REASON_LOCKED_OUT] = "locked-out",
+		[GR_REASON_CUT_OFF] = "cut-off",
+		[GR_REASON_NOT_PERMITTED] = "not-permitted",
+		[GR_REASON_IDLE] = "idle",
+		[GR_REASON_TIME_LIMIT] = "time-limit",
+		[GR_REASON_RECORDING_FAILED] = "recording-failed",
+		[GR_REASON_DISPLACED] = "displaced",
 	};
 	return reason < sizeof(names) / sizeof(*names) ? names[reason] : "unknown";
 }
@@ -69,10 +95,10 @@ const char *gr_reason_name(uint32_t reason)
 const char *gr_ipc_kind_name(enum gr_ipc_kind kind)
 {
 	static const char *const names[GR_IPC_KINDS] = {
-		[GR_IPC_KIND_AUDIT] = "audit",       [GR_IPC_KIND_KEYS] = "keys",
-		[GR_IPC_KIND_IDENTITY] = "identity", [GR_IPC_KIND_EGRESS] = "egress",
-		[GR_IPC_KIND_POOL] = "pool",         [GR_IPC_KIND_ADMIN] = "admin",
-		[GR_IPC_KIND_GATEWAY] = "gateway",   [GR_IPC_KIND_SESSION] = "session",
+		[GR_IPC_KIND_AUDIT] = "audit",     [GR_IPC_KIND_KEYS] = "keys", [GR_IPC_KIND_IDENTITY] = "identity",
+		[GR_IPC_KIND_EGRESS] = "egress",   [GR_IPC_KIND_POOL] = "pool", [GR_IPC_KIND_ADMIN] = "admin",
+		[GR_IPC_KIND_FORWARD] = "forward", [GR_IPC_KIND_PAM] = "pam",   [GR_IPC_KIND_GATEWAY] = "gateway",
+		[GR_IPC_KIND_SESSION] = "session",
 	};
 	return kind < GR_IPC_KINDS ? names[kind] : "unknown";
 }
@@ -97,6 +123,7 @@ int gr_ipc_receive(int sock, struct gr_ipc_message *out, int *fd_out)
 		return status;
 	if (size != sizeof(message) || message.type == 0 || message.type >= GR_IPC_TYPES ||
 	    messages[message.type].carries_fd != (fd >= 0) || !memchr(message.person, 0, sizeof(message.person)) ||
+	    !memchr(message.actor, 0, sizeof(message.actor)) || !memchr(message.subject, 0, sizeof(message.subject)) ||
 	    !memchr(message.text, 0, sizeof(message.text))) {
 		gr_io_close(&fd);
 		return GR_EPROTO;

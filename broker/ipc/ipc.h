@@ -40,6 +40,14 @@ enum gr_reason {
 	GR_REASON_BAD_CERTIFICATE = 12, /* TLS: none, expired, not yet valid, unknown issuer, wrong purpose */
 	GR_REASON_VIEWER_LEFT = 13,
 	GR_REASON_OUT_OF_MEMORY = 14, /* the container passed its memory limit */
+	GR_REASON_WRONG_FACTOR = 15, /* the password or the code is wrong */
+	GR_REASON_LOCKED_OUT = 16, /* too many wrong ones: try later */
+	GR_REASON_CUT_OFF = 17, /* all sessions, or the group's, were stopped in an emergency */
+	GR_REASON_NOT_PERMITTED = 18, /* the policy does not let this viewer or one more session in */
+	GR_REASON_IDLE = 19, /* no key and no pointer for as long as the policy permits */
+	GR_REASON_TIME_LIMIT = 20, /* the session is as old as the policy permits */
+	GR_REASON_RECORDING_FAILED = 21, /* the policy demands a recording, which cannot be made */
+	GR_REASON_DISPLACED = 22, /* every container is taken, and somebody of a higher priority came */
 };
 
 /* "no-capacity" and so on: for the audit record and tables. Never NULL. */
@@ -64,6 +72,11 @@ enum gr_ipc_type {
 	GR_IPC_WANT_SESSION,
 	/* supervisor to gateway: fd = stream to the session process (RFB from ProtocolVersion on) */
 	GR_IPC_OPEN,
+	/* supervisor to gateway, before OPEN: record what the viewer is sent. fd = the new file, for appending only */
+	GR_IPC_RECORD,
+	/* gateway to the supervisor: how far the recording is on the disk. number = chunks, bytes_down = the file's bytes,
+	   text = "sha256=…" of its chain (docs/RECORDING.md); reason RECORDING_FAILED and text = why: it has ended */
+	GR_IPC_RECORDED,
 	/* supervisor to gateway: tell the viewer and close. reason */
 	GR_IPC_REFUSE,
 	/* gateway to the supervisor, once: the guard found what is not permitted, the connection is being closed. text = for the
@@ -95,6 +108,7 @@ enum gr_ipc_type {
 	/* session to the supervisor */
 	GR_IPC_ATTACHED, /* connection: RFB initialisation is done, the viewer sees the screen */
 	GR_IPC_DETACHED, /* connection, reason; bytes_down, bytes_up (the record has the gateway's CLOSED) */
+	GR_IPC_ACTIVITY, /* the viewer sent a key or moved the pointer; at most once in 10 s */
 	GR_IPC_AGENT_LOST, /* the agent's connection ended; waits for another AGENT (the supervisor ends it if none comes).
 			      reason CONTAINER_FAILED, text: the agent broke the protocol; the session is ended */
 
@@ -111,6 +125,31 @@ enum gr_ipc_type {
 	/* identity to the supervisor: the certificate of this connection, good when IDENTIFIED, is revoked now. connection, which
 	   may be gone */
 	GR_IPC_REVOKED,
+
+	/* identity to the supervisor: one wrong password or code. connection, person, reason (WRONG_FACTOR, or LOCKED_OUT: the
+	   person is locked out from now on), text = for the record */
+	GR_IPC_LOGIN_FAILED,
+
+	/* admin to the supervisor; each has number, actor = who asks, text = why; answered by ROWs and DONE */
+	GR_IPC_ADMIN_CUTOFF, /* subject = group, "" = everybody */
+	GR_IPC_ADMIN_RESTORE, /* subject = group, "" = everybody */
+	GR_IPC_ADMIN_RELOAD, /* the configuration file, anew */
+	GR_IPC_ADMIN_PENDING, /* changes of policy that wait for approval */
+	GR_IPC_ADMIN_APPROVE, /* subject = the change */
+	GR_IPC_ADMIN_REJECT, /* subject = the change */
+	GR_IPC_ADMIN_USER, /* person; subject = add, password, code, recovery, unlock, remove, list */
+	GR_IPC_ADMIN_PRUNE, /* subject = egress, records, recordings; an auditor's */
+
+	/* supervisor to identity, and its answers: as ADMIN_USER, with number; ROW as ADMIN_ROW: one line to be shown in text */
+	GR_IPC_USER,
+	GR_IPC_USER_ROW,
+	GR_IPC_USER_DONE, /* reason, text */
+	/* supervisor to audit, and its answer: number; subject as ADMIN_PRUNE, actor, bytes_up = not younger than (seconds) */
+	GR_IPC_PRUNE,
+	GR_IPC_PRUNED, /* number; reason, text */
+
+	/* supervisor to egress: fd = the configuration in force, from now on */
+	GR_IPC_POLICY,
 	GR_IPC_TYPES
 };
 
@@ -123,7 +162,9 @@ struct gr_ipc_message {
 	uint64_t number;
 	uint64_t bytes_down, bytes_up;
 	char person[GR_PERSON_MAX + 8]; /* terminated */
-	char text[256]; /* terminated; printable ASCII */
+	char actor[GR_PERSON_MAX + 8]; /* who asks for an admin's action: a user of this machine; terminated */
+	char subject[104]; /* of an admin's action; terminated UTF-8 */
+	char text[256]; /* terminated; UTF-8 without control characters */
 };
 
 /* Sends; fd -1 = none, borrowed. As gr_io_send. */
@@ -143,6 +184,8 @@ enum gr_ipc_kind {
 	GR_IPC_KIND_EGRESS,
 	GR_IPC_KIND_POOL,
 	GR_IPC_KIND_ADMIN,
+	GR_IPC_KIND_FORWARD, /* only with a syslog or time-stamp server */
+	GR_IPC_KIND_PAM, /* only when a factor is PAM's */
 	GR_IPC_KIND_GATEWAY,
 	GR_IPC_KIND_SESSION,
 	GR_IPC_KINDS

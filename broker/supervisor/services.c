@@ -31,10 +31,19 @@ int gr_service_alive(const struct gr_supervisor *supervisor, enum gr_ipc_kind ki
 	return gr_child_alive(&supervisor->services[kind].child);
 }
 
+int gr_service_wanted(const struct gr_config *config, enum gr_ipc_kind kind)
+{
+	if (kind == GR_IPC_KIND_FORWARD)
+		return config->syslog.server.host[0] || config->timestamp.url[0];
+	if (kind == GR_IPC_KIND_PAM)
+		return config->identity.password == GR_FACTOR_PAM || config->identity.code == GR_FACTOR_PAM;
+	return 1;
+}
+
 int gr_services_ready(const struct gr_supervisor *supervisor)
 {
 	for (unsigned kind = 0; kind < GR_SERVICES; kind++)
-		if (!gr_service_ready(supervisor, kind))
+		if (gr_service_wanted(&supervisor->config, kind) && !gr_service_ready(supervisor, kind))
 			return 0;
 	return 1;
 }
@@ -138,7 +147,8 @@ static void child_ready(struct gr_child *child)
 		connect_egress(supervisor);
 		if (first && !gr_supervisor_stopping(supervisor))
 			for (unsigned kind = GR_IPC_KIND_AUDIT + 1; kind < GR_SERVICES; kind++)
-				start(&supervisor->services[kind]);
+				if (gr_service_wanted(&supervisor->config, kind))
+					start(&supervisor->services[kind]);
 	} else if (child->kind == GR_IPC_KIND_EGRESS) {
 		connect_egress(supervisor);
 		gr_containers_tell_egress(supervisor);

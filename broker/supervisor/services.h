@@ -1,13 +1,17 @@
-/* The processes of which there is one each: audit, keys, identity, egress, pool, admin. Started in this order, restarted. */
+/*
+ * The processes of which there is one each: audit, keys, identity, egress, pool, admin, and forward and pam where the
+ * configuration asks for them. Started in this order, restarted.
+ */
 #ifndef GARASU_BROKER_SUPERVISOR_SERVICES_H
 #define GARASU_BROKER_SUPERVISOR_SERVICES_H
 
+#include "broker/config/config.h"
 #include "broker/supervisor/children.h"
 
-#define GR_SERVICES (GR_IPC_KIND_ADMIN + 1)
+#define GR_SERVICES (GR_IPC_KIND_PAM + 1)
 #define GR_SERVICE_DEATHS_MAX 5 /* within a minute; after that the broker ends */
 
-_Static_assert(GR_IPC_KIND_AUDIT == 0 && GR_IPC_KIND_ADMIN < GR_IPC_KIND_GATEWAY, "the services are the first kinds");
+_Static_assert(GR_IPC_KIND_AUDIT == 0 && GR_IPC_KIND_PAM < GR_IPC_KIND_GATEWAY, "the services are the first kinds");
 
 struct gr_supervisor;
 
@@ -19,6 +23,9 @@ struct gr_service {
 	uint64_t first_death; /* ms */
 	struct gr_loop_timer *again; /* armed while it waits to be started again */
 };
+
+/* Whether the configuration has work for it. */
+int gr_service_wanted(const struct gr_config *config, enum gr_ipc_kind kind);
 
 /* Starts the audit process; the others follow when it is ready. Negative when it cannot be started. */
 int gr_services_start(struct gr_supervisor *supervisor, struct gr_error *err);

@@ -40,7 +40,7 @@ TYPES = numbers("broker/ipc/ipc.h", "gr_ipc_type", "GR_IPC_")
 REASONS = numbers("broker/ipc/ipc.h", "gr_reason", "GR_REASON_")
 TYPE_NAMES = {number: name for name, number in TYPES.items()}
 REASON_NAMES = {number: name for name, number in REASONS.items()}
-MESSAGE = struct.Struct("=IIIIQQQQ40s256s")  # struct gr_ipc_message
+MESSAGE = struct.Struct("=IIIIQQQQ40s40s104s256s")  # struct gr_ipc_message
 
 
 class Message:
@@ -49,9 +49,10 @@ class Message:
     def __init__(self, packet, fds=()):
         check(len(packet) == MESSAGE.size, "a message of a wrong size", len(packet))
         (kind, reason, self.connection, self.container, self.session, self.number, self.down, self.up,
-         person, text) = MESSAGE.unpack(packet)
+         person, actor, subject, text) = MESSAGE.unpack(packet)
         self.type, self.reason = TYPE_NAMES[kind], REASON_NAMES[reason]
-        self.person, self.text = person.split(b"\0")[0].decode(), text.split(b"\0")[0].decode("ascii")
+        self.person, self.actor, self.subject, self.text = (
+            field.split(b"\0")[0].decode() for field in (person, actor, subject, text))
         self.fds = list(fds)
         self.time = time.monotonic()
 
@@ -113,7 +114,8 @@ class Child:
         return not select.select([self.control], [], [], seconds)[0]
 
     def send(self, kind, reason="NONE", connection=0, container=0, session=0, number=0, person="", fd=None):
-        packet = MESSAGE.pack(TYPES[kind], REASONS[reason], connection, container, session, number, 0, 0, person.encode(), b"")
+        packet = MESSAGE.pack(TYPES[kind], REASONS[reason], connection, container, session, number, 0, 0, person.encode(),
+                              b"", b"", b"")
         socket.send_fds(self.control, [packet], [] if fd is None else [fd])
 
     def peer(self, **fields):

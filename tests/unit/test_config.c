@@ -151,7 +151,7 @@ static void the_example_of_a_group_can_be_taken_as_it_stands(void **state)
 	(void)state;
 	FILE *file = fopen(EXAMPLE, "r");
 	assert_non_null(file);
-	char text[16384], line[512];
+	char text[32768], line[512];
 	size_t n = 0;
 	int inside = 0;
 	while (fgets(line, sizeof(line), file)) {
@@ -171,7 +171,7 @@ static void the_example_is_complete_and_shows_the_defaults(void **state)
 	(void)state;
 	FILE *file = fopen(EXAMPLE, "r");
 	assert_non_null(file);
-	char text[16384], line[512];
+	char text[32768], line[512];
 	size_t n = 0;
 	unsigned keys = 0;
 	while (fgets(line, sizeof(line), file)) { /* take the comment sign off every "key = value" */
@@ -187,7 +187,7 @@ static void the_example_is_complete_and_shows_the_defaults(void **state)
 	fclose(file);
 	struct gr_config defaults;
 	gr_config_init(&defaults);
-	assert_int_equal(keys, 38);
+	assert_int_equal(keys, 71);
 	if (load(text))
 		fail_msg("%s", err.text);
 	memcpy(defaults.file, config.file, sizeof(defaults.file));

@@ -71,6 +71,14 @@ static void wrong_sizes_types_and_unterminated_texts_are_refused(void **state)
 	assert_int_equal(gr_ipc_send(pair[0], &message, -1), 0);
 	assert_int_equal(gr_ipc_receive(pair[1], &message, &fd), GR_EPROTO);
 	memset(message.person, 0, sizeof(message.person));
+	memset(message.actor, 'a', sizeof(message.actor));
+	assert_int_equal(gr_ipc_send(pair[0], &message, -1), 0);
+	assert_int_equal(gr_ipc_receive(pair[1], &message, &fd), GR_EPROTO);
+	memset(message.actor, 0, sizeof(message.actor));
+	memset(message.subject, 'a', sizeof(message.subject));
+	assert_int_equal(gr_ipc_send(pair[0], &message, -1), 0);
+	assert_int_equal(gr_ipc_receive(pair[1], &message, &fd), GR_EPROTO);
+	memset(message.subject, 0, sizeof(message.subject));
 	memset(message.text, 'a', sizeof(message.text));
 	assert_int_equal(gr_ipc_send(pair[0], &message, -1), 0);
 	assert_int_equal(gr_ipc_receive(pair[1], &message, &fd), GR_EPROTO);
@@ -81,7 +89,8 @@ static void a_child_may_send_only_its_own_messages(void **state)
 	(void)state;
 	for (uint32_t type = 0; type <= GR_IPC_TYPES; type++) {
 		int gateway = type == GR_IPC_READY || type == GR_IPC_HANDSHAKE_FAILED || type == GR_IPC_WANT_SESSION ||
-			      type == GR_IPC_VIOLATION || type == GR_IPC_CLIPBOARD || type == GR_IPC_CLOSED;
+			      type == GR_IPC_RECORDED || type == GR_IPC_VIOLATION || type == GR_IPC_CLIPBOARD ||
+			      type == GR_IPC_CLOSED;
 		int pool = type == GR_IPC_READY || type == GR_IPC_STARTED || type == GR_IPC_AGENT ||
 			   type == GR_IPC_GONE || type == GR_IPC_POOL_TROUBLE;
 		assert_int_equal(gr_ipc_permitted(GR_IPC_KIND_GATEWAY, type), gateway);

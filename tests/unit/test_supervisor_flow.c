@@ -198,6 +198,8 @@ static void wrong_messages_of_services_end_and_restart_them(void **state)
 	gone(services[GR_IPC_KIND_IDENTITY]);
 	services[GR_IPC_KIND_IDENTITY] = take_child(GR_IPC_KIND_IDENTITY, NULL);
 	for (int kind = GR_IPC_KIND_AUDIT; kind < GR_SERVICES; kind++) {
+		if (services[kind] < 0)
+			continue;
 		say(services[kind], (struct gr_ipc_message){ .type = GR_IPC_READY }); /* a second time */
 		gone(services[kind]);
 		services[kind] = take_child(kind, NULL);
