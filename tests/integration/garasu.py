@@ -102,11 +102,13 @@ class Broker:
             "session": {"home_url": home_url, "grace_seconds": 5},
             "pool": {"images": IMAGES, "maximum": 4, "start_seconds": 60, "uid_first": UID_FIRST},
             "egress": {"allow": list(allow)},
-            "audit": {"directory": str(self.audit_directory)},
+            "identity": {"password": "none", "code": "none", "directory": str(self.folder / "identity")},
+            "audit": {"directory": str(self.audit_directory), "signing_key": f"{self.ca}/audit.key"},
+            "recording": {"directory": str(self.folder / "recordings")},
             "broker": {"run_directory": self.run_directory, "uid_base": self.UID_BASE, "log_level": "info"},
         }
         for section, keys in sections.items():
-            values[section].update(keys)
+            values.setdefault(section, {}).update(keys)
         def value(v):
             return str(v) if isinstance(v, int) else "{" + ", ".join(f'"{x}"' for x in v) + "}" if isinstance(v, list) else f'"{v}"'
         self.config.write_text("".join(
