@@ -263,7 +263,7 @@ class Escape(unittest.TestCase):
 		self.assertGreater(int(last["oom"]), 0)
 
 	def test_the_group_carries_its_limits(self):
-		process = self.sandbox.start("identity", "sleep", "2", memory=96, pids=33)
+		process = self.sandbox.start("identity", "sleep", "5", memory=96, pids=33)
 		pids = str(33 * 4 if GVISOR else 33)
 		try:
 			groups = self.wait_for_groups(process.pid)
@@ -337,8 +337,8 @@ class Escape(unittest.TestCase):
 
 	if not GVISOR:  # what a container sees there is gVisor's
 		def test_t13_two_containers_share_no_namespace_and_no_id(self):
-			first = self.sandbox.start("identity", "sleep", "2")
-			second = self.sandbox.start("identity", "sleep", "2", uid=UID + 65536)
+			first = self.sandbox.start("identity", "sleep", "5")  # at the same time: else numbers come again
+			second = self.sandbox.start("identity", "sleep", "5", uid=UID + 65536)
 			outputs = [p.communicate(timeout=60)[0] for p in (first, second)]
 			namespaces = [set(re.findall(r"^namespace (\S+)$", o, re.M)) for o in outputs]
 			self.assertEqual([len(n) for n in namespaces], [7, 7])
