@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-const char *program;
+const char *program, *preloaded;
 
 double now_us(void)
 {
@@ -95,7 +95,9 @@ void start_process(struct rig *r)
 	if (!r->pid) {
 		dup2(pair[1], 3);
 		/* In an empty root, and not to be traced, the leak checker cannot work. */
-		setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+		setenv("ASAN_OPTIONS", "detect_leaks=0:verify_asan_link_order=0:exitcode=99", 1);
+		if (preloaded)
+			setenv("LD_PRELOAD", preloaded, 1);
 		execl(program, program, path, "3", (char *)NULL);
 		_exit(127);
 	}

@@ -20,6 +20,7 @@
 #define WAIT_MS 5000
 
 extern const char *program; /* garasu-session */
+extern const char *preloaded; /* a library that it is started with; NULL = none */
 
 struct rig {
 	char folder[64];
