@@ -1,6 +1,5 @@
 /* The tables of what may be said when, spelled out a second time; the queue; where a key stands in a configuration. */
 #include "broker/ipc/ipc.h"
-#include "broker/supervisor/check.h"
 #include "broker/supervisor/queue.h"
 #include "broker/supervisor/states.h"
 
@@ -115,27 +114,6 @@ static void queue_keeps_order_and_bound(void **state)
 		assert_int_equal(gr_queue_remove(&queue, queue.numbers[0]), 0);
 }
 
-static void key_is_found_on_its_line_in_its_section(void **state)
-{
-	char name[] = "/tmp/garasu-check-XXXXXX";
-	int fd = mkstemp(name);
-	FILE *file = fdopen(fd, "w");
-
-	(void)state;
-	assert_non_null(file);
-	fputs("# key = 1\nlisten {\n\tport = 1\n}\n\ntls {\n\t# key = \"no\"\n\tkey = \"/x\"\n}\npool { images = "
-	      "\"/y\" }\n",
-	      file);
-	fclose(file);
-	assert_int_equal(gr_check_line(name, "listen", "port"), 3);
-	assert_int_equal(gr_check_line(name, "tls", "key"), 8);
-	assert_int_equal(gr_check_line(name, "pool", "images"), 10);
-	assert_int_equal(gr_check_line(name, "listen", "key"), 0);
-	assert_int_equal(gr_check_line(name, "tls", "port"), 0);
-	assert_int_equal(gr_check_line("/nonexistent", "tls", "port"), 0);
-	unlink(name);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,7 +121,6 @@ int main(void)
 		cmocka_unit_test(session_permits_exactly_its_table),
 		cmocka_unit_test(container_permits_exactly_its_table),
 		cmocka_unit_test(queue_keeps_order_and_bound),
-		cmocka_unit_test(key_is_found_on_its_line_in_its_section),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
