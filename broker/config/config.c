@@ -31,7 +31,7 @@ static const char *const choices[][4] = {
 		{ section, "watermark", NUMBER, FIELD(watermark), 0, 1 },                                              \
 		{ section, "bandwidth_kbit", NUMBER, FIELD(bandwidth_kbit), 0, 10000000 },                             \
 	{                                                                                                              \
-		section, "priority", NUMBER, FIELD(priority), 0, 9                                                     \
+		section, "priority", NUMBER, FIELD(priority), 0, GR_CONFIG_PRIORITY_MAX                                \
 	}
 #define LIMIT_FIELD(key) FIELD(limits, key)
 #define GROUP_LIMIT_FIELD(key) GROUP_FIELD(limits.key)

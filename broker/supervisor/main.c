@@ -58,7 +58,7 @@ static int check(const struct gr_config *config)
 	return 0;
 }
 
-static int run(const struct gr_config *config)
+static int run(const struct gr_config *config, struct gr_policy_text *text)
 {
 	struct gr_supervisor *supervisor;
 	struct gr_instance instance;
@@ -79,7 +79,7 @@ static int run(const struct gr_config *config)
 		gr_log_error("%s", err.text);
 		return 1;
 	}
-	rc = gr_supervisor_create(config, programs, &supervisor, &err);
+	rc = gr_supervisor_create(config, text, programs, &supervisor, &err);
 	if (rc < 0) {
 		gr_log_error("%s", err.text);
 	} else {
@@ -100,6 +100,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	static struct gr_config config;
+	static struct gr_policy_text text;
 	const char *file = GR_CONFIG_DEFAULT_FILE;
 	char resolved[PATH_MAX];
 	struct gr_error err;
@@ -122,13 +123,12 @@ int main(int argc, char **argv)
 	/* The children start in another folder: they need the whole path. */
 	if (realpath(file, resolved))
 		file = resolved;
-	gr_config_init(&config);
-	if (gr_config_load(&config, file, &err) < 0) {
+	if (gr_policy_text_read(&text, file, &err) < 0 || gr_policy_text_parse(&text, file, &config, &err) < 0) {
 		fprintf(stderr, "garasu-broker: %s\n", err.text);
 		return 1;
 	}
 	if (only_check)
 		return check(&config);
 	gr_log_init("garasu-broker", config.broker.log_level);
-	return run(&config);
+	return run(&config, &text);
 }

@@ -1,5 +1,6 @@
 /* The tables of what may be said when, spelled out a second time; the queue; where a key stands in a configuration. */
 #include "broker/ipc/ipc.h"
+#include "broker/supervisor/limits.h"
 #include "broker/supervisor/queue.h"
 #include "broker/supervisor/states.h"
 
@@ -72,9 +73,9 @@ static void session_permits_exactly_its_table(void **state)
 	static const struct line lines[GR_SESSION_STATES] = {
 		{ GR_SESSION_FREE, { 0 } },
 		{ GR_SESSION_STARTING, { 0 } },
-		{ GR_SESSION_RUNNING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST } },
+		{ GR_SESSION_RUNNING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_ACTIVITY, GR_IPC_AGENT_LOST } },
 		{ GR_SESSION_RESTARTING, { 0 } },
-		{ GR_SESSION_ENDING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST } },
+		{ GR_SESSION_ENDING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_ACTIVITY, GR_IPC_AGENT_LOST } },
 	};
 
 	(void)state;
@@ -114,6 +115,34 @@ static void queue_keeps_order_and_bound(void **state)
 		assert_int_equal(gr_queue_remove(&queue, queue.numbers[0]), 0);
 }
 
+static void limits_end_a_session_at_the_minute(void **state)
+{
+	struct gr_config_limits limits = { .idle_minutes = 0, .absolute_minutes = 0 };
+	const uint64_t minute = 60000, grain = GR_LIMITS_ACTIVITY_MS;
+	uint32_t reason = GR_REASON_NONE;
+
+	(void)state;
+	assert_int_equal(gr_limits_left(&limits, 0, 0, UINT64_MAX / 2, &reason), -1);
+	limits.idle_minutes = 5;
+	/* What was done just after it was last told is not known: nobody is ended too early for that. */
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 7 * minute, &reason), 5 * minute + grain);
+	assert_int_equal(reason, GR_REASON_IDLE);
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 12 * minute + grain - 1, &reason), 1);
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 12 * minute + grain, &reason), 0);
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 99 * minute, &reason), 0);
+	limits.absolute_minutes = 10;
+	assert_int_equal(gr_limits_left(&limits, minute, 7 * minute, 8 * minute, &reason), 3 * minute);
+	assert_int_equal(reason, GR_REASON_TIME_LIMIT);
+	assert_int_equal(gr_limits_left(&limits, minute, 11 * minute, 11 * minute, &reason), 0);
+	assert_int_equal(reason, GR_REASON_TIME_LIMIT);
+	assert_int_equal(gr_limits_left(&limits, minute, minute, 6 * minute + grain, &reason), 0);
+	assert_int_equal(reason, GR_REASON_IDLE);
+	limits = (struct gr_config_limits){ .absolute_minutes = 10080 }; /* the most that the file takes */
+	assert_int_equal(gr_limits_left(&limits, 0, 0, 1, &reason), 10080 * minute - 1);
+	/* A clock that seems to go back ends nobody. */
+	assert_int_equal(gr_limits_left(&limits, 2 * minute, 0, minute, &reason), 10080 * minute);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +150,7 @@ int main(void)
 		cmocka_unit_test(session_permits_exactly_its_table),
 		cmocka_unit_test(container_permits_exactly_its_table),
 		cmocka_unit_test(queue_keeps_order_and_bound),
+		cmocka_unit_test(limits_end_a_session_at_the_minute),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
