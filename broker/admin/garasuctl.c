@@ -1,5 +1,6 @@
-/* garasuctl: status, sessions and the end of one, for people and (--json) for programs. */
+/* garasuctl: what administrators and auditors ask a running broker, for people and (--json) for programs. */
 #include "broker/admin/admin.h"
+#include "broker/admin/show.h"
 #include "broker/admin/table.h"
 #include "broker/config/config.h"
 #include "broker/ipc/ipc.h"
@@ -22,10 +23,22 @@
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NOT_RUNNING = 3 };
 
 static const char usage[] =
-	"usage: garasuctl [--config FILE | --socket PATH] [--json] status | sessions | kill SESSION|PERSON\n"
-	"  status            how the broker is\n"
-	"  sessions          who has a session\n"
-	"  kill              ends a session, given by its 16 hexadecimal digits, or a person's session\n"
+	"usage: garasuctl [--config FILE | --socket PATH] [--json] COMMAND\n"
+	"  status                       how the broker is, and who is cut off\n"
+	"  sessions                     who has a session\n"
+	"  kill SESSION|PERSON [--reason TEXT]\n"
+	"                               ends a session, given by its 16 hexadecimal digits, or a person's session\n"
+	"  cutoff [--group NAME] --reason TEXT\n"
+	"                               emergency: ends all sessions (of the group) and lets nobody (of it) in\n"
+	"  restore [--group NAME] --reason TEXT\n"
+	"                               takes that back\n"
+	"  check [FILE]                 what is wrong or risky with a configuration; asks no broker\n"
+	"  reload --reason TEXT         the changed configuration counts from now on, or is proposed\n"
+	"  pending                      the change that waits for a second administrator\n"
+	"  approve CHANGE --reason TEXT, reject CHANGE --reason TEXT\n"
+	"                               says yes or no to it\n"
+	"  prune egress|records|recordings\n"
+	"                               removes what is past its time; an auditor's\n"
 	"  --config FILE     the broker's configuration, which says where its socket is (" GR_CONFIG_DEFAULT_FILE ")\n"
 	"  --socket PATH     the broker's admin socket itself\n"
 	"  --json            answers for programs\n"
@@ -80,7 +93,7 @@ static int reach_broker(const struct sockaddr_un *address, int *sock_out)
 		return EXIT_NOT_RUNNING;
 	}
 	fprintf(stderr, "garasuctl: %s: %s%s\n", address->sun_path, strerror(errno),
-		errno == EACCES ? ": only root may ask" : "");
+		errno == EACCES ? ": only administrators and auditors may ask" : "");
 	gr_io_close(&sock);
 	return EXIT_REFUSED;
 }
@@ -98,13 +111,15 @@ static int next_answer(int sock, struct gr_admin_answer *out)
 	rc = gr_io_receive(sock, out, sizeof(*out), &size, NULL);
 	if (rc < 0 || size != sizeof(*out) || out->version != GR_ADMIN_VERSION) {
 		if (rc == GR_ECLOSED || (rc < 0 && geteuid() != 0))
-			fprintf(stderr, "garasuctl: the broker refused: only root may ask\n");
+			fprintf(stderr, "garasuctl: the broker refused: only administrators and auditors may ask\n");
 		else
 			fprintf(stderr,
 				"garasuctl: the answer is not understood: is the broker of the same version?\n");
 		return EXIT_REFUSED;
 	}
 	out->person[sizeof(out->person) - 1] = '\0';
+	out->actor[sizeof(out->actor) - 1] = '\0';
+	out->subject[sizeof(out->subject) - 1] = '\0';
 	out->text[sizeof(out->text) - 1] = '\0';
 	return 0;
 }
@@ -130,6 +145,9 @@ static const char *label(const char *key)
 		{ "image", "image" },
 		{ "tls", "listening (TLS)" },
 		{ "vencrypt", "listening (VeNCrypt)" },
+		{ "policy", "policy (SHA-256)" },
+		{ "two_person", "two persons change it" },
+		{ "pending", "change that waits" },
 	};
 
 	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
@@ -138,10 +156,19 @@ static const char *label(const char *key)
 	return key;
 }
 
+/* The names of programs' members that are texts even when they look like numbers. */
+static int is_text(const char *key)
+{
+	return strcmp(key, "policy") == 0 || strcmp(key, "pending") == 0;
+}
+
 static int is_number(const char *text)
 {
 	return *text && strlen(text) < 16 && text[strspn(text, "0123456789")] == '\0' && (text[0] != '0' || !text[1]);
 }
+
+static struct gr_admin_answer rows[GR_CONTAINERS_MAX + 1];
+static size_t row_count;
 
 static void show_status(char *text, int json)
 {
@@ -160,6 +187,7 @@ static void show_status(char *text, int json)
 	}
 	if (!json) {
 		gr_table_print(stdout, cells, count / 2, 2);
+		gr_show_cutoffs(rows, row_count, json);
 		return;
 	}
 	putchar('{');
@@ -167,11 +195,12 @@ static void show_status(char *text, int json)
 		fputs(i ? "," : "", stdout);
 		gr_table_json(stdout, cells[i]);
 		putchar(':');
-		if (is_number(cells[i + 1]))
+		if (!is_text(cells[i]) && is_number(cells[i + 1]))
 			fputs(cells[i + 1], stdout);
 		else
 			gr_table_json(stdout, cells[i + 1]);
 	}
+	gr_show_cutoffs(rows, row_count, json);
 	puts("}");
 }
 
@@ -179,53 +208,41 @@ static void show_status(char *text, int json)
 
 #define COLUMNS 5
 
-struct row {
-	char session[20], person[GR_PERSON_MAX + 8], container[12], viewer[24], since[256];
-};
-
-static struct row rows[GR_CONTAINERS_MAX];
-static size_t row_count;
-
 static void keep_row(const struct gr_admin_answer *answer)
 {
-	struct row *row = &rows[row_count];
-
-	if (row_count == GR_CONTAINERS_MAX)
-		return;
-	row_count++;
-	snprintf(row->session, sizeof(row->session), "%016" PRIx64, answer->session);
-	memcpy(row->person, answer->person, sizeof(row->person));
-	snprintf(row->container, sizeof(row->container), "%" PRIu32, answer->container);
-	snprintf(row->viewer, sizeof(row->viewer), "%" PRIu32, answer->connection);
-	memcpy(row->since, answer->text, sizeof(row->since));
+	if (row_count < sizeof(rows) / sizeof(rows[0]))
+		rows[row_count++] = *answer;
 }
 
 static void show_sessions(int json)
 {
-	static const char *cells[(GR_CONTAINERS_MAX + 1) * COLUMNS] = { "SESSION", "PERSON", "CONTAINER", "VIEWER",
+	static const char *cells[(GR_CONTAINERS_MAX + 2) * COLUMNS] = { "SESSION", "PERSON", "CONTAINER", "VIEWER",
 									"SINCE" };
+	static char numbers[GR_CONTAINERS_MAX + 1][3][24];
 
 	if (json)
 		putchar('[');
 	for (size_t i = 0; i < row_count; i++) {
-		const struct row *row = &rows[i];
+		const struct gr_admin_answer *row = &rows[i];
 		const char **cell = &cells[(i + 1) * COLUMNS];
-		int watched = strcmp(row->viewer, "0") != 0;
 
+		snprintf(numbers[i][0], sizeof(numbers[i][0]), "%016" PRIx64, row->session);
+		snprintf(numbers[i][1], sizeof(numbers[i][1]), "%" PRIu32, row->container);
+		snprintf(numbers[i][2], sizeof(numbers[i][2]), "%" PRIu32, row->connection);
 		if (json) {
-			printf("%s{\"session\":\"%s\",\"person\":", i ? "," : "", row->session);
+			printf("%s{\"session\":\"%s\",\"person\":", i ? "," : "", numbers[i][0]);
 			gr_table_json(stdout, row->person);
-			printf(",\"container\":%s,\"connection\":%s,\"since\":", row->container,
-			       watched ? row->viewer : "null");
-			gr_table_json(stdout, row->since);
+			printf(",\"container\":%s,\"connection\":%s,\"since\":", numbers[i][1],
+			       row->connection ? numbers[i][2] : "null");
+			gr_table_json(stdout, row->text);
 			putchar('}');
 			continue;
 		}
-		cell[0] = row->session;
+		cell[0] = numbers[i][0];
 		cell[1] = row->person;
-		cell[2] = row->container;
-		cell[3] = watched ? row->viewer : "-";
-		cell[4] = row->since;
+		cell[2] = numbers[i][1];
+		cell[3] = row->connection ? numbers[i][2] : "-";
+		cell[4] = row->text;
 	}
 	if (json)
 		puts("]");
@@ -243,7 +260,7 @@ static int ask(int sock, const struct gr_admin_request *request, int json)
 	int rc;
 
 	if (gr_io_send(sock, request, sizeof(*request), -1) < 0) {
-		fprintf(stderr, "garasuctl: the broker refused: only root may ask\n");
+		fprintf(stderr, "garasuctl: the broker refused: only administrators and auditors may ask\n");
 		return EXIT_REFUSED;
 	}
 	while ((rc = next_answer(sock, &answer)) == 0 && answer.kind == GR_ADMIN_ROW)
@@ -251,20 +268,22 @@ static int ask(int sock, const struct gr_admin_request *request, int json)
 	if (rc)
 		return rc;
 	if (answer.reason != GR_REASON_NONE) {
-		if (json) {
-			fputs("{\"done\":false,\"reason\":", stdout);
-			gr_table_json(stdout, answer.text);
-			puts("}");
-		}
+		gr_show_done(rows, row_count, &answer, json);
 		fprintf(stderr, "garasuctl: %s\n", answer.text[0] ? answer.text : gr_reason_name(answer.reason));
 		return EXIT_REFUSED;
 	}
-	if (request->kind == GR_ADMIN_STATUS)
-		show_status(answer.text, json);
-	else if (request->kind == GR_ADMIN_SESSIONS)
+	if (request->kind == GR_ADMIN_STATUS) {
+		char pairs[sizeof(answer.text) + sizeof(answer.subject)];
+
+		snprintf(pairs, sizeof(pairs), "%s %s", answer.text, answer.subject);
+		show_status(pairs, json);
+	} else if (request->kind == GR_ADMIN_SESSIONS) {
 		show_sessions(json);
-	else
-		puts(json ? "{\"done\":true}" : answer.text);
+	} else if (request->kind == GR_ADMIN_PENDING) {
+		gr_show_pending(rows, row_count, json);
+	} else {
+		gr_show_done(rows, row_count, &answer, json);
+	}
 	return 0;
 }
 
@@ -283,21 +302,53 @@ static int parse_target(const char *text, struct gr_admin_request *request)
 	return 0;
 }
 
-static int parse_command(int count, char **words, struct gr_admin_request *request)
+static const struct {
+	const char *word;
+	uint32_t kind;
+	int subject; /* one more word */
+	int reason; /* 1: may be there, 2: must */
+	int group; /* may be there */
+} commands[] = {
+	{ "status", GR_ADMIN_STATUS, 0, 0, 0 },   { "sessions", GR_ADMIN_SESSIONS, 0, 0, 0 },
+	{ "kill", GR_ADMIN_KILL, 1, 1, 0 },       { "cutoff", GR_ADMIN_CUTOFF, 0, 2, 1 },
+	{ "restore", GR_ADMIN_RESTORE, 0, 2, 1 }, { "reload", GR_ADMIN_RELOAD, 0, 2, 0 },
+	{ "pending", GR_ADMIN_PENDING, 0, 0, 0 }, { "approve", GR_ADMIN_APPROVE, 1, 2, 0 },
+	{ "reject", GR_ADMIN_REJECT, 1, 2, 0 },   { "prune", GR_ADMIN_PRUNE, 1, 0, 0 },
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int parse_command(int count, char **words, const char *reason, const char *group,
+			 struct gr_admin_request *request)
 {
+	size_t i = 0;
+
 	request->version = GR_ADMIN_VERSION;
 	if (count == 0)
 		return wrong("what is to be done?");
-	if (strcmp(words[0], "status") == 0 && count == 1)
-		request->kind = GR_ADMIN_STATUS;
-	else if (strcmp(words[0], "sessions") == 0 && count == 1)
-		request->kind = GR_ADMIN_SESSIONS;
-	else if (strcmp(words[0], "kill") == 0 && count == 2) {
-		request->kind = GR_ADMIN_KILL;
+	while (i < COMMANDS && strcmp(commands[i].word, words[0]) != 0)
+		i++;
+	if (i == COMMANDS || count != 1 + commands[i].subject || (reason && !commands[i].reason) ||
+	    (group && !commands[i].group))
+		return wrong("the command is not understood");
+	if (commands[i].reason == 2 && (!reason || !*reason))
+		return wrong("--reason: the record must say why");
+	if (reason && strlen(reason) > GR_ADMIN_REASON_MAX)
+		return wrong("--reason is too long");
+	if (group && (!*group || strlen(group) >= sizeof(request->subject)))
+		return wrong("--group wants a group's name");
+	request->kind = commands[i].kind;
+	if (request->kind == GR_ADMIN_KILL) {
 		if (parse_target(words[1], request) < 0)
 			return wrong("kill wants a session's 16 hexadecimal digits or a person's id");
-	} else
-		return wrong("the command is not understood");
+	} else if (commands[i].subject) {
+		if (strlen(words[1]) >= sizeof(request->subject))
+			return wrong("what is named is too long");
+		strcpy(request->subject, words[1]);
+	}
+	if (group)
+		strcpy(request->subject, group);
+	if (reason)
+		strcpy(request->text, reason);
 	return 0;
 }
 
@@ -306,9 +357,10 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "socket", required_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },         { "version", no_argument, NULL, 'v' },
+		{ "reason", required_argument, NULL, 'r' }, { "group", required_argument, NULL, 'g' },
 		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
-	const char *config_file = NULL, *socket_path = NULL;
+	const char *config_file = NULL, *socket_path = NULL, *reason = NULL, *group = NULL;
 	struct gr_admin_request request = { 0 };
 	struct sockaddr_un address;
 	int json = 0, option, rc, sock;
@@ -319,13 +371,19 @@ int main(int argc, char **argv)
 		switch (option) {
 		case 'c': config_file = optarg; break;
 		case 's': socket_path = optarg; break;
+		case 'r': reason = optarg; break;
+		case 'g': group = optarg; break;
 		case 'j': json = 1; break;
 		case 'v': printf("garasuctl %s\n", GARASU_VERSION); return 0;
 		case 'h': fputs(usage, stdout); return 0;
 		default: fputs(usage, stderr); return EXIT_USAGE;
 		}
 	}
-	rc = parse_command(argc - optind, argv + optind, &request);
+	if (optind < argc && strcmp(argv[optind], "check") == 0 && argc - optind <= 2 && !reason && !group)
+		return gr_show_check(argc - optind == 2 ? argv[optind + 1]
+				     : config_file      ? config_file
+							: GR_CONFIG_DEFAULT_FILE);
+	rc = parse_command(argc - optind, argv + optind, reason, group, &request);
 	if (rc == 0)
 		rc = find_socket(config_file, socket_path, &address);
 	if (rc == 0)

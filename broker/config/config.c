@@ -1,4 +1,5 @@
 #include "broker/config/config.h"
+#include "broker/config/settings.h"
 #include "broker/config/value.h"
 
 #include <confuse.h>
@@ -8,38 +9,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum value_type {
-	PATH,
-	OPTIONAL_PATH,
-	ADDRESS,
-	URL,
-	ENDPOINT,
-	VERDICT,
-	LEVEL,
-	NUMBER,
-	/* One of some names. */
-	RECORDING,
-	FACTOR,
-	CONTENT,
-	FORMAT,
-	/* Texts. */
-	NAME,
-	OPTIONAL_URL,
-	/* Lists. */
-	RULES,
-	PORTS,
-	NETWORKS,
-	PERSONS,
-	USERS,
-};
-
-struct setting {
-	const char *section, *key;
-	enum value_type type;
-	size_t offset, size; /* of the field in struct gr_config, of a group's in struct gr_config_group */
-	long minimum, maximum; /* NUMBER, PORTS; of other lists maximum is how many entries there may be */
-};
 
 #define FIELD(section, key) offsetof(struct gr_config, section.key), sizeof(((struct gr_config *)NULL)->section.key)
 #define GROUP_FIELD(key) offsetof(struct gr_config_group, key), sizeof(((struct gr_config_group *)NULL)->key)
@@ -62,7 +31,7 @@ static const char *const choices[][4] = {
 		{ section, "watermark", NUMBER, FIELD(watermark), 0, 1 },                                              \
 		{ section, "bandwidth_kbit", NUMBER, FIELD(bandwidth_kbit), 0, 10000000 },                             \
 	{                                                                                                              \
-		section, "priority", NUMBER, FIELD(priority), 0, 9                                                     \
+		section, "priority", NUMBER, FIELD(priority), 0, GR_CONFIG_PRIORITY_MAX                                \
 	}
 #define LIMIT_FIELD(key) FIELD(limits, key)
 #define GROUP_LIMIT_FIELD(key) GROUP_FIELD(limits.key)
@@ -140,6 +109,17 @@ static const struct setting settings[] = {
 	{ "group", "maximum_sessions", NUMBER, GROUP_FIELD(maximum_sessions), 0, GR_CONTAINERS_MAX },
 };
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
+
+const struct setting *gr_config_settings(size_t *count_out)
+{
+	*count_out = SETTINGS;
+	return settings;
+}
+
+const char *gr_config_choice(enum value_type type, unsigned value)
+{
+	return choices[type][value];
+}
 
 /* libconfuse's callbacks carry no context of ours; a process loads its configuration from one thread. */
 static struct gr_error *load_error;

@@ -25,6 +25,7 @@
 #define GR_CONFIG_NETWORKS_MAX 256
 #define GR_CONFIG_PORTS_MAX 16
 #define GR_CONFIG_GROUPS_MAX 256
+#define GR_CONFIG_PRIORITY_MAX 9
 
 struct gr_config_endpoint {
 	char host[GR_HOST_TEXT]; /* a name or an address, as gr_host_normal gives it */

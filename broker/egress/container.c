@@ -148,6 +148,15 @@ int gr_egress_assign(struct gr_egress *egress, uint32_t number, uint64_t session
 	return 0;
 }
 
+void gr_egress_regroup(struct gr_egress *egress)
+{
+	for (uint32_t i = 1; i <= GR_CONTAINERS_MAX; i++) {
+		struct gr_egress_container *container = &egress->containers[i];
+		if (container->session)
+			container->group = gr_config_group_of(egress->rules->config, container->person);
+	}
+}
+
 int gr_egress_forget(struct gr_egress *egress, uint32_t number)
 {
 	if (number < 1 || number > GR_CONTAINERS_MAX)

@@ -57,6 +57,8 @@ void gr_egress_finish(struct gr_egress *egress);
 int gr_egress_add(struct gr_egress *egress, uint32_t number, int listener);
 /* Whose it is from now on. GR_ENOENT. */
 int gr_egress_assign(struct gr_egress *egress, uint32_t number, uint64_t session, const char *person);
+/* The rules' configuration has changed: every container's group is looked up anew. What is under way goes on. */
+void gr_egress_regroup(struct gr_egress *egress);
 /* Closes its socket and connections; one that does not exist is no error. GR_EINVAL. */
 int gr_egress_forget(struct gr_egress *egress, uint32_t number);
 

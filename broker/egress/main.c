@@ -4,11 +4,13 @@
  *
  * fd 3 is the control socket. The supervisor sends, after READY:
  *   PEER                number = GR_AUDIT_SOURCE_EGRESS: the socket to the audit process; again when that was restarted
+ *   POLICY              the configuration that counts for new requests from now on
  *   EGRESS_CONTAINER    a container's listening socket; EGRESS_ASSIGN, EGRESS_FORGET as in ipc.h
  * When the control socket ends all connections are closed, what they carried is sent to the audit process, and after its
  * acknowledgements (or a second) this process ends: the audit process must so be stopped after it. Signals
  * that a terminal or an init system sends to the whole group do not stop it before.
  */
+#include "broker/config/difference.h"
 #include "broker/egress/container.h"
 #include "broker/egress/credentials.h"
 #include "broker/egress/policy.h"
@@ -20,11 +22,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LAST_WORDS_MS 1000
 #define LAST_LOOK_MS 10
+#define POLICY_MAX (16u << 20) /* bytes */
 
 struct state {
 	struct gr_loop *loop;
@@ -59,6 +63,57 @@ static void begin_end(struct state *state, int code)
 	look_for_end(state);
 }
 
+/* All of it, with a line end behind, so that it is never empty; owned. NULL: too long, or it cannot be read. */
+static char *read_all(int fd, size_t *size_out)
+{
+	size_t room = 65536, size = 0;
+	char *bytes = malloc(room);
+	while (bytes) {
+		ssize_t n = read(fd, bytes + size, room - size - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0) {
+			bytes[size++] = '\n';
+			*size_out = size;
+			return bytes;
+		}
+		size += n > 0 ? (size_t)n : 0;
+		if (n < 0 || size > POLICY_MAX)
+			break;
+		if (size + 1 == room) {
+			char *larger = realloc(bytes, room *= 2);
+			if (!larger)
+				break;
+			bytes = larger;
+		}
+	}
+	free(bytes);
+	return NULL;
+}
+
+/* The supervisor has checked it. One that cannot be read ends this process, and the next one reads the file. */
+static int take_policy(struct state *state, int fd)
+{
+	static struct gr_config next; /* large */
+	struct gr_error err = { .text = "it cannot be read" };
+	size_t size = 0;
+	char *bytes = read_all(fd, &size);
+	FILE *stream = bytes ? fmemopen(bytes, size, "r") : NULL;
+	gr_config_init(&next);
+	int status = stream ? gr_config_read(&next, stream, state->config.file, &err) : GR_EIO;
+	if (status != 0)
+		gr_log_error("the new policy: %s", err.text);
+	else
+		gr_config_apply(&state->config, &next);
+	gr_egress_regroup(&state->egress);
+	gr_config_finish(&next);
+	if (stream)
+		fclose(stream);
+	free(bytes);
+	close(fd);
+	return status;
+}
+
 static int obey(struct state *state, const struct gr_ipc_message *message, int fd)
 {
 	switch (message->type) {
@@ -69,6 +124,7 @@ static int obey(struct state *state, const struct gr_ipc_message *message, int f
 		}
 		gr_audit_client_connect(state->audit, fd);
 		return 0;
+	case GR_IPC_POLICY: return take_policy(state, fd);
 	case GR_IPC_EGRESS_CONTAINER:
 		gr_egress_forget(&state->egress, message->container); /* the newer one holds */
 		return gr_egress_add(&state->egress, message->container, fd);

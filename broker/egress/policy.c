@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define TYPE 0xf /* of a socket, without SOCK_NONBLOCK and SOCK_CLOEXEC */
@@ -38,6 +39,8 @@ static const struct gr_seccomp_rule rules[] = {
 	GR_CALL_1(fcntl, 1, F_GETFL),
 	GR_CALL_1(fcntl, 1, F_SETFL),
 	GR_CALL_1(fcntl, 1, F_SETFD),
+	/* GR_IPC_POLICY: the configuration's lexer asks whether its stream is a terminal, which has no descriptor. */
+	GR_CALL_2(ioctl, 0, UINT32_MAX, 1, TCGETS),
 };
 
 const struct gr_confine_policy gr_egress_policy = {

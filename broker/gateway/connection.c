@@ -432,6 +432,7 @@ static void control_ready(void *context, int fd, unsigned events)
 		refuse(c, GR_REASON_INTERNAL);
 		return;
 	}
+	gr_rate_init(&c->relay.rate, gr_config_limits_of(c->config, message.person)->bandwidth_kbit, gr_io_now_ms());
 	c->state = STATE_ATTACH;
 	gr_loop_timer_set(c->deadline, ATTACH_MS);
 	gr_rfb_handshake_init(&c->session, GR_RFB_CLIENT);
@@ -481,6 +482,11 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, con
 	c->tls = tls;
 	*out = c;
 	return 0;
+}
+
+void gr_connection_set_policy(struct gr_connection *c, const struct gr_config *config)
+{
+	c->config = config;
 }
 
 void gr_connection_destroy(struct gr_connection *c)

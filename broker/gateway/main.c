@@ -43,6 +43,7 @@ static int start(const char *file, uint32_t number, bool vencrypt, struct gr_con
 		gr_tls_destroy(tls);
 		return rc;
 	}
+	gr_connection_set_policy(*out, &config);
 
 	rc = gr_ipc_child_confine(&config, &gr_gateway_policy, GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX, err);
 	return rc ? rc : gr_ipc_child_ready(err);

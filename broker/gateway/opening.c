@@ -24,6 +24,8 @@ const char *gr_open_refusal_text(uint32_t reason)
 	case GR_REASON_NO_CAPACITY: return "All containers are in use. Please try again later.";
 	case GR_REASON_AUDIT_UNAVAILABLE: return "The audit record cannot be written, so no session is opened.";
 	case GR_REASON_CONTAINER_FAILED: return "The container could not be started.";
+	case GR_REASON_CUT_OFF: return "All sessions, or those of your group, are stopped for now.";
+	case GR_REASON_NOT_PERMITTED: return "The rules do not permit one more session.";
 	case GR_REASON_SHUTTING_DOWN: return "The broker is shutting down.";
 	default: return "No session can be opened: an internal error.";
 	}

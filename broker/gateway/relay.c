@@ -82,6 +82,12 @@ static int tls_status(struct gr_relay *relay, int rc, bool writing)
 	}
 }
 
+/* The ceiling is for the session's stream. Its last words go at once: the viewer is to learn why it ended. */
+static bool is_bounded(const struct gr_relay *relay)
+{
+	return relay->rate.kbit && relay->own_start == relay->own_end && !relay->stream_ended && relay->stream >= 0;
+}
+
 int gr_relay_flush(struct gr_relay *relay)
 {
 	const uint8_t *data;
@@ -89,14 +95,23 @@ int gr_relay_flush(struct gr_relay *relay)
 
 	relay->wants_read = relay->wants_write = false;
 	while (data = next_down(relay, &n), n > 0) {
+		if (is_bounded(relay)) {
+			size_t room = gr_rate_room(&relay->rate, gr_io_now_ms());
+			if (!room)
+				return GR_EAGAIN;
+			/* A write that is tried again may be longer, never shorter: the room only grows meanwhile. */
+			n = n < room ? n : room;
+		}
 		ERR_clear_error();
 		int rc = SSL_write_ex(relay->ssl, data, n, &n);
 		if (rc != 1)
 			return tls_status(relay, rc, true);
-		if (relay->own_start < relay->own_end)
+		if (relay->own_start < relay->own_end) {
 			relay->own_start += n;
-		else
+		} else {
 			gr_guard_down_sent(relay->guard, n);
+			gr_rate_spend(&relay->rate, n);
+		}
 		relay->bytes_down += n;
 	}
 	return 0;
@@ -219,7 +234,13 @@ unsigned gr_relay_stream_events(struct gr_relay *relay)
 	return events;
 }
 
-int64_t gr_relay_wait(const struct gr_relay *relay)
+int64_t gr_relay_wait(struct gr_relay *relay)
 {
-	return gr_guard_up_wait(relay->guard, gr_io_now_ms());
+	uint64_t now = gr_io_now_ms();
+	int64_t up = gr_guard_up_wait(relay->guard, now), down;
+
+	if (!is_bounded(relay) || !gr_relay_queued(relay) || relay->wants_write || relay->wants_read)
+		return up;
+	down = gr_rate_wait(&relay->rate, now);
+	return up < 0 || down < up ? down : up;
 }

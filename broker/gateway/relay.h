@@ -6,6 +6,7 @@
 #ifndef GARASU_BROKER_GATEWAY_RELAY_H
 #define GARASU_BROKER_GATEWAY_RELAY_H
 
+#include "broker/gateway/rate.h"
 #include "broker/guard/guard.h"
 #include "common/error.h"
 
@@ -20,6 +21,8 @@ struct gr_relay {
 	SSL *ssl; /* borrowed */
 	int stream; /* to the session process, borrowed; -1 = not there yet */
 	struct gr_guard *guard; /* owned; NULL = as above */
+	struct gr_rate
+		rate; /* of what comes from the session; zeroed: no ceiling. What does not go waits in the guard */
 	uint64_t bytes_down, bytes_up; /* of application data, to and from the viewer */
 	bool stream_ended; /* the session process sends no more */
 	bool stream_deaf; /* it takes no more */
@@ -57,6 +60,6 @@ int gr_relay_pump(struct gr_relay *relay);
 /* What to wait for (gr_loop_events) until the next pump, and for how long: -1 = for events alone. */
 unsigned gr_relay_viewer_events(struct gr_relay *relay);
 unsigned gr_relay_stream_events(struct gr_relay *relay);
-int64_t gr_relay_wait(const struct gr_relay *relay);
+int64_t gr_relay_wait(struct gr_relay *relay);
 
 #endif

@@ -70,7 +70,7 @@ enum gr_ipc_type {
 	GR_IPC_HANDSHAKE_FAILED,
 	/* gateway to the supervisor: identity has said yes; give this viewer its session. RFB begins after OPEN */
 	GR_IPC_WANT_SESSION,
-	/* supervisor to gateway: fd = stream to the session process (RFB from ProtocolVersion on) */
+	/* supervisor to gateway: person; fd = stream to the session process (RFB from ProtocolVersion on) */
 	GR_IPC_OPEN,
 	/* supervisor to gateway, before OPEN: record what the viewer is sent. fd = the new file, for appending only */
 	GR_IPC_RECORD,

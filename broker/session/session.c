@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ACTIVITY_MS 10000 /* GR_IPC_ACTIVITY comes no more often */
 #define LEAVE_MS 800 /* for a viewer's last bytes; END is done within a second */
 
 struct gr_session {
@@ -32,6 +33,7 @@ struct gr_session {
 	struct gr_viewer *viewer, *leaving; /* leaving: an earlier one, still to be told why */
 	uint32_t connection; /* of viewer; 0 = none */
 	int size_asked; /* the viewer waits for the answer to SetDesktopSize */
+	uint64_t activity_told; /* ms; 0 = not of this viewer yet */
 };
 
 static void end(struct gr_session *s, int code)
@@ -220,6 +222,16 @@ static void desktop_size(struct gr_session *s, uint16_t untrusted_w, uint16_t un
 	pump(s);
 }
 
+/* The supervisor ends who does nothing for too long. */
+static void tell_activity(struct gr_session *s)
+{
+	uint64_t now = gr_io_now_ms();
+	if (s->activity_told && now - s->activity_told < ACTIVITY_MS)
+		return;
+	s->activity_told = now;
+	tell(s, (struct gr_ipc_message){ .type = GR_IPC_ACTIVITY });
+}
+
 static void viewer_input(void *context, const struct gr_viewer_message *message)
 {
 	struct gr_session *s = context;
@@ -227,6 +239,7 @@ static void viewer_input(void *context, const struct gr_viewer_message *message)
 		desktop_size(s, message->desktop_size.width, message->desktop_size.height);
 		return;
 	}
+	tell_activity(s);
 	union gr_record record;
 	int ready = gr_agent_ready(s->agent);
 	if (message->kind == GR_VIEWER_TEXT && !ready) {

@@ -64,6 +64,7 @@ static struct gr_audit_event event_of(const struct gr_connection *connection, en
 
 	memcpy(event.person, connection->person, sizeof(event.person));
 	memcpy(event.peer, connection->peer, sizeof(event.peer));
+	gr_supervisor_group(connection->supervisor, &event);
 	return event;
 }
 
@@ -170,6 +171,16 @@ void gr_connections_refuse_all(struct gr_supervisor *supervisor, uint32_t reason
 
 		if (connection->state != GR_CONNECTION_FREE && connection->state != GR_CONNECTION_OPEN)
 			gr_connection_refuse(connection, reason, "the broker is ending");
+	}
+}
+
+void gr_connections_refuse_held(struct gr_supervisor *supervisor)
+{
+	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++) {
+		struct gr_connection *connection = &supervisor->connections[i];
+
+		if (connection->state == GR_CONNECTION_WAITING && gr_emergency_holds(supervisor, connection->person))
+			gr_connection_refuse(connection, GR_REASON_CUT_OFF, "cut off");
 	}
 }
 
@@ -418,6 +429,47 @@ static void claimed(void *context, uint64_t number, int status, const struct gr_
 	connection->claim = claim->epoch;
 }
 
+static const struct gr_config_group *group_of(const struct gr_connection *connection)
+{
+	return gr_config_group_of(&connection->supervisor->config, connection->person);
+}
+
+/* Whether its group has as many sessions as it may, those counted that have others of it waiting. */
+static int group_is_full(const struct gr_connection *connection, unsigned waiting)
+{
+	const struct gr_config_group *group = group_of(connection);
+
+	return group && group->maximum_sessions &&
+	       gr_sessions_of_group(connection->supervisor, group) + waiting >= group->maximum_sessions;
+}
+
+static void refuse_full_group(struct gr_connection *connection)
+{
+	char detail[64];
+
+	snprintf(detail, sizeof(detail), "the group has its %u sessions", group_of(connection)->maximum_sessions);
+	gr_connection_refuse(connection, GR_REASON_NOT_PERMITTED, detail);
+}
+
+/* Others of its group that wait for a container. */
+static unsigned waiting_of_group(const struct gr_connection *connection)
+{
+	struct gr_supervisor *supervisor = connection->supervisor;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < supervisor->queue.count; i++) {
+		const struct gr_connection *other = gr_connection_find(supervisor, supervisor->queue.numbers[i]);
+
+		count += other && other != connection && group_of(other) == group_of(connection);
+	}
+	return count;
+}
+
+static unsigned priority_of(const struct gr_connection *connection)
+{
+	return gr_config_limits_of(&connection->supervisor->config, connection->person)->priority;
+}
+
 /* 1 when it has a session, or is refused; 0 when it must wait. */
 static int place(struct gr_connection *connection)
 {
@@ -430,6 +482,10 @@ static int place(struct gr_connection *connection)
 	if (!session) {
 		if (ending)
 			return 0; /* its claim and its container first */
+		if (group_is_full(connection, 0)) {
+			refuse_full_group(connection);
+			return 1;
+		}
 		container = gr_containers_warm(supervisor);
 		if (!container)
 			return 0;
@@ -455,15 +511,19 @@ static int place(struct gr_connection *connection)
 	return 1;
 }
 
+/* In the order of priorities; of one, in that of arrival. */
 void gr_connections_serve(struct gr_supervisor *supervisor)
 {
 	struct gr_queue waiting = supervisor->queue;
 
-	for (size_t i = 0; i < waiting.count; i++) {
-		struct gr_connection *connection = gr_connection_find(supervisor, waiting.numbers[i]);
+	for (unsigned priority = GR_CONFIG_PRIORITY_MAX + 1; priority-- > 0;) {
+		for (size_t i = 0; i < waiting.count; i++) {
+			struct gr_connection *connection = gr_connection_find(supervisor, waiting.numbers[i]);
 
-		if (connection && connection->state == GR_CONNECTION_WAITING && !connection->session)
-			place(connection);
+			if (connection && connection->state == GR_CONNECTION_WAITING && !connection->session &&
+			    priority_of(connection) == priority)
+				place(connection);
+		}
 	}
 }
 
@@ -512,11 +572,29 @@ static void request_session(struct gr_connection *connection)
 		return;
 	}
 	connection->login_sent = 1;
+	if (gr_emergency_holds(supervisor, connection->person)) {
+		gr_connection_refuse(connection, GR_REASON_CUT_OFF, "cut off");
+		return;
+	}
 	displace(connection);
 	if (place(connection))
 		return;
-	if (gr_sessions_active(supervisor) + supervisor->queue.count >= supervisor->config.pool.maximum ||
-	    gr_queue_push(&supervisor->queue, connection->number) < 0)
+	if (group_is_full(connection, waiting_of_group(connection))) {
+		refuse_full_group(connection);
+		return;
+	}
+	if (gr_sessions_active(supervisor) + supervisor->queue.count >= supervisor->config.pool.maximum) {
+		struct gr_session *below = gr_sessions_below(supervisor, priority_of(connection));
+
+		if (!below) {
+			gr_connection_refuse(connection, GR_REASON_NO_CAPACITY, "every container is taken");
+			return;
+		}
+		gr_log_info("session %016llx of %s gives way to %s", (unsigned long long)below->id, below->person,
+			    connection->person);
+		gr_session_end(below, GR_REASON_DISPLACED);
+	}
+	if (gr_queue_push(&supervisor->queue, connection->number) < 0)
 		gr_connection_refuse(connection, GR_REASON_NO_CAPACITY, "every container is taken");
 }
 
@@ -526,6 +604,7 @@ void gr_connection_open(struct gr_connection *connection, int fd)
 
 	connection->state = GR_CONNECTION_OPEN;
 	gr_loop_timer_set(connection->deadline, SEEN_MS);
+	memcpy(message.person, connection->person, sizeof(message.person));
 	gr_child_send(&connection->child, &message, fd);
 	gr_log_info("connection %u from %s: %s sees session %016llx", connection->number, connection->peer,
 		    connection->person, (unsigned long long)connection->session->id);

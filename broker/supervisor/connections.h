@@ -76,6 +76,8 @@ unsigned gr_connections_of_session(const struct gr_supervisor *supervisor, uint6
 /* Gives sessions to those who wait, in order, as far as there are containers. */
 void gr_connections_serve(struct gr_supervisor *supervisor);
 
+/* Refuses those who are cut off and have no session yet. */
+void gr_connections_refuse_held(struct gr_supervisor *supervisor);
 void gr_connections_refuse_all(struct gr_supervisor *supervisor, uint32_t reason);
 unsigned gr_connections_left(const struct gr_supervisor *supervisor);
 /* Those that see a session. */

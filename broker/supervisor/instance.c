@@ -1,5 +1,6 @@
 #include "broker/supervisor/instance.h"
 
+#include "broker/supervisor/policy_text.h"
 #include "common/io.h"
 #include "common/log.h"
 
@@ -103,6 +104,8 @@ void gr_instance_end(struct gr_instance *instance)
 	if (instance->lock < 0)
 		return;
 	if (path_in(instance, "admin.sock", path) == 0)
+		unlink(path);
+	if (path_in(instance, GR_POLICY_COPY, path) == 0)
 		unlink(path);
 	if (path_in(instance, "empty", path) == 0)
 		rmdir(path);

@@ -1,5 +1,5 @@
 /* garasu-broker: the command line around the supervisor. */
-#include "broker/supervisor/check.h"
+#include "broker/config/check.h"
 #include "broker/supervisor/instance.h"
 #include "broker/supervisor/policy.h"
 #include "broker/supervisor/supervisor.h"
@@ -17,16 +17,17 @@ static const char usage[] =
 	"  --config FILE  the configuration (" GR_CONFIG_DEFAULT_FILE ")\n"
 	"  --check        look at the configuration and what it names, tell each problem, and end\n";
 
-static void print_problem(void *context, const char *problem)
+static void print_finding(void *context, int warning, const char *finding)
 {
 	(void)context;
-	fprintf(stderr, "%s\n", problem);
+	(void)warning;
+	fprintf(stderr, "%s\n", finding);
 }
 
-static void log_problem(void *context, const char *problem)
+static void log_finding(void *context, int warning, const char *finding)
 {
 	(void)context;
-	gr_log_error("%s", problem);
+	gr_log(warning ? GR_LOG_WARNING : GR_LOG_ERROR, "%s", finding);
 }
 
 /* Where the other programs are, seen from this one: the same in the build folder and installed. */
@@ -47,7 +48,7 @@ static int find_programs(char out[PATH_MAX], struct gr_error *err)
 
 static int check(const struct gr_config *config)
 {
-	unsigned count = gr_check(config, print_problem, NULL);
+	unsigned count = gr_check(config, print_finding, NULL);
 
 	if (count) {
 		fprintf(stderr, "%s: %u problem%s\n", config->file, count, count == 1 ? "" : "s");
@@ -57,7 +58,7 @@ static int check(const struct gr_config *config)
 	return 0;
 }
 
-static int run(const struct gr_config *config)
+static int run(const struct gr_config *config, struct gr_policy_text *text)
 {
 	struct gr_supervisor *supervisor;
 	struct gr_instance instance;
@@ -70,7 +71,7 @@ static int run(const struct gr_config *config)
 		return 1;
 	}
 	umask(022);
-	if (gr_check(config, log_problem, NULL) > 0)
+	if (gr_check(config, log_finding, NULL) > 0)
 		return 1;
 	/* Of all that is started from here on, nothing can have more. */
 	if (gr_confine_privileged(GR_SUPERVISOR_CAPABILITIES, &err) < 0 || find_programs(programs, &err) < 0 ||
@@ -78,7 +79,7 @@ static int run(const struct gr_config *config)
 		gr_log_error("%s", err.text);
 		return 1;
 	}
-	rc = gr_supervisor_create(config, programs, &supervisor, &err);
+	rc = gr_supervisor_create(config, text, programs, &supervisor, &err);
 	if (rc < 0) {
 		gr_log_error("%s", err.text);
 	} else {
@@ -99,6 +100,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	static struct gr_config config;
+	static struct gr_policy_text text;
 	const char *file = GR_CONFIG_DEFAULT_FILE;
 	char resolved[PATH_MAX];
 	struct gr_error err;
@@ -121,13 +123,12 @@ int main(int argc, char **argv)
 	/* The children start in another folder: they need the whole path. */
 	if (realpath(file, resolved))
 		file = resolved;
-	gr_config_init(&config);
-	if (gr_config_load(&config, file, &err) < 0) {
+	if (gr_policy_text_read(&text, file, &err) < 0 || gr_policy_text_parse(&text, file, &config, &err) < 0) {
 		fprintf(stderr, "garasu-broker: %s\n", err.text);
 		return 1;
 	}
 	if (only_check)
 		return check(&config);
 	gr_log_init("garasu-broker", config.broker.log_level);
-	return run(&config);
+	return run(&config, &text);
 }

@@ -12,6 +12,7 @@
 #define READY_MS 15000
 #define POOL_READY_MS 120000 /* it may have a whole broker's containers of an earlier life to remove */
 #define WINDOW_MS 60000
+#define RENEW_MS 3000
 #define AGAIN_FIRST_MS 200 /* doubled with each death in the window; the first time at once */
 
 static void start(struct gr_service *service);
@@ -59,6 +60,12 @@ void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, c
 void gr_service_finish(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, int64_t ms)
 {
 	gr_child_finish(gr_service_child(supervisor, kind), ms);
+}
+
+void gr_service_renew(struct gr_supervisor *supervisor, enum gr_ipc_kind kind)
+{
+	supervisor->services[kind].renewed = gr_service_alive(supervisor, kind);
+	gr_child_finish(gr_service_child(supervisor, kind), RENEW_MS);
 }
 
 static void tell_revocations(struct gr_supervisor *supervisor)
@@ -166,6 +173,7 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 						       : gr_connection_identified(service->supervisor, message);
 	case GR_IPC_KIND_POOL: return gr_containers_message(service->supervisor, message, fd);
 	case GR_IPC_KIND_ADMIN: return gr_request_message(service->supervisor, message);
+	case GR_IPC_KIND_AUDIT: gr_request_pruned(service->supervisor, message); return 0;
 	default: return GR_EPROTO;
 	}
 }
@@ -186,6 +194,11 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 		if (!end->in_order)
 			gr_log_warning("garasu-%s: %s", name, end->text);
 		gr_supervisor_something_ended(supervisor);
+		return;
+	}
+	if (service->renewed) {
+		service->renewed = 0;
+		start(service);
 		return;
 	}
 	if (!service->was_ready) {

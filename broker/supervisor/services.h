@@ -19,6 +19,7 @@ struct gr_service {
 	struct gr_supervisor *supervisor;
 	struct gr_child child;
 	int was_ready; /* once in the life of the broker */
+	int renewed; /* it was asked to end so that it is started with the new policy */
 	unsigned deaths;
 	uint64_t first_death; /* ms */
 	struct gr_loop_timer *again; /* armed while it waits to be started again */
@@ -45,6 +46,9 @@ void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, c
  */
 #define GR_REVOCATIONS_MS 20000
 void gr_services_tell_revocations(struct gr_supervisor *supervisor);
+
+/* Has it end in good order and starts it again, which counts as no death: what it read when it started has changed. */
+void gr_service_renew(struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
 
 /* Asks one to end; SIGKILL after ms. It is not started again when the broker ends. */
 void gr_service_finish(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, int64_t ms);

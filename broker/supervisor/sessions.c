@@ -1,5 +1,6 @@
 #include "broker/supervisor/sessions.h"
 
+#include "broker/supervisor/limits.h"
 #include "broker/supervisor/supervisor.h"
 #include "common/io.h"
 #include "common/log.h"
@@ -13,6 +14,7 @@
 #define READY_MS 10000
 #define AGENT_MS 5000 /* for the agent to come back */
 #define END_MS 3000 /* for the process to tell the viewer and to end */
+#define CUT_OFF_MS 900 /* the same in an emergency: within a second all is over */
 #define RESTART_WINDOW_MS 60000
 
 static void lost_viewer(struct gr_session *session);
@@ -79,6 +81,7 @@ static struct gr_audit_event event_of(const struct gr_session *session, enum gr_
 
 	event.container = session->container_number;
 	memcpy(event.person, session->person, sizeof(event.person));
+	gr_supervisor_group(session->supervisor, &event);
 	return event;
 }
 
@@ -88,6 +91,7 @@ static void release(struct gr_session *session)
 {
 	struct gr_supervisor *supervisor = session->supervisor;
 
+	gr_loop_timer_remove(session->limit);
 	gr_loop_timer_remove(session->grace);
 	gr_loop_timer_remove(session->agent);
 	gr_coordination_release(supervisor->coordination, session->person, session->epoch);
@@ -150,23 +154,100 @@ static void grace_over(void *context)
 void gr_session_end(struct gr_session *session, uint32_t reason)
 {
 	struct gr_ipc_message message = { .type = GR_IPC_END, .reason = reason };
+	int64_t ms = reason == GR_REASON_CUT_OFF ? CUT_OFF_MS : END_MS;
 
 	if (!alive(session))
 		return;
 	session->reason = reason;
 	session->state = GR_SESSION_ENDING;
 	gr_loop_timer_set(session->agent, -1);
+	gr_loop_timer_set(session->limit, -1);
 	if (!gr_child_alive(&session->child)) {
 		finish(session);
 		return;
 	}
 	if (session->started && session->child.state == GR_CHILD_READY) {
 		gr_child_send(&session->child, &message, -1);
-		gr_loop_timer_set(session->grace, END_MS);
+		gr_loop_timer_set(session->grace, ms);
 	} else {
 		gr_loop_timer_set(session->grace, -1);
-		gr_child_finish(&session->child, END_MS);
+		gr_child_finish(&session->child, ms);
 	}
+}
+
+/* ---- limits ---- */
+
+static void limit(struct gr_session *session)
+{
+	const struct gr_config_limits *limits = gr_config_limits_of(&session->supervisor->config, session->person);
+	uint32_t reason = GR_REASON_NONE;
+	int64_t left = gr_limits_left(limits, session->began_ms, session->active_ms, gr_io_now_ms(), &reason);
+
+	if (left == 0) {
+		gr_log_info("session %016" PRIx64 " of %s has reached a limit", session->id, session->person);
+		gr_session_end(session, reason);
+	} else {
+		gr_loop_timer_set(session->limit, left);
+	}
+}
+
+/* Activity only moves the time: it is looked at when the timer is over. */
+static void limit_over(void *context)
+{
+	limit(context);
+}
+
+void gr_sessions_limit(struct gr_supervisor *supervisor)
+{
+	for (size_t i = 0; i < GR_CONTAINERS_MAX; i++)
+		if (alive(&supervisor->sessions[i]))
+			limit(&supervisor->sessions[i]);
+}
+
+unsigned gr_sessions_end_held(struct gr_supervisor *supervisor)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < GR_CONTAINERS_MAX; i++) {
+		struct gr_session *session = &supervisor->sessions[i];
+
+		if (alive(session) && gr_emergency_holds(supervisor, session->person)) {
+			count++;
+			gr_session_end(session, GR_REASON_CUT_OFF);
+		}
+	}
+	return count;
+}
+
+static int is_watched(const struct gr_session *session)
+{
+	return session->viewer || session->waiting;
+}
+
+struct gr_session *gr_sessions_below(struct gr_supervisor *supervisor, unsigned priority)
+{
+	struct gr_session *found = NULL;
+
+	for (size_t i = 0; i < GR_CONTAINERS_MAX; i++) {
+		struct gr_session *session = &supervisor->sessions[i];
+
+		if (!alive(session) || gr_config_limits_of(&supervisor->config, session->person)->priority >= priority)
+			continue;
+		if (!found || is_watched(session) < is_watched(found) ||
+		    (is_watched(session) == is_watched(found) && session->active_ms < found->active_ms))
+			found = session;
+	}
+	return found;
+}
+
+unsigned gr_sessions_of_group(const struct gr_supervisor *supervisor, const struct gr_config_group *group)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < GR_CONTAINERS_MAX; i++)
+		count += alive(&supervisor->sessions[i]) &&
+			 gr_config_group_of(&supervisor->config, supervisor->sessions[i].person) == group;
+	return count;
 }
 
 void gr_session_container_gone(struct gr_session *session, uint32_t reason)
@@ -267,6 +348,10 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 		return GR_EPROTO;
 	if (message->type == GR_IPC_AGENT_LOST) {
 		agent_lost(session, message);
+		return 0;
+	}
+	if (message->type == GR_IPC_ACTIVITY) {
+		session->active_ms = gr_io_now_ms();
 		return 0;
 	}
 	number = message->connection ? handed(session, message->connection) : NULL;
@@ -386,11 +471,13 @@ int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint
 	session->epoch = epoch;
 	session->since = time(NULL);
 	snprintf(session->person, sizeof(session->person), "%s", person);
+	session->began_ms = session->active_ms = gr_io_now_ms();
+	session->limit = gr_loop_timer_add(supervisor->loop, limit_over, session);
 	session->grace = gr_loop_timer_add(supervisor->loop, grace_over, session);
 	session->agent = gr_loop_timer_add(supervisor->loop, agent_over, session);
 	session->container = container;
 	session->container_number = container->number;
-	if (!session->id || !session->grace || !session->agent)
+	if (!session->id || !session->limit || !session->grace || !session->agent)
 		goto failed;
 	session->state = GR_SESSION_STARTING;
 	event = event_of(session, GR_AUDIT_SESSION_START);
@@ -406,9 +493,11 @@ int gr_session_create(struct gr_supervisor *supervisor, const char *person, uint
 		finish(session);
 		return GR_EIO;
 	}
+	limit(session);
 	*out = session;
 	return 0;
 failed:
+	gr_loop_timer_remove(session->limit);
 	gr_loop_timer_remove(session->grace);
 	gr_loop_timer_remove(session->agent);
 	memset(session, 0, sizeof(*session));
@@ -488,6 +577,7 @@ void gr_session_hand_over(struct gr_session *session)
 	*place = connection->number;
 	session->waiting = 0;
 	session->viewer = connection->number;
+	session->active_ms = gr_io_now_ms(); /* to come is to do something */
 	gr_loop_timer_set(session->grace, -1);
 	message.connection = connection->number;
 	gr_child_send(&session->child, &message, pair[0]);

@@ -20,6 +20,7 @@
 struct gr_supervisor;
 struct gr_connection;
 struct gr_container;
+struct gr_config_group;
 
 struct gr_session {
 	struct gr_supervisor *supervisor;
@@ -39,6 +40,8 @@ struct gr_session {
 	uint32_t reason; /* why it ends */
 	unsigned restarts;
 	uint64_t first_restart; /* ms */
+	uint64_t began_ms, active_ms; /* its start, and when its viewer was last known to have done something */
+	struct gr_loop_timer *limit; /* armed while the policy bounds its idle or whole time */
 	struct gr_loop_timer *grace; /* armed while nobody watches; while ENDING: until SIGKILL */
 	struct gr_loop_timer *agent; /* armed while the agent's connection is missing */
 };
@@ -67,6 +70,18 @@ void gr_session_end(struct gr_session *session, uint32_t reason);
 
 /* A connection is gone: records the end of sessions that only waited for their viewers' last words. */
 void gr_sessions_settle(struct gr_supervisor *supervisor);
+
+/* The policy has changed: how long each may go on. */
+void gr_sessions_limit(struct gr_supervisor *supervisor);
+/* Ends the sessions of everybody who is cut off; returns how many. */
+unsigned gr_sessions_end_held(struct gr_supervisor *supervisor);
+/*
+ * Whose place somebody of this priority may take: a session of a lower one, first of those that nobody watches, then that whose
+ * viewer has done nothing for longest. NULL when there is none.
+ */
+struct gr_session *gr_sessions_below(struct gr_supervisor *supervisor, unsigned priority);
+/* Sessions of the group's persons that do not end. */
+unsigned gr_sessions_of_group(const struct gr_supervisor *supervisor, const struct gr_config_group *group);
 
 /* Sessions that take a container and do not end. */
 unsigned gr_sessions_active(const struct gr_supervisor *supervisor);

@@ -26,6 +26,14 @@ void gr_supervisor_record(struct gr_supervisor *supervisor, const struct gr_audi
 	gr_audit_client_keep(supervisor->audit, event);
 }
 
+void gr_supervisor_group(const struct gr_supervisor *supervisor, struct gr_audit_event *event)
+{
+	const struct gr_config_group *group = event->person[0] ? gr_config_group_of(&supervisor->config, event->person)
+							       : NULL;
+
+	snprintf(event->group, sizeof(event->group), "%s", group ? group->name : "");
+}
+
 /* ---- the end, step by step ---- */
 
 static int step_over(const struct gr_supervisor *supervisor)
@@ -214,7 +222,8 @@ void gr_supervisor_service_ready(struct gr_supervisor *supervisor)
 		return;
 	snprintf(event.detail, sizeof(event.detail), "version=%s", GARASU_VERSION);
 	gr_supervisor_record(supervisor, &event);
-	if (listen_for_viewers(supervisor, &err) < 0) {
+	if (gr_reload_begin(supervisor, &err) < 0 || gr_emergency_begin(supervisor, &err) < 0 ||
+	    listen_for_viewers(supervisor, &err) < 0) {
 		gr_log_error("%s", err.text);
 		gr_supervisor_fail(supervisor);
 		return;
@@ -246,8 +255,8 @@ static void signalled(void *context, int signo)
 	stop(supervisor);
 }
 
-int gr_supervisor_create(const struct gr_config *config, const char *programs, struct gr_supervisor **out,
-			 struct gr_error *err)
+int gr_supervisor_create(const struct gr_config *config, struct gr_policy_text *text, const char *programs,
+			 struct gr_supervisor **out, struct gr_error *err)
 {
 	struct gr_supervisor *supervisor = calloc(1, sizeof(*supervisor));
 	int rc;
@@ -255,6 +264,10 @@ int gr_supervisor_create(const struct gr_config *config, const char *programs, s
 	if (!supervisor)
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	supervisor->config = *config;
+	supervisor->text = *text;
+	*text = (struct gr_policy_text){ .bytes = NULL };
+	supervisor->check = gr_check;
+	supervisor->state = -1;
 	supervisor->since = time(NULL);
 	supervisor->since_ms = gr_io_now_ms();
 	gr_containers_init(supervisor);
@@ -273,11 +286,15 @@ int gr_supervisor_create(const struct gr_config *config, const char *programs, s
 		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
 		goto failed;
 	}
-	rc = gr_children_init(&supervisor->children, supervisor->loop, programs, config->file);
-	if (rc < 0) {
-		rc = gr_error_set(err, rc, "the path of the programs or of the configuration is too long");
+	if (snprintf(supervisor->copy, sizeof(supervisor->copy), "%s/" GR_POLICY_COPY, config->broker.run_directory) >=
+		    (int)sizeof(supervisor->copy) ||
+	    gr_children_init(&supervisor->children, supervisor->loop, programs, supervisor->copy) < 0) {
+		rc = gr_error_set(err, GR_EINVAL, "the path of the programs or of run_directory is too long");
 		goto failed;
 	}
+	rc = gr_policy_text_copy(&supervisor->text, supervisor->copy, err);
+	if (rc < 0)
+		goto failed;
 	*out = supervisor;
 	return 0;
 failed:
@@ -290,6 +307,8 @@ void gr_supervisor_destroy(struct gr_supervisor *supervisor)
 	if (!supervisor)
 		return;
 	gr_containers_finish(supervisor);
+	gr_reload_finish(supervisor);
+	gr_config_finish(&supervisor->config);
 	gr_listener_destroy(supervisor->tls);
 	gr_listener_destroy(supervisor->vencrypt);
 	gr_audit_client_destroy(supervisor->audit);

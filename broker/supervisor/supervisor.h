@@ -12,8 +12,10 @@
 #include "broker/supervisor/children.h"
 #include "broker/supervisor/connections.h"
 #include "broker/supervisor/containers.h"
+#include "broker/supervisor/emergency.h"
 #include "broker/supervisor/listen.h"
 #include "broker/supervisor/queue.h"
+#include "broker/supervisor/reload.h"
 #include "broker/supervisor/requests.h"
 #include "broker/supervisor/services.h"
 #include "broker/supervisor/sessions.h"
@@ -32,7 +34,13 @@ enum gr_supervisor_phase {
 };
 
 struct gr_supervisor {
-	struct gr_config config;
+	struct gr_config config; /* in force */
+	struct gr_policy_text text; /* what it was read from */
+	char copy[PATH_MAX]; /* the file that the children read it from */
+	gr_reload_check check;
+	struct gr_reload reload;
+	struct gr_emergency emergency;
+	int state; /* the state folder; -1 = not open yet */
 	struct gr_loop *loop;
 	enum gr_supervisor_phase phase;
 	struct gr_loop_timer *stop; /* the deadline of the present step of the end */
@@ -61,11 +69,12 @@ struct gr_supervisor {
 };
 
 /*
- * Makes a supervisor with its tables, without children. Copies config; programs: the folder of garasu-<kind>. Returns owned
- * in *out; GR_ENOMEM, GR_EIO, GR_EINVAL.
+ * Makes a supervisor with its tables, without children, and the children's copy of the configuration in run_directory. Copies config, whose
+ * lists it then owns; takes text, which config was parsed from; programs: the folder of garasu-<kind>. Returns owned in *out;
+ * GR_ENOMEM, GR_EIO, GR_EINVAL.
  */
-int gr_supervisor_create(const struct gr_config *config, const char *programs, struct gr_supervisor **out,
-			 struct gr_error *err);
+int gr_supervisor_create(const struct gr_config *config, struct gr_policy_text *text, const char *programs,
+			 struct gr_supervisor **out, struct gr_error *err);
 void gr_supervisor_destroy(struct gr_supervisor *supervisor); /* NULL allowed */
 
 /* Runs until the broker ends: 0 in good order, GR_EIO otherwise, with the reason in the log. */
@@ -77,6 +86,8 @@ int gr_supervisor_run(struct gr_supervisor *supervisor);
 int gr_supervisor_stopping(const struct gr_supervisor *supervisor);
 /* Records what has happened; kept until it can be written. */
 void gr_supervisor_record(struct gr_supervisor *supervisor, const struct gr_audit_event *event);
+/* Fills the event's group: that of its person, if there is one. */
+void gr_supervisor_group(const struct gr_supervisor *supervisor, struct gr_audit_event *event);
 /* Cannot go on: ends in good order, with a failure. */
 void gr_supervisor_fail(struct gr_supervisor *supervisor);
 void gr_supervisor_service_ready(struct gr_supervisor *supervisor);

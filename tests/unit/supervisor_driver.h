@@ -8,6 +8,7 @@
 #ifndef GARASU_TESTS_SUPERVISOR_DRIVER_H
 #define GARASU_TESTS_SUPERVISOR_DRIVER_H
 
+#include "broker/supervisor/limits.h"
 #include "broker/supervisor/supervisor.h"
 
 #include <stdint.h>
@@ -28,6 +29,13 @@ extern char folder[64];
 extern pid_t broker;
 extern int listener;
 extern int services[GR_SERVICES]; /* the stand-ins of the services */
+
+/* The configuration of the next broker to begin, as text; NULL: none. Some values are the driver's (run_broker). */
+extern const char *policy;
+/* Moves the clock of the broker forward; its timers are looked at when it next wakes up. */
+void advance(uint64_t ms);
+/* Writes the configuration file anew. */
+void write_policy(const char *text);
 
 /* Waits for its end: the exit status, 1000 + the signal, or -1 when it does not come. */
 int wait_for_broker(void);
@@ -63,7 +71,7 @@ void leave(struct viewer *viewer);
 int open_session(const char *person, uint32_t container, struct viewer *viewer_out);
 void end_session(const char *person, uint32_t container, int session);
 
-/* An administrator's request and its answer. */
+/* A request, of root unless it has another actor, and its answer. */
 struct gr_ipc_message ask(struct gr_ipc_message request);
 /* What was said before has been heard when this returns, whoever said it. */
 void let_hear(void);

@@ -1,6 +1,6 @@
 /* The tables of what may be said when, spelled out a second time; the queue; where a key stands in a configuration. */
 #include "broker/ipc/ipc.h"
-#include "broker/supervisor/check.h"
+#include "broker/supervisor/limits.h"
 #include "broker/supervisor/queue.h"
 #include "broker/supervisor/states.h"
 
@@ -73,9 +73,9 @@ static void session_permits_exactly_its_table(void **state)
 	static const struct line lines[GR_SESSION_STATES] = {
 		{ GR_SESSION_FREE, { 0 } },
 		{ GR_SESSION_STARTING, { 0 } },
-		{ GR_SESSION_RUNNING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST } },
+		{ GR_SESSION_RUNNING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_ACTIVITY, GR_IPC_AGENT_LOST } },
 		{ GR_SESSION_RESTARTING, { 0 } },
-		{ GR_SESSION_ENDING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_AGENT_LOST } },
+		{ GR_SESSION_ENDING, { GR_IPC_ATTACHED, GR_IPC_DETACHED, GR_IPC_ACTIVITY, GR_IPC_AGENT_LOST } },
 	};
 
 	(void)state;
@@ -115,25 +115,32 @@ static void queue_keeps_order_and_bound(void **state)
 		assert_int_equal(gr_queue_remove(&queue, queue.numbers[0]), 0);
 }
 
-static void key_is_found_on_its_line_in_its_section(void **state)
+static void limits_end_a_session_at_the_minute(void **state)
 {
-	char name[] = "/tmp/garasu-check-XXXXXX";
-	int fd = mkstemp(name);
-	FILE *file = fdopen(fd, "w");
+	struct gr_config_limits limits = { .idle_minutes = 0, .absolute_minutes = 0 };
+	const uint64_t minute = 60000, grain = GR_LIMITS_ACTIVITY_MS;
+	uint32_t reason = GR_REASON_NONE;
 
 	(void)state;
-	assert_non_null(file);
-	fputs("# key = 1\nlisten {\n\tport = 1\n}\n\ntls {\n\t# key = \"no\"\n\tkey = \"/x\"\n}\npool { images = "
-	      "\"/y\" }\n",
-	      file);
-	fclose(file);
-	assert_int_equal(gr_check_line(name, "listen", "port"), 3);
-	assert_int_equal(gr_check_line(name, "tls", "key"), 8);
-	assert_int_equal(gr_check_line(name, "pool", "images"), 10);
-	assert_int_equal(gr_check_line(name, "listen", "key"), 0);
-	assert_int_equal(gr_check_line(name, "tls", "port"), 0);
-	assert_int_equal(gr_check_line("/nonexistent", "tls", "port"), 0);
-	unlink(name);
+	assert_int_equal(gr_limits_left(&limits, 0, 0, UINT64_MAX / 2, &reason), -1);
+	limits.idle_minutes = 5;
+	/* What was done just after it was last told is not known: nobody is ended too early for that. */
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 7 * minute, &reason), 5 * minute + grain);
+	assert_int_equal(reason, GR_REASON_IDLE);
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 12 * minute + grain - 1, &reason), 1);
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 12 * minute + grain, &reason), 0);
+	assert_int_equal(gr_limits_left(&limits, 0, 7 * minute, 99 * minute, &reason), 0);
+	limits.absolute_minutes = 10;
+	assert_int_equal(gr_limits_left(&limits, minute, 7 * minute, 8 * minute, &reason), 3 * minute);
+	assert_int_equal(reason, GR_REASON_TIME_LIMIT);
+	assert_int_equal(gr_limits_left(&limits, minute, 11 * minute, 11 * minute, &reason), 0);
+	assert_int_equal(reason, GR_REASON_TIME_LIMIT);
+	assert_int_equal(gr_limits_left(&limits, minute, minute, 6 * minute + grain, &reason), 0);
+	assert_int_equal(reason, GR_REASON_IDLE);
+	limits = (struct gr_config_limits){ .absolute_minutes = 10080 }; /* the most that the file takes */
+	assert_int_equal(gr_limits_left(&limits, 0, 0, 1, &reason), 10080 * minute - 1);
+	/* A clock that seems to go back ends nobody. */
+	assert_int_equal(gr_limits_left(&limits, 2 * minute, 0, minute, &reason), 10080 * minute);
 }
 
 int main(void)
@@ -143,7 +150,7 @@ int main(void)
 		cmocka_unit_test(session_permits_exactly_its_table),
 		cmocka_unit_test(container_permits_exactly_its_table),
 		cmocka_unit_test(queue_keeps_order_and_bound),
-		cmocka_unit_test(key_is_found_on_its_line_in_its_section),
+		cmocka_unit_test(limits_end_a_session_at_the_minute),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
