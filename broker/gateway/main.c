@@ -38,7 +38,7 @@ static int start(const char *file, uint32_t number, bool vencrypt, struct gr_con
 	};
 	for (unsigned mib = config.session.history_mib; mib > 1; mib /= 2)
 		guard.history_log2++;
-	rc = gr_connection_create(tls, number, vencrypt, &guard, out, err);
+	rc = gr_connection_create(tls, number, vencrypt, &config, &guard, out, err);
 	if (rc) {
 		gr_tls_destroy(tls);
 		return rc;
