@@ -65,22 +65,39 @@ struct gr_viewer_input {
 
 #define GR_INPUT_BYTES(length) (offsetof(struct gr_viewer_input, text) + (length))
 
+/* Of READY and ASK (PROTOCOL.md §2). */
+enum gr_viewer_ready { GR_READY_WATERMARK = 1, GR_READY_RECORDED = 2 };
+enum gr_viewer_ask { GR_ASK_PASSWORD = 1, GR_ASK_CODE = 2 };
+
 /* Transport to window. */
 enum gr_viewer_status_type {
 	GR_STATUS_PERSON = 1, /* text: the id in the person's certificate */
 	GR_STATUS_CONNECTING, /* the name is resolved, connect(2) follows */
 	GR_STATUS_TLS, /* the handshake is over on our side, which says nothing yet about the broker's verdict */
 	GR_STATUS_WAIT, /* a container is being started */
-	GR_STATUS_READY,
+	GR_STATUS_ASK, /* flags: gr_viewer_ask; reason, tries, seconds: as there. Answered by gr_viewer_factors */
+	GR_STATUS_READY, /* flags: gr_viewer_ready */
 	GR_STATUS_END, /* failure, reason, text: why. The transport's last */
 };
 
 struct gr_viewer_status {
 	uint32_t type;
 	uint32_t failure; /* gr_failure of messages.h */
-	uint32_t reason; /* reason of PROTOCOL.md §6, with GR_FAIL_REASON */
+	uint32_t reason; /* reason of PROTOCOL.md §6, with GR_FAIL_REASON and ASK */
+	uint32_t flags, tries;
+	uint32_t seconds; /* also of an END that a REFUSED brought: when to come again, 0 = unknown */
 	uint64_t at_us; /* of CLOCK_MONOTONIC */
 	char text[256]; /* UTF-8 or empty */
+};
+
+/* Window to transport, once for each ASK: what the person gave. Wiped at both ends as soon as it is sent. */
+#define GR_PASSWORD_MAX 256 /* bytes of UTF-8 */
+#define GR_CODE_MAX 64 /* printable ASCII */
+
+struct gr_viewer_factors {
+	uint32_t password_length, code_length; /* what was not asked for is empty */
+	char password[GR_PASSWORD_MAX];
+	char code[GR_CODE_MAX];
 };
 
 /* Counters in shared memory, written by the transport: bytes on the wire, TLS included. */

@@ -1,66 +1,25 @@
 #include "viewer/draw.h"
-#include "common/log.h"
+#include "viewer/dialog_draw.h"
+#include "viewer/watermark.h"
 
-#include <fontconfig/fontconfig.h>
-#include <SDL_ttf.h>
 #include <stdlib.h>
 
-enum font { FONT_BAR, FONT_TITLE, FONT_BODY, FONT_SMALL, FONT_COUNT };
-
-static const int font_points[FONT_COUNT] = { 15, 24, 16, 13 };
-
-static const SDL_Color frame_colour = { 0x9a, 0x34, 0x12, 0xff }; /* burnt orange: this is the internet */
-static const SDL_Color bar_text = { 0xff, 0xff, 0xff, 0xff };
-static const SDL_Color bar_label = { 0xff, 0xed, 0xd5, 0xff };
-static const SDL_Color backdrop = { 0xf4, 0xf1, 0xee, 0xff };
-static const SDL_Color ink = { 0x1f, 0x1a, 0x17, 0xff };
-static const SDL_Color pale_ink = { 0x6b, 0x62, 0x5c, 0xff };
-
 struct gr_draw {
-	TTF_Font *fonts[FONT_COUNT];
+	struct gr_paint paint;
+	struct gr_watermark *watermark;
 };
 
-/* The file and index of the best font for Japanese. */
-static int find_font(char *file, size_t cap, long *index)
-{
-	int found = 0;
-	FcPattern *pattern = FcNameParse((const FcChar8 *)"Noto Sans CJK JP,sans-serif:lang=ja");
-	if (!pattern)
-		return 0;
-	FcConfigSubstitute(NULL, pattern, FcMatchPattern);
-	FcDefaultSubstitute(pattern);
-	FcResult result;
-	FcPattern *match = FcFontMatch(NULL, pattern, &result);
-	FcChar8 *path = NULL;
-	int number = 0;
-	if (match && FcPatternGetString(match, FC_FILE, 0, &path) == FcResultMatch) {
-		(void)FcPatternGetInteger(match, FC_INDEX, 0, &number);
-		found = SDL_snprintf(file, cap, "%s", (const char *)path) < (int)cap;
-		*index = number & 0xffff; /* the upper half names an instance of a variable font */
-	}
-	if (match)
-		FcPatternDestroy(match);
-	FcPatternDestroy(pattern);
-	FcFini();
-	return found;
-}
-
-struct gr_draw *gr_draw_create(void)
+struct gr_draw *gr_draw_create(int scale)
 {
 	struct gr_draw *draw = calloc(1, sizeof(*draw));
-	char file[1024];
-	long index = 0;
 	if (!draw)
 		return NULL;
-	if (TTF_Init() < 0 || !find_font(file, sizeof(file), &index)) {
-		gr_log_warning("no font found: texts in the window are missing; install fonts-noto-cjk");
-		return draw;
+	draw->watermark = gr_watermark_create();
+	if (!draw->watermark) {
+		free(draw);
+		return NULL;
 	}
-	for (int i = 0; i < FONT_COUNT; i++) {
-		draw->fonts[i] = TTF_OpenFontIndex(file, font_points[i], index);
-		if (!draw->fonts[i])
-			gr_log_warning("font %s: %s", file, TTF_GetError());
-	}
+	gr_paint_init(&draw->paint, scale);
 	return draw;
 }
 
@@ -68,18 +27,35 @@ void gr_draw_destroy(struct gr_draw *draw)
 {
 	if (!draw)
 		return;
-	for (int i = 0; i < FONT_COUNT; i++)
-		if (draw->fonts[i])
-			TTF_CloseFont(draw->fonts[i]);
-	if (TTF_WasInit())
-		TTF_Quit();
+	gr_watermark_destroy(draw->watermark);
+	gr_paint_finish(&draw->paint);
 	free(draw);
 }
 
-SDL_Rect gr_draw_area(int window_width, int window_height)
+const struct gr_paint *gr_draw_paint(const struct gr_draw *draw)
 {
-	SDL_Rect area = { GR_DRAW_BORDER, GR_DRAW_BAR, window_width - 2 * GR_DRAW_BORDER,
-			  window_height - GR_DRAW_BAR - GR_DRAW_BORDER };
+	return &draw->paint;
+}
+
+static int bar_height(const struct gr_draw *draw)
+{
+	return gr_paint_px(&draw->paint, GR_DRAW_BAR);
+}
+
+static int border_width(const struct gr_draw *draw)
+{
+	return gr_paint_px(&draw->paint, GR_DRAW_BORDER);
+}
+
+SDL_Point gr_draw_window_size(const struct gr_draw *draw, int width, int height)
+{
+	return (SDL_Point){ width + 2 * border_width(draw), height + bar_height(draw) + border_width(draw) };
+}
+
+SDL_Rect gr_draw_area(const struct gr_draw *draw, int window_width, int window_height)
+{
+	int border = border_width(draw), bar = bar_height(draw);
+	SDL_Rect area = { border, bar, window_width - 2 * border, window_height - bar - border };
 	if (area.w < 0)
 		area.w = 0;
 	if (area.h < 0)
@@ -87,9 +63,9 @@ SDL_Rect gr_draw_area(int window_width, int window_height)
 	return area;
 }
 
-SDL_Rect gr_draw_place(const struct gr_viewer *viewer, int window_width, int window_height)
+SDL_Rect gr_draw_place(const struct gr_draw *draw, const struct gr_viewer *viewer, int window_width, int window_height)
 {
-	SDL_Rect area = gr_draw_area(window_width, window_height),
+	SDL_Rect area = gr_draw_area(draw, window_width, window_height),
 		 place = { area.x, area.y, viewer->width, viewer->height };
 	if (!viewer->width || !viewer->height || (place.w <= area.w && place.h <= area.h))
 		return place;
@@ -103,70 +79,70 @@ SDL_Rect gr_draw_place(const struct gr_viewer *viewer, int window_width, int win
 	return place;
 }
 
-static void fill(SDL_Surface *surface, SDL_Rect rect, SDL_Color colour)
+static const SDL_Color record_red = { 0xff, 0x5a, 0x4d, 0xff };
+
+/* A disc, as far as squares make one. */
+static void draw_disc(SDL_Surface *surface, int x, int y, int size, SDL_Color colour)
 {
-	SDL_FillRect(surface, &rect, SDL_MapRGB(surface->format, colour.r, colour.g, colour.b));
+	for (int row = 0; row < size; row++) {
+		int d = 2 * row + 1 - size, half = 0;
+		while ((2 * half + 1) * (2 * half + 1) + d * d <= size * size)
+			half++;
+		gr_paint_fill(surface, (SDL_Rect){ x + size / 2 - half, y + row, 2 * half, 1 }, colour);
+	}
 }
 
-/* Draws a line of text, or several when it is wider than `wrap` (0: never). Returns its size; x < 0: right edge at -x. */
-static SDL_Point put_text(const struct gr_draw *draw, SDL_Surface *surface, enum font font, const char *text,
-			  SDL_Color colour, int x, int y, int wrap)
+/* "Recorded", right behind the title: it must be seen whatever the window's width. Returns its width. */
+static int draw_recorded(const struct gr_draw *draw, SDL_Surface *surface, int x)
 {
-	SDL_Point size = { 0, 0 };
-	if (!draw->fonts[font] || !*text)
-		return size;
-	SDL_Surface *image = wrap > 0 ? TTF_RenderUTF8_Blended_Wrapped(draw->fonts[font], text, colour, (Uint32)wrap)
-				      : TTF_RenderUTF8_Blended(draw->fonts[font], text, colour);
-	if (!image)
-		return size;
-	size = (SDL_Point){ image->w, image->h };
-	SDL_Rect to = { x < 0 ? -x - image->w : x, y, image->w, image->h };
-	SDL_BlitSurface(image, NULL, surface, &to);
-	SDL_FreeSurface(image);
-	return size;
-}
-
-static int line_height(const struct gr_draw *draw, enum font font)
-{
-	return draw->fonts[font] ? TTF_FontHeight(draw->fonts[font]) : 0;
+	const struct gr_paint *paint = &draw->paint;
+	const char *text = gr_text("録画中", "REC");
+	int bar = bar_height(draw), pad = gr_paint_px(paint, 8), dot = gr_paint_px(paint, 10),
+	    gap = gr_paint_px(paint, 6);
+	SDL_Point size = gr_paint_measure(paint, GR_FONT_BAR, text, 0);
+	SDL_Rect box = { x, gr_paint_px(paint, 4), pad + dot + gap + size.x + pad, bar - 2 * gr_paint_px(paint, 4) };
+	gr_paint_fill(surface, box, (SDL_Color){ 0x3d, 0x12, 0x06, 0xff });
+	draw_disc(surface, box.x + pad, (bar - dot) / 2, dot, record_red);
+	gr_paint_text(paint, surface, GR_FONT_BAR, text, gr_paint_bar_text, box.x + pad + dot + gap, (bar - size.y) / 2,
+		      0);
+	return box.w;
 }
 
 static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer)
 {
-	int w = surface->w, h = surface->h;
-	fill(surface, (SDL_Rect){ 0, 0, w, GR_DRAW_BAR }, frame_colour);
-	fill(surface, (SDL_Rect){ 0, 0, GR_DRAW_BORDER, h }, frame_colour);
-	fill(surface, (SDL_Rect){ w - GR_DRAW_BORDER, 0, GR_DRAW_BORDER, h }, frame_colour);
-	fill(surface, (SDL_Rect){ 0, h - GR_DRAW_BORDER, w, GR_DRAW_BORDER }, frame_colour);
+	const struct gr_paint *paint = &draw->paint;
+	int w = surface->w, h = surface->h, bar = bar_height(draw), border = border_width(draw),
+	    pad = gr_paint_px(paint, 12), gap = gr_paint_px(paint, 16);
+	gr_paint_fill(surface, (SDL_Rect){ 0, 0, w, bar }, gr_paint_frame);
+	gr_paint_fill(surface, (SDL_Rect){ 0, 0, border, h }, gr_paint_frame);
+	gr_paint_fill(surface, (SDL_Rect){ w - border, 0, border, h }, gr_paint_frame);
+	gr_paint_fill(surface, (SDL_Rect){ 0, h - border, w, border }, gr_paint_frame);
 	/* A page in the same colour, with a bar of its own, is seen to be inside. */
-	SDL_Rect area = gr_draw_area(w, h);
-	fill(surface, (SDL_Rect){ area.x - 1, area.y - 1, area.w + 2, 1 }, bar_label);
-	fill(surface, (SDL_Rect){ area.x - 1, area.y + area.h, area.w + 2, 1 }, bar_label);
-	fill(surface, (SDL_Rect){ area.x - 1, area.y, 1, area.h }, bar_label);
-	fill(surface, (SDL_Rect){ area.x + area.w, area.y, 1, area.h }, bar_label);
-	int y = (GR_DRAW_BAR - line_height(draw, FONT_BAR)) / 2;
-	SDL_Rect inside = { GR_DRAW_BORDER, 0, w - 2 * GR_DRAW_BORDER, GR_DRAW_BAR };
+	SDL_Rect area = gr_draw_area(draw, w, h);
+	gr_paint_outline(surface, (SDL_Rect){ area.x - 1, area.y - 1, area.w + 2, area.h + 2 }, 1, gr_paint_bar_label);
+	int y = (bar - gr_paint_line_height(paint, GR_FONT_BAR)) / 2;
+	SDL_Rect inside = { border, 0, w - 2 * border, bar - 1 };
 	SDL_SetClipRect(surface, &inside); /* a narrow window ends the text, not the border */
-	SDL_Point size = put_text(draw, surface, FONT_BAR, "画面転送・インターネット", bar_text, 12, y, 0);
+	int x = pad +
+		gr_paint_text(paint, surface, GR_FONT_BAR, "画面転送・インターネット", gr_paint_bar_text, pad, y, 0).x;
+	if (viewer->ready & GR_READY_RECORDED && viewer->state != GR_VIEWER_ENDED)
+		x += gap + draw_recorded(draw, surface, x + gap);
 	if (!gr_messages_japanese())
-		size.x += 16 + put_text(draw, surface, FONT_BAR, "Internet, by screen transfer", bar_label,
-					12 + size.x + 16, y, 0)
-				       .x;
+		x += gap + gr_paint_text(paint, surface, GR_FONT_BAR, "Internet, by screen transfer",
+					 gr_paint_bar_label, x + gap, y, 0)
+				   .x;
 	char who[400];
 	SDL_snprintf(who, sizeof(who), "%s%s%s", viewer->person, *viewer->person ? " @ " : "", viewer->host);
-	int who_width = 0;
-	if (draw->fonts[FONT_BAR])
-		TTF_SizeUTF8(draw->fonts[FONT_BAR], who, &who_width, NULL);
-	if (12 + size.x + 24 + who_width + 12 <= w)
-		put_text(draw, surface, FONT_BAR, who, bar_label, -(w - 12), y, 0);
+	if (x + 2 * pad + gr_paint_measure(paint, GR_FONT_BAR, who, 0).x + pad <= w)
+		gr_paint_text(paint, surface, GR_FONT_BAR, who, gr_paint_bar_label, -(w - pad), y, 0);
 	SDL_SetClipRect(surface, NULL);
 }
 
-static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_Rect area,
+static void draw_message(const struct gr_paint *paint, SDL_Surface *surface, SDL_Rect area,
 			 const struct gr_viewer *viewer)
 {
 	const char *title, *what = "", *action = "";
-	char small[512] = "";
+	char small[512] = "", again[200] = "";
 	switch (viewer->state) {
 	case GR_VIEWER_CONNECTING:
 		title = gr_text("接続しています", "Connecting");
@@ -177,6 +153,8 @@ static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_R
 		what = gr_text("ブラウザーを起動しています。しばらくお待ちください。",
 			       "A browser is being started for you. One moment, please.");
 		break;
+	case GR_VIEWER_ASKED: /* somebody else gives it: --factors */
+	case GR_VIEWER_JUDGED: title = gr_text("確認しています", "Checking"); break;
 	case GR_VIEWER_OPEN:
 	case GR_VIEWER_SHOWN: title = gr_text("画面を受信しています", "Receiving the picture"); break;
 	default: {
@@ -186,38 +164,40 @@ static void draw_message(const struct gr_draw *draw, SDL_Surface *surface, SDL_R
 				: gr_text("接続できませんでした", "No connection");
 		what = message.what;
 		action = message.action;
+		gr_message_again(gr_viewer_seconds_until(viewer->again_us), again, sizeof(again));
 		SDL_snprintf(small, sizeof(small), "%s: %s (%d)%s%s", gr_text("理由コード", "Code"), message.name,
 			     message.exit_code, *viewer->detail ? "\n" : "", viewer->detail);
 	}
 	}
-	enum { MARGIN = 32, STRIPE = 6, WIDTH = 660 };
-	int width = area.w < WIDTH + 2 * MARGIN ? area.w - 2 * MARGIN : WIDTH;
+	int margin = gr_paint_px(paint, 32), stripe = gr_paint_px(paint, 6), gap = gr_paint_px(paint, 12),
+	    most = gr_paint_px(paint, 660);
+	int width = area.w < most + 2 * margin ? area.w - 2 * margin : most;
 	if (width < 40)
 		return;
-	int wrap = width - 2 * MARGIN - STRIPE;
-	/* Measured by drawing outside first: the panel's height depends on how the lines wrap. */
-	int heights[4] = { 0 };
-	const char *texts[4] = { title, what, action, small };
-	const enum font fonts[4] = { FONT_TITLE, FONT_BODY, FONT_BODY, FONT_SMALL };
-	const SDL_Color colours[4] = { frame_colour, ink, ink, pale_ink };
-	int total = 0;
-	for (int i = 0; i < 4; i++) {
-		heights[i] = put_text(draw, surface, fonts[i], texts[i], colours[i], surface->w, surface->h, wrap).y;
-		total += heights[i] ? heights[i] + (i ? 12 : 0) : 0;
+	int wrap = width - 2 * margin - stripe;
+	enum { LINES = 5 };
+	const char *texts[LINES] = { title, what, again, action, small };
+	const enum gr_font fonts[LINES] = { GR_FONT_TITLE, GR_FONT_BODY, GR_FONT_BODY, GR_FONT_BODY, GR_FONT_SMALL };
+	const SDL_Color colours[LINES] = { gr_paint_frame, gr_paint_ink, gr_paint_ink, gr_paint_ink,
+					   gr_paint_pale_ink };
+	int heights[LINES], total = 0; /* measured first: the panel's height depends on how the lines wrap */
+	for (int i = 0; i < LINES; i++) {
+		heights[i] = gr_paint_measure(paint, fonts[i], texts[i], wrap).y;
+		total += heights[i] ? heights[i] + (i ? gap : 0) : 0;
 	}
-	SDL_Rect panel = { area.x + (area.w - width) / 2, area.y + (area.h - total - 2 * MARGIN) / 3, width,
-			   total + 2 * MARGIN };
+	SDL_Rect panel = { area.x + (area.w - width) / 2, area.y + (area.h - total - 2 * margin) / 3, width,
+			   total + 2 * margin };
 	if (panel.y < area.y)
 		panel.y = area.y;
-	SDL_Rect outline = { panel.x - 1, panel.y - 1, panel.w + 2, panel.h + 2 };
-	fill(surface, outline, (SDL_Color){ 0xd6, 0xcf, 0xc9, 0xff });
-	fill(surface, panel, (SDL_Color){ 0xff, 0xff, 0xff, 0xff });
-	fill(surface, (SDL_Rect){ panel.x, panel.y, STRIPE, panel.h }, frame_colour);
-	int y = panel.y + MARGIN;
-	for (int i = 0; i < 4; i++)
+	gr_paint_outline(surface, (SDL_Rect){ panel.x - 1, panel.y - 1, panel.w + 2, panel.h + 2 }, 1, gr_paint_line);
+	gr_paint_fill(surface, panel, gr_paint_white);
+	gr_paint_fill(surface, (SDL_Rect){ panel.x, panel.y, stripe, panel.h }, gr_paint_frame);
+	int y = panel.y + margin;
+	for (int i = 0; i < LINES; i++)
 		if (heights[i]) {
-			put_text(draw, surface, fonts[i], texts[i], colours[i], panel.x + MARGIN + STRIPE, y, wrap);
-			y += heights[i] + 12;
+			gr_paint_text(paint, surface, fonts[i], texts[i], colours[i], panel.x + margin + stripe, y,
+				      wrap);
+			y += heights[i] + gap;
 		}
 }
 
@@ -228,9 +208,15 @@ static SDL_Surface *picture_surface(const struct gr_viewer *viewer)
 						  (int)(GR_PICTURE_STRIDE * 4), SDL_PIXELFORMAT_RGB888);
 }
 
-SDL_Rect gr_draw_damage(SDL_Surface *surface, const struct gr_viewer *viewer, struct gr_rect damage)
+static int is_marked(const struct gr_viewer *viewer)
 {
-	SDL_Rect place = gr_draw_place(viewer, surface->w, surface->h), empty = { 0 };
+	return (viewer->ready & GR_READY_WATERMARK) != 0;
+}
+
+SDL_Rect gr_draw_damage(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer,
+			struct gr_rect damage)
+{
+	SDL_Rect place = gr_draw_place(draw, viewer, surface->w, surface->h), empty = { 0 };
 	if (viewer->width == 0 || damage.w == 0 || place.w == 0 || place.h == 0)
 		return empty;
 	SDL_Surface *picture = picture_surface(viewer);
@@ -248,38 +234,71 @@ SDL_Rect gr_draw_damage(SDL_Surface *surface, const struct gr_viewer *viewer, st
 		SDL_BlitScaled(picture, NULL, surface, &changed);
 	}
 	SDL_FreeSurface(picture);
+	if (is_marked(viewer))
+		gr_watermark_lay(draw->watermark, surface, changed, (SDL_Point){ place.x, place.y });
 	return changed;
+}
+
+void gr_draw_picture(struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer)
+{
+	SDL_Surface *picture = picture_surface(viewer);
+	if (!picture)
+		return;
+	SDL_SetSurfaceBlendMode(picture, SDL_BLENDMODE_NONE);
+	SDL_BlitSurface(picture, NULL, surface, NULL);
+	SDL_FreeSurface(picture);
+	if (is_marked(viewer)) {
+		gr_watermark_set(draw->watermark, &draw->paint, viewer->person);
+		gr_watermark_lay(draw->watermark, surface, (SDL_Rect){ 0, 0, surface->w, surface->h },
+				 (SDL_Point){ 0, 0 });
+	}
 }
 
 static void draw_composing(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer,
 			   const char *composing)
 {
-	SDL_Rect place = gr_draw_place(viewer, surface->w, surface->h);
-	int x = place.x + 8, y = place.y + 8, width = 0, height = line_height(draw, FONT_BODY);
+	const struct gr_paint *paint = &draw->paint;
+	SDL_Rect place = gr_draw_place(draw, viewer, surface->w, surface->h);
+	int pad = gr_paint_px(paint, 4), line = gr_paint_px(paint, 2);
+	int x = place.x + 2 * pad, y = place.y + 2 * pad, height = gr_paint_line_height(paint, GR_FONT_BODY);
+	int width = gr_paint_measure(paint, GR_FONT_BODY, composing, 0).x + 2 * pad;
 	if (viewer->caret.known) {
 		x = place.x + viewer->caret.rect.x;
 		y = place.y + viewer->caret.rect.y;
 	}
-	if (draw->fonts[FONT_BODY])
-		TTF_SizeUTF8(draw->fonts[FONT_BODY], composing, &width, NULL);
-	if (x + width + 8 > surface->w - GR_DRAW_BORDER)
-		x = surface->w - GR_DRAW_BORDER - width - 8;
-	fill(surface, (SDL_Rect){ x, y, width + 8, height + 4 }, (SDL_Color){ 0xff, 0xff, 0xff, 0xff });
-	put_text(draw, surface, FONT_BODY, composing, ink, x + 4, y, 0);
-	fill(surface, (SDL_Rect){ x, y + height + 2, width + 8, 2 }, frame_colour);
+	if (x + width > surface->w - border_width(draw))
+		x = surface->w - border_width(draw) - width;
+	gr_paint_fill(surface, (SDL_Rect){ x, y, width, height + 2 * line }, gr_paint_white);
+	gr_paint_text(paint, surface, GR_FONT_BODY, composing, gr_paint_ink, x + pad, y, 0);
+	gr_paint_fill(surface, (SDL_Rect){ x, y + height + line, width, line }, gr_paint_frame);
 }
 
-void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer, const char *composing)
+void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_draw_scene *scene)
 {
-	SDL_Rect area = gr_draw_area(surface->w, surface->h);
-	fill(surface, area, backdrop);
+	const struct gr_viewer *viewer = scene->viewer;
+	struct gr_dialog_layout layout;
+	SDL_Rect area = gr_draw_area(draw, surface->w, surface->h);
+	gr_paint_fill(surface, area, gr_paint_backdrop);
 	SDL_SetClipRect(surface, &area);
+	if (is_marked(viewer))
+		gr_watermark_set(draw->watermark, &draw->paint, viewer->person);
 	if (viewer->width)
-		gr_draw_damage(surface, viewer, (struct gr_rect){ 0, 0, viewer->width, viewer->height });
-	if (viewer->state == GR_VIEWER_SHOWN && *composing)
-		draw_composing(draw, surface, viewer, composing);
-	if (viewer->state != GR_VIEWER_SHOWN)
-		draw_message(draw, surface, area, viewer);
+		gr_draw_damage(draw, surface, viewer, (struct gr_rect){ 0, 0, viewer->width, viewer->height });
+	if (viewer->state == GR_VIEWER_SHOWN && *scene->composing)
+		draw_composing(draw, surface, viewer, scene->composing);
+	if (scene->dialog && scene->dialog->open)
+		gr_dialog_draw(scene->dialog, &draw->paint, surface, area, viewer, &layout);
+	else if (viewer->state != GR_VIEWER_SHOWN)
+		draw_message(&draw->paint, surface, area, viewer);
 	SDL_SetClipRect(surface, NULL);
 	draw_frame(draw, surface, viewer);
+}
+
+int gr_draw_wait_ms(const struct gr_viewer *viewer)
+{
+	if (viewer->state == GR_VIEWER_ENDED) {
+		uint64_t now = gr_viewer_now_us();
+		return viewer->again_us > now ? (int)((viewer->again_us - now) % 1000000u / 1000u) + 1 : -1;
+	}
+	return is_marked(viewer) ? gr_watermark_wait_ms() : -1;
 }

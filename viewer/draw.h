@@ -5,27 +5,46 @@
 #ifndef GARASU_VIEWER_DRAW_H
 #define GARASU_VIEWER_DRAW_H
 
+#include "viewer/dialog.h"
+#include "viewer/paint.h"
 #include "viewer/viewer.h"
 
-#include <SDL2/SDL.h>
-
-#define GR_DRAW_BAR 30 /* pixels, at the top */
-#define GR_DRAW_BORDER 4 /* pixels, on the three other sides; the innermost one is a pale line, below the bar too */
+#define GR_DRAW_BAR 30 /* pixels at a scale of 100 %, at the top */
+#define GR_DRAW_BORDER 4 /* on the three other sides; the innermost pixel is a pale line, below the bar too */
 
 struct gr_draw;
 
-/* Finds fonts. Without any, the result draws no text (a warning is logged). NULL when out of memory. */
-struct gr_draw *gr_draw_create(void);
+/* What the window's own parts are drawn from. */
+struct gr_draw_scene {
+	const struct gr_viewer *viewer;
+	const struct gr_dialog *dialog; /* shown when it is open */
+	const char *composing; /* text of the local input method that is going to the browser, or "" */
+};
+
+/* Finds fonts. scale: of bar, border and messages, in percent; the picture has none. NULL when out of memory. */
+struct gr_draw *gr_draw_create(int scale);
 void gr_draw_destroy(struct gr_draw *draw); /* NULL allowed */
 
-/* The window's or picture's size from the other one. */
-SDL_Rect gr_draw_area(int window_width, int window_height);
-/* Where in a window of this size the picture is shown: 1:1, or smaller when it does not fit. Empty without a picture. */
-SDL_Rect gr_draw_place(const struct gr_viewer *viewer, int window_width, int window_height);
+const struct gr_paint *gr_draw_paint(const struct gr_draw *draw);
 
-/* Draws all: bar, border, picture or message. composing: text of the local input method, or "". */
-void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer, const char *composing);
+/* The window's or picture's size from the other one. */
+SDL_Rect gr_draw_area(const struct gr_draw *draw, int window_width, int window_height);
+SDL_Point gr_draw_window_size(const struct gr_draw *draw, int width, int height);
+/* Where in a window of this size the picture is shown: 1:1, or smaller when it does not fit. Empty without a picture. */
+SDL_Rect gr_draw_place(const struct gr_draw *draw, const struct gr_viewer *viewer, int window_width, int window_height);
+
+/* Draws all: bar, border, picture or message or dialogue. */
+void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_draw_scene *scene);
 /* Draws the damaged part of the picture only. Returns what was changed on the surface (maybe empty). */
-SDL_Rect gr_draw_damage(SDL_Surface *surface, const struct gr_viewer *viewer, struct gr_rect damage);
+SDL_Rect gr_draw_damage(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer,
+			struct gr_rect damage);
+/* The picture alone, with the watermark where it must be shown, on a surface of its size. */
+void gr_draw_picture(struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer);
+
+/*
+ * Milliseconds until all of it must be drawn again although nothing happened (the watermark's minute is over, a message counts
+ * down); -1: not by time.
+ */
+int gr_draw_wait_ms(const struct gr_viewer *viewer);
 
 #endif

@@ -15,7 +15,9 @@ struct gr_key {
 	uint16_t scancode; /* SDL_Scancode; 0: none */
 };
 
+/* The left ones; the right ones are the next. */
 #define GR_KEYSYM_SHIFT 0xffe1u
+#define GR_KEYSYM_CONTROL 0xffe3u
 
 /* The key that stands for no character (Return, F1, Shift_L, Henkan …) at this SDL scancode, or NULL. */
 const struct gr_key *gr_key_of_scancode(unsigned scancode);

@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "viewer/decoder.h"
+#include "viewer/factors.h"
 #include "viewer/options.h"
 #include "viewer/picture.h"
 #include "viewer/script.h"
@@ -37,6 +38,9 @@ struct program {
 	struct gr_window *window;
 	struct gr_script *script;
 	int signals;
+	int factors_fd; /* -1: none, or read */
+	int factors_given; /* what --factors has is ready in factors, or was given */
+	struct gr_viewer_factors factors; /* wiped when it was given */
 	int capture; /* -1: none; closed in this process after the forks */
 	uint32_t *picture; /* writable: unmapped in this process after the forks */
 };
@@ -76,6 +80,36 @@ static int open_capture(struct program *program)
 		gr_text("--capture で指定したファイルを新しく作れません", "--capture: the file cannot be made"), file,
 		errno == EEXIST ? gr_text("すでに存在します", "it exists already") : strerror(errno));
 	return -1;
+}
+
+static int factors_failed(const struct gr_error *err)
+{
+	struct gr_message message = gr_message_get(GR_FAIL_FACTORS_FILE, 0);
+	fprintf(stderr, "garasu-viewer: %s%s%s [%s: %s]\n", message.what, gr_messages_japanese() ? "" : " ",
+		message.action, message.name, err->text);
+	return -1;
+}
+
+/* Before the forks only opened, so that what is wrong with it is told at once; read behind them, so that no other process has it. */
+static int open_factors(struct program *program)
+{
+	struct gr_error err = { 0 };
+	program->factors_fd = -1;
+	if (!program->options.factors)
+		return 0;
+	program->factors_fd = gr_factors_open(program->options.factors, &err);
+	return program->factors_fd < 0 ? factors_failed(&err) : 0;
+}
+
+static int read_factors(struct program *program)
+{
+	struct gr_error err = { 0 };
+	if (program->factors_fd < 0)
+		return 0;
+	int status = gr_factors_read(program->factors_fd, &program->factors, &err);
+	program->factors_fd = -1;
+	program->factors_given = !status;
+	return status ? factors_failed(&err) : 0;
 }
 
 /* What every child does first: it ends with this process, and holds only its own descriptors. -1 in keep counts for nothing. */
@@ -186,9 +220,21 @@ static int start_processes(struct program *program)
 	return 0;
 }
 
+static int scale_headless(const struct program *program)
+{
+	return program->options.scale ? program->options.scale : 100;
+}
+
 static int screenshot_headless(void *context, const char *file, struct gr_error *err)
 {
-	return gr_window_screenshot_headless(context, file, err);
+	const struct program *program = context;
+	return gr_window_screenshot_headless(&program->viewer, scale_headless(program), file, err);
+}
+
+static int picture_headless(void *context, const char *file, struct gr_error *err)
+{
+	const struct program *program = context;
+	return gr_window_picture_headless(&program->viewer, scale_headless(program), file, err);
 }
 
 /* --screenshot and --wait-idle are a script too. Returns 0 when there is none to make or it is made. */
@@ -196,9 +242,16 @@ static int make_script(struct program *program)
 {
 	const struct gr_viewer_options *options = &program->options;
 	int deadline_ms = options->timeout_ms ? options->timeout_ms : WAIT_MS;
-	struct gr_script_host host = { .context = &program->viewer, .screenshot_window = screenshot_headless };
+	struct gr_script_host host = { .context = program,
+				       .screenshot_window = screenshot_headless,
+				       .picture = picture_headless };
 	if (program->window)
-		host = (struct gr_script_host){ program->window, gr_window_screenshot, gr_window_resize };
+		host = (struct gr_script_host){ .context = program->window,
+						.screenshot_window = gr_window_screenshot,
+						.picture = gr_window_picture,
+						.dialog_key = gr_window_dialog_key,
+						.dialog_text = gr_window_dialog_text,
+						.resize = gr_window_resize };
 	if (options->script) {
 		program->script = gr_script_create(&program->viewer, &host, options->script, deadline_ms);
 		return program->script ? 0 : -1;
@@ -224,13 +277,48 @@ static int sooner(int a, int b)
 	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
+/*
+ * Gives what --factors has, once; without a window there is nobody else to give anything. Returns ms until it must be looked at
+ * again, or -1.
+ */
+static int answer(struct program *program)
+{
+	struct gr_viewer *viewer = &program->viewer;
+	if (viewer->state != GR_VIEWER_ASKED)
+		return -1;
+	if (program->factors_given) {
+		unsigned seconds = gr_viewer_seconds_until(viewer->ask.from_us);
+		if (program->window)
+			gr_window_answered(program->window, 1);
+		if (seconds)
+			return (int)seconds * 1000;
+		if (!(viewer->ask.what & GR_ASK_PASSWORD)) {
+			explicit_bzero(program->factors.password, sizeof(program->factors.password));
+			program->factors.password_length = 0;
+		}
+		if (!(viewer->ask.what & GR_ASK_CODE)) {
+			explicit_bzero(program->factors.code, sizeof(program->factors.code));
+			program->factors.code_length = 0;
+		}
+		gr_viewer_answer(viewer, &program->factors);
+		program->factors_given = 0;
+	} else if (program->window) {
+		gr_window_answered(program->window, 0);
+	} else if (viewer->ask.reason) {
+		gr_viewer_end(viewer, GR_FAIL_REASON, viewer->ask.reason, NULL);
+	} else {
+		gr_viewer_end(viewer, GR_FAIL_FACTOR_MISSING, 0, NULL);
+	}
+	return -1;
+}
+
 static void run(struct program *program)
 {
 	struct gr_viewer *viewer = &program->viewer;
 	/* Somebody who looks at a message wants to read it; a script wants the exit code. */
 	int stay = program->window && !program->script;
 	for (;;) {
-		int wait_ms = gr_viewer_tick(viewer);
+		int wait_ms = sooner(gr_viewer_tick(viewer), answer(program));
 		if (program->script && viewer->state != GR_VIEWER_ENDED)
 			wait_ms = sooner(wait_ms, gr_script_step(program->script));
 		if (program->window)
@@ -275,9 +363,12 @@ static int conclude(struct program *program)
 		failure = gr_script_failure(program->script);
 	struct gr_message message = gr_message_get(failure, viewer->reason);
 	if (failure != GR_FAIL_NONE) {
+		char again[200];
+		gr_message_again(gr_viewer_seconds_until(viewer->again_us), again, sizeof(again));
+		const char *space = gr_messages_japanese() ? "" : " ";
 		if (program->options.script)
 			printf("error connection %s\n", message.name), fflush(stdout);
-		fprintf(stderr, "garasu-viewer: %s%s%s [%s%s%s]\n", message.what, gr_messages_japanese() ? "" : " ",
+		fprintf(stderr, "garasu-viewer: %s%s%s%s%s [%s%s%s]\n", message.what, space, again, *again ? space : "",
 			message.action, message.name, *viewer->detail ? ": " : "", viewer->detail);
 	}
 	gr_viewer_finish(viewer);
@@ -306,16 +397,22 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	program.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (program.signals < 0 || make_picture(&program) || open_capture(&program) || start_processes(&program))
+	if (program.signals < 0 || make_picture(&program) || open_factors(&program) || open_capture(&program) ||
+	    start_processes(&program))
 		return 1;
 
 	struct gr_error err = { 0 };
+	if (read_factors(&program)) {
+		gr_viewer_finish(&program.viewer);
+		return 1;
+	}
 	if (!program.options.headless && !(program.window = gr_window_create(&program.viewer, &program.options, &err)))
 		gr_viewer_end(&program.viewer, GR_FAIL_DISPLAY, 0, err.text);
 	else if (make_script(&program))
 		gr_viewer_end(&program.viewer, GR_FAIL_INTERNAL, 0, "the script cannot be begun");
 	else
 		run(&program);
+	explicit_bzero(&program.factors, sizeof(program.factors));
 	int exit_code = conclude(&program);
 	gr_script_destroy(program.script);
 	gr_window_destroy(program.window);

@@ -1,5 +1,6 @@
 #include "viewer/messages.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,12 @@ static const struct entry failures[GR_FAIL_COUNT] = {
 				"認証局の証明書ファイルまたは失効リストを読めません。" },
 			      { "Check the files given with --ca and --crl (PEM).",
 				"--ca と --crl で指定したファイル(PEM形式)を確認してください。" } },
+	[GR_FAIL_FACTORS_FILE] = { 1,
+				   "factors-file",
+				   { "The password and the code cannot be read.",
+				     "パスワードと確認コードのファイルを読めません。" },
+				   { "Check the file given with --factors (two lines, UTF-8, mode 0600).",
+				     "--factors で指定したファイル(2行、UTF-8、モード 0600)を確認してください。" } },
 	[GR_FAIL_OUTPUT_FILE] = { 1,
 				  "output-file",
 				  { "The file cannot be written.", "ファイルを書き込めません。" },
@@ -173,6 +180,18 @@ static const struct entry failures[GR_FAIL_COUNT] = {
 				 { "Check --certificate: it must be a person's. Otherwise ask the administrator.",
 				   "--certificate "
 				   "が利用者の証明書か確認してください。正しい場合は管理者に連絡してください。" } },
+	[GR_FAIL_FACTOR_MISSING] = { 4,
+				     "factor-missing",
+				     { "A second factor is asked for: a password, a one-time code, or both.",
+				       "パスワードか確認コード、または両方の入力が必要です。" },
+				     { "Start the viewer with a window, or give them in a file with --factors.",
+				       "ウィンドウを開いて入力するか、--factors でファイルを指定してください。" } },
+	[GR_FAIL_ANSWER_LATE] = { 7,
+				  "time-over",
+				  { "Nothing was entered for two minutes, so the broker closed the connection.",
+				    "2分間入力がなかったため、接続が終了しました。" },
+				  { "Connect again when you have your password and code at hand.",
+				    "パスワードと確認コードを用意して、もう一度接続してください。" } },
 	[GR_FAIL_PROTOCOL] = { 8,
 			       "protocol-error",
 			       { "The broker sent what the protocol does not permit; the connection was ended.",
@@ -262,6 +281,52 @@ static const struct entry reasons[] = {
 		   "ページのメモリー使用量が上限を超えたため、ブラウザーが終了しました。" },
 		 { "Connect again, and open fewer pages at once.",
 		   "もう一度接続し、同時に開くページを減らしてください。" } },
+	[GR_MESSAGE_WRONG_FACTOR] = { 4,
+				      "wrong-factor",
+				      { "The password or the one-time code is wrong.",
+					"パスワードまたは確認コードが違います。" },
+				      { "Connect again and enter them anew. A code is good once, for about a minute.",
+					"もう一度接続して入力し直してください。確認コードは表示から約1分間有効で、使え"
+					"るのは一度だけです。" } },
+	[GR_MESSAGE_LOCKED_OUT] = { 4,
+				    "locked-out",
+				    { "Too many wrong passwords or codes: your login is locked for a while.",
+				      "入力の間違いが続いたため、一時的にログインできません。" },
+				    { "If that was not you, tell the administrator at once.",
+				      "心当たりがない場合は、すぐに管理者に連絡してください。" } },
+	[17] = { 7,
+		 "cut-off",
+		 { "All sessions were stopped in an emergency.", "緊急対応のため、画面転送を停止しています。" },
+		 { "Wait for word from the administrator before you connect again.",
+		   "管理者から案内があるまで、接続せずにお待ちください。" } },
+	[18] = { 5,
+		 "not-permitted",
+		 { "The rules of your organisation do not permit this session.",
+		   "所属の利用ルールにより、接続できません。" },
+		 { "As many of your group as may use it at once may be connected already. Try again later, or ask the "
+		   "administrator.",
+		   "利用人数の上限に達している場合もあります。時間をおいて試すか、管理者に連絡してください。" } },
+	[19] = { 7,
+		 "idle",
+		 { "The session was ended because nothing was done for a while.",
+		   "一定時間操作がなかったため、画面転送を終了しました。" },
+		 { "Connect again if you need to go on.", "続ける場合は、もう一度接続してください。" } },
+	[20] = { 7,
+		 "time-limit",
+		 { "The session has reached the longest time permitted.",
+		   "1回の利用時間の上限に達したため、画面転送を終了しました。" },
+		 { "Connect again if you need to go on: a new browser is started.",
+		   "続ける場合は、もう一度接続してください。ブラウザーは新しく起動します。" } },
+	[21] = { 6,
+		 "recording-failed",
+		 { "Your sessions must be recorded, and the recording cannot be made.",
+		   "録画が必要な接続ですが、録画できないため終了しました。" },
+		 { ASK_ADMIN_EN, ASK_ADMIN_JA } },
+	[22] = { 7,
+		 "displaced",
+		 { "All places are taken, and somebody of a higher priority needed yours.",
+		   "満員のため、優先度の高い利用者の接続に切り替わりました。" },
+		 { AGAIN_EN, AGAIN_JA } },
 };
 
 static const struct entry *reason_entry(unsigned reason)
@@ -279,6 +344,20 @@ struct gr_message gr_message_get(enum gr_failure failure, unsigned reason)
 	else if ((unsigned)failure < GR_FAIL_COUNT && failures[failure].name)
 		entry = &failures[failure];
 	return (struct gr_message){ entry->exit_code, entry->name, entry->what[japanese], entry->action[japanese] };
+}
+
+void gr_message_again(unsigned seconds, char *out, size_t cap)
+{
+	unsigned minutes = seconds / 60;
+	out[0] = '\0';
+	if (minutes)
+		snprintf(out, cap,
+			 japanese ? "あと%u分%u秒で、もう一度お試しいただけます。"
+				  : "You can try again in %u min %u s.",
+			 minutes, seconds % 60);
+	else if (seconds)
+		snprintf(out, cap, japanese ? "あと%u秒で、もう一度お試しいただけます。" : "You can try again in %u s.",
+			 seconds);
 }
 
 const char *gr_message_reason_name(unsigned reason)

@@ -2,11 +2,14 @@
 #ifndef GARASU_VIEWER_MESSAGES_H
 #define GARASU_VIEWER_MESSAGES_H
 
+#include <stddef.h>
+
 enum gr_failure {
 	GR_FAIL_NONE = 0, /* closed by the person */
 	GR_FAIL_CERTIFICATE_FILE, /* the person's certificate cannot be read */
 	GR_FAIL_KEY_FILE,
 	GR_FAIL_CA_FILE,
+	GR_FAIL_FACTORS_FILE, /* --factors cannot be read */
 	GR_FAIL_OUTPUT_FILE, /* a screenshot or the capture cannot be written */
 	GR_FAIL_DISPLAY, /* no window can be opened */
 	GR_FAIL_NAME, /* the broker's name is not known */
@@ -27,6 +30,8 @@ enum gr_failure {
 	GR_FAIL_PERSON_UNTRUSTED, /* not of the broker's CA */
 	GR_FAIL_PERSON_REVOKED,
 	GR_FAIL_PERSON_BAD, /* refused for another reason, such as its purpose */
+	GR_FAIL_FACTOR_MISSING, /* the broker asks for a second factor, and there is nobody to give it */
+	GR_FAIL_ANSWER_LATE, /* the person gave none in time */
 	GR_FAIL_REASON, /* the broker said why: a reason of PROTOCOL.md §6 */
 	GR_FAIL_PROTOCOL,
 	GR_FAIL_DECODER, /* the decoder process ended by itself */
@@ -34,6 +39,13 @@ enum gr_failure {
 	GR_FAIL_NO_PICTURE, /* nothing to see within the time given */
 	GR_FAIL_INTERNAL,
 	GR_FAIL_COUNT,
+};
+
+/* Reasons of PROTOCOL.md §6 that the viewer does something about. */
+enum gr_message_reason {
+	GR_MESSAGE_TIME_OVER = 9,
+	GR_MESSAGE_WRONG_FACTOR = 15,
+	GR_MESSAGE_LOCKED_OUT = 16,
 };
 
 struct gr_message {
@@ -49,6 +61,9 @@ int gr_messages_japanese(void);
 
 /* Never fails: an unknown failure or reason gets the message of an internal error. Texts are static. */
 struct gr_message gr_message_get(enum gr_failure failure, unsigned reason);
+
+/* "After 4 min 59 s you can try again." in the language; "" when seconds is 0. */
+void gr_message_again(unsigned seconds, char *out, size_t cap);
 
 /* The reason's name of PROTOCOL.md §6, or "unknown". */
 const char *gr_message_reason_name(unsigned reason);

@@ -29,6 +29,8 @@ enum option_code {
 	OPTION_CAPTURE,
 	OPTION_SCRIPT,
 	OPTION_REPORT,
+	OPTION_FACTORS,
+	OPTION_SCALE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -51,6 +53,8 @@ static const struct option long_options[] = {
 	{ "capture", required_argument, NULL, OPTION_CAPTURE },
 	{ "script", required_argument, NULL, OPTION_SCRIPT },
 	{ "report", no_argument, NULL, OPTION_REPORT },
+	{ "factors", required_argument, NULL, OPTION_FACTORS },
+	{ "scale", required_argument, NULL, OPTION_SCALE },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -67,8 +71,10 @@ static void usage(FILE *to)
 		"  --ca FILE           the authority that the broker's certificate must be of (PEM)\n"
 		"  --crl FILE          its revocation lists (PEM): without a current one for each CA nothing is shown\n"
 		"  --server-name NAME  the name in the broker's certificate, when it is not HOST\n"
+		"  --factors FILE      password and one-time code, a line each, instead of being asked (mode 0600)\n"
 		"  --size WxH          size of the picture\n"
 		"  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
+		"  --scale 100..300    of bar, border and messages, in percent (as the desktop has it)\n"
 		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
 		"                      0, or a screenshot without this option: all is exact at once\n"
 		"  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
@@ -180,6 +186,12 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 	case OPTION_CAPTURE: options->capture = value; return 0;
 	case OPTION_SCRIPT: options->script = value; return 0;
 	case OPTION_REPORT: options->report = 1; return 0;
+	case OPTION_FACTORS: options->factors = value; return 0;
+	case OPTION_SCALE:
+		if (parse_number(value, GR_SCALE_MIN, GR_SCALE_MAX, &number))
+			return -1;
+		options->scale = (int)number;
+		return 0;
 	default: return -1;
 	}
 }

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+#define GR_SCALE_MIN 100
+#define GR_SCALE_MAX 300
+
 struct gr_viewer_options {
 	char host[256];
 	char port[6];
@@ -20,6 +23,8 @@ struct gr_viewer_options {
 	int timeout_ms; /* 0: none given */
 	const char *capture; /* a new file for the server's bytes */
 	const char *script; /* file, or "-" */
+	const char *factors; /* file with a password and a code */
+	int scale; /* of bar, border and messages, in percent; 0: as the desktop has it */
 	int report;
 };
 

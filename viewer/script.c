@@ -21,6 +21,7 @@ enum {
 enum wait {
 	WAIT_NOTHING,
 	WAIT_FIRST_FRAME,
+	WAIT_ASK,
 	WAIT_IDLE,
 	WAIT_CHANGE,
 	WAIT_PIXEL,
@@ -132,6 +133,26 @@ static void begin_wait(struct gr_script *script, enum wait wait, const char *com
 
 /* Commands. arguments: what stands behind the command's name, never NULL. */
 
+static int is_asked(const struct gr_script *script)
+{
+	return script->viewer->state == GR_VIEWER_ASKED && script->host.dialog_key && script->host.dialog_text;
+}
+
+/* Keys of the dialogue: the modifiers among them are not pressed but said. */
+static int dialog_keys(struct gr_script *script, const uint32_t *keysyms, int count)
+{
+	int shift = 0, control = 0, taken = 0;
+	for (int i = 0; i < count; i++) {
+		if (keysyms[i] == GR_KEYSYM_SHIFT || keysyms[i] == GR_KEYSYM_SHIFT + 1)
+			shift = 1;
+		else if (keysyms[i] == GR_KEYSYM_CONTROL || keysyms[i] == GR_KEYSYM_CONTROL + 1)
+			control = 1;
+		else
+			taken |= script->host.dialog_key(script->host.context, keysyms[i], shift, control);
+	}
+	return taken;
+}
+
 static void press(struct gr_script *script, uint32_t keysym, uint8_t xt, int shift)
 {
 	if (shift)
@@ -151,6 +172,11 @@ static void do_key(struct gr_script *script, const char *arguments)
 		answer(script, 0, "key: unknown key %.100s", arguments);
 		return;
 	}
+	if (is_asked(script)) {
+		int taken = dialog_keys(script, keysyms, count);
+		answer(script, taken, taken ? "key" : "key: the dialogue is not open");
+		return;
+	}
 	uint32_t keysym;
 	uint8_t xt;
 	int shift;
@@ -167,6 +193,11 @@ static void do_key(struct gr_script *script, const char *arguments)
 
 static void do_type(struct gr_script *script, const char *arguments)
 {
+	if (is_asked(script)) {
+		int taken = script->host.dialog_text(script->host.context, arguments);
+		answer(script, taken, taken ? "type" : "type: the dialogue is not open");
+		return;
+	}
 	uint32_t keysym;
 	uint8_t xt;
 	int shift;
@@ -186,6 +217,11 @@ static void do_text(struct gr_script *script, const char *arguments)
 {
 	if (!*arguments) {
 		answer(script, 0, "text: nothing to send");
+		return;
+	}
+	if (is_asked(script)) {
+		int taken = script->host.dialog_text(script->host.context, arguments);
+		answer(script, taken, taken ? "text given" : "text: the dialogue is not open");
 		return;
 	}
 	script->sequence = gr_viewer_text(script->viewer, arguments, strlen(arguments));
@@ -242,6 +278,8 @@ static void do_screenshot(struct gr_script *script, const char *command, const c
 	}
 	if (!strcmp(command, "screenshot-window") && script->host.screenshot_window)
 		status = script->host.screenshot_window(script->host.context, file, &err);
+	else if (viewer->width && viewer->ready & GR_READY_WATERMARK && script->host.picture)
+		status = script->host.picture(script->host.context, file, &err);
 	else if (viewer->width)
 		status = gr_picture_write(file, viewer->picture, GR_PICTURE_STRIDE, viewer->width, viewer->height,
 					  &err);
@@ -300,6 +338,8 @@ static void carry_out(struct gr_script *script, char *line)
 		do_screenshot(script, command, arguments);
 	} else if (!strcmp(command, "wait-first-frame")) {
 		begin_wait(script, WAIT_FIRST_FRAME, command, script->deadline_ms);
+	} else if (!strcmp(command, "wait-ask")) {
+		begin_wait(script, WAIT_ASK, command, script->deadline_ms);
 	} else if (!strcmp(command, "wait-idle")) {
 		int ms = atoi(arguments);
 		script->idle_us = (uint64_t)(ms > 0 ? ms : 0) * 1000;
@@ -337,6 +377,18 @@ static int check_wait(struct gr_script *script)
 	case WAIT_FIRST_FRAME:
 		if (viewer->full) {
 			answer(script, 1, "wait-first-frame %ux%u", viewer->width, viewer->height);
+			return 0;
+		}
+		break;
+	case WAIT_ASK:
+		if (viewer->state == GR_VIEWER_ASKED) {
+			answer(script, 1, "wait-ask %s tries=%u",
+			       viewer->ask.reason ? gr_message_reason_name(viewer->ask.reason) : "first",
+			       viewer->ask.tries);
+			return 0;
+		}
+		if (viewer->state >= GR_VIEWER_OPEN) {
+			answer(script, 0, "wait-ask: nothing is asked, the session is open");
 			return 0;
 		}
 		break;

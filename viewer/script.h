@@ -9,11 +9,16 @@
 
 struct gr_script;
 
-/* What a script can ask of whoever owns the window; either may be NULL. */
+/* What a script can ask of whoever owns the window; each may be NULL. */
 struct gr_script_host {
 	void *context;
 	/* Writes the window with title and border; 0 or an error with err set. */
 	int (*screenshot_window)(void *context, const char *file, struct gr_error *err);
+	/* Writes the picture alone, with the watermark; used only where that must be shown. */
+	int (*picture)(void *context, const char *file, struct gr_error *err);
+	/* A key or text for the dialogue that asks for the second factor; 0 when none is open. */
+	int (*dialog_key)(void *context, uint32_t keysym, int shift, int control);
+	int (*dialog_text)(void *context, const char *utf8);
 	/* Makes the window fit a picture of this size; without it the size is asked of the broker directly. */
 	void (*resize)(void *context, uint16_t width, uint16_t height);
 };

@@ -320,6 +320,11 @@ short gr_tls_wants(const struct gr_tls *tls)
 	return tls->wants;
 }
 
+int gr_tls_pending(const struct gr_tls *tls)
+{
+	return SSL_pending(tls->ssl) > 0;
+}
+
 uint64_t gr_tls_received(const struct gr_tls *tls)
 {
 	return tls->ssl ? BIO_number_read(SSL_get_rbio(tls->ssl)) : 0;

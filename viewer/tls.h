@@ -42,6 +42,9 @@ int gr_tls_write(struct gr_tls *tls, const uint8_t *bytes, size_t n, size_t *tak
 /* poll(2) events that the last GR_EAGAIN waits for: POLLIN or POLLOUT. */
 short gr_tls_wants(const struct gr_tls *tls);
 
+/* Whether bytes that came are waiting to be read here: the socket does not show them. */
+int gr_tls_pending(const struct gr_tls *tls);
+
 /* Bytes on the wire so far. */
 uint64_t gr_tls_received(const struct gr_tls *tls);
 uint64_t gr_tls_sent(const struct gr_tls *tls);

@@ -1,5 +1,6 @@
 #include "viewer/transport.h"
 #include "common/io.h"
+#include "viewer/opening.h"
 #include "viewer/policy.h"
 
 #include <errno.h>
@@ -16,7 +17,8 @@
 
 enum {
 	RELAY_BYTES = 65536,
-	OPEN_BYTES = 16,
+	JUDGE_MS = 75000, /* for the broker to judge an answer; its own deadline is shorter */
+	ANSWER_MS = 150000, /* for the person to give one, likewise */
 	WAIT_RECORDS_MAX = 600,
 	NOBODY = 65534,
 	DRAIN_MS = 5000, /* for the decoder to take what came before the end */
@@ -33,7 +35,7 @@ struct transport {
 	int sock;
 	int tls_write_blocked; /* SSL_write waits for the socket */
 	enum gr_failure failure;
-	unsigned reason;
+	unsigned reason, seconds;
 	struct gr_error err;
 	struct relay down, up;
 };
@@ -46,13 +48,22 @@ static uint64_t now_us(void)
 }
 
 /* A status is lost only when the window is gone or hangs; the window then notices the end of the socket. */
-static void tell(struct transport *transport, uint32_t type, const char *text)
+static void tell_more(struct transport *transport, const struct gr_viewer_status *more, const char *text)
 {
-	struct gr_viewer_status status = {
-		.type = type, .failure = (uint32_t)transport->failure, .reason = transport->reason, .at_us = now_us()
-	};
+	struct gr_viewer_status status = *more;
+	status.at_us = now_us();
 	snprintf(status.text, sizeof(status.text), "%.250s", text);
 	(void)gr_io_send(transport->settings->window, &status, sizeof(status), -1);
+}
+
+static void tell(struct transport *transport, uint32_t type, const char *text)
+{
+	tell_more(transport,
+		  &(struct gr_viewer_status){ .type = type,
+					      .failure = (uint32_t)transport->failure,
+					      .reason = transport->reason,
+					      .seconds = transport->seconds },
+		  text);
 }
 
 static int fail(struct transport *transport, enum gr_failure failure, int code, const char *text)
@@ -171,13 +182,74 @@ static int handshake(struct transport *transport, uint64_t deadline_ms)
 	}
 }
 
-static int read_open_record(struct transport *transport, uint8_t record[OPEN_BYTES])
+static int send_all(struct transport *transport, const uint8_t *bytes, size_t n)
 {
 	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)transport->settings->timeout_ms;
-	for (size_t have = 0; have < OPEN_BYTES;) {
+	for (size_t sent = 0; sent < n;) {
+		size_t taken = 0;
+		int status = gr_tls_write(transport->tls, bytes + sent, n - sent, &taken, &transport->failure,
+					  &transport->err);
+		if (status == GR_EAGAIN)
+			status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
+		if (status)
+			return status;
+		sent += taken;
+	}
+	return 0;
+}
+
+/* Hands on what the window gave, if it is there. GR_EAGAIN: not yet. */
+static int pass_answer(struct transport *transport)
+{
+	struct gr_viewer_factors factors;
+	uint8_t answer[GR_ANSWER_BYTES];
+	ssize_t n = recv(transport->settings->window, &factors, sizeof(factors), MSG_DONTWAIT | MSG_TRUNC);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return GR_EAGAIN;
+	if (n <= 0)
+		return fail(transport, GR_FAIL_NONE, GR_ECLOSED, "the window is gone");
+	if (n != (ssize_t)sizeof(factors) || factors.password_length > GR_PASSWORD_MAX ||
+	    factors.code_length > GR_CODE_MAX)
+		return fail(transport, GR_FAIL_INTERNAL, GR_EPROTO, "the window's answer is none");
+	gr_opening_answer(&factors, answer);
+	explicit_bzero(&factors, sizeof(factors));
+	int status = send_all(transport, answer, sizeof(answer));
+	explicit_bzero(answer, sizeof(answer));
+	return status;
+}
+
+/* Until the window has an answer, or the broker says something: it gave up waiting. */
+static int wait_answer(struct transport *transport)
+{
+	uint64_t deadline_ms = gr_io_now_ms() + ANSWER_MS;
+	for (;;) {
+		if (gr_tls_pending(transport->tls))
+			return 0;
+		uint64_t now = gr_io_now_ms();
+		if (now >= deadline_ms)
+			return fail(transport, GR_FAIL_TIMEOUT, GR_ETIMEOUT, "timed out");
+		struct pollfd fds[2] = { { .fd = transport->sock, .events = POLLIN },
+					 { .fd = transport->settings->window, .events = POLLIN } };
+		int n = poll(fds, 2, (int)(deadline_ms - now));
+		if (n < 0 && errno != EINTR)
+			return fail(transport, GR_FAIL_INTERNAL, GR_EIO, "poll failed");
+		if (n > 0 && fds[0].revents)
+			return 0;
+		if (n > 0) {
+			int status = pass_answer(transport);
+			if (status != GR_EAGAIN)
+				return status;
+		}
+	}
+}
+
+static int read_open_record(struct transport *transport, uint8_t record[GR_OPENING_BYTES], int timeout_ms)
+{
+	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)timeout_ms;
+	for (size_t have = 0; have < GR_OPENING_BYTES;) {
 		size_t got = 0;
-		int status = gr_tls_read(transport->tls, record + have, OPEN_BYTES - have, &got, &transport->failure,
-					 &transport->err);
+		int status = gr_tls_read(transport->tls, record + have, GR_OPENING_BYTES - have, &got,
+					 &transport->failure, &transport->err);
 		if (status == GR_EAGAIN)
 			status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
 		if (status)
@@ -187,26 +259,56 @@ static int read_open_record(struct transport *transport, uint8_t record[OPEN_BYT
 	return 0;
 }
 
+static int ask(struct transport *transport, const struct gr_opening *opening)
+{
+	tell_more(transport,
+		  &(struct gr_viewer_status){ .type = GR_STATUS_ASK,
+					      .reason = opening->reason,
+					      .flags = opening->flags,
+					      .tries = opening->tries,
+					      .seconds = opening->seconds },
+		  "");
+	return wait_answer(transport);
+}
+
 static int open_session(struct transport *transport)
 {
-	for (int waited = 0; waited <= WAIT_RECORDS_MAX; waited++) {
-		uint8_t record[OPEN_BYTES];
-		int status = read_open_record(transport, record);
+	int timeout_ms = transport->settings->timeout_ms;
+	for (int waited = 0; waited <= WAIT_RECORDS_MAX;) {
+		uint8_t record[GR_OPENING_BYTES];
+		struct gr_opening opening;
+		int status = read_open_record(transport, record, timeout_ms);
 		if (status)
 			return status;
-		static const uint8_t zero[8];
-		if (memcmp(record, "GRSU\1", 5) != 0 || memcmp(record + 8, zero, 8) != 0)
+		status = gr_opening_parse(record, &opening);
+		if (status == GR_EINVAL)
 			return fail(transport, GR_FAIL_NOT_BROKER, GR_EPROTO,
 				    "the server's first record is not Garasu's");
-		unsigned reason = (unsigned)record[6] << 8 | record[7];
-		switch (record[5]) {
-		case 1: tell(transport, GR_STATUS_READY, ""); return 0;
-		case 2:
-			transport->reason = reason;
+		if (status)
+			return fail(transport, GR_FAIL_PROTOCOL, GR_EPROTO,
+				    "an OPEN record with what it must not have");
+		timeout_ms = transport->settings->timeout_ms;
+		switch (opening.kind) {
+		case GR_OPENING_READY:
+			tell_more(transport,
+				  &(struct gr_viewer_status){ .type = GR_STATUS_READY, .flags = opening.flags }, "");
+			return 0;
+		case GR_OPENING_REFUSED:
+			transport->reason = opening.reason;
+			transport->seconds = opening.seconds;
 			transport->failure = GR_FAIL_REASON;
-			return gr_error_set(&transport->err, GR_EDENIED, "refused: %s", gr_message_reason_name(reason));
-		case 3: tell(transport, GR_STATUS_WAIT, ""); break;
-		default: return fail(transport, GR_FAIL_PROTOCOL, GR_EPROTO, "an OPEN record of an unknown kind");
+			return gr_error_set(&transport->err, GR_EDENIED, "refused: %s",
+					    gr_message_reason_name(opening.reason));
+		case GR_OPENING_WAIT:
+			tell(transport, GR_STATUS_WAIT, "");
+			waited++;
+			break;
+		case GR_OPENING_ASK:
+			status = ask(transport, &opening);
+			if (status)
+				return status;
+			timeout_ms = timeout_ms > JUDGE_MS ? timeout_ms : JUDGE_MS;
+			break;
 		}
 	}
 	return fail(transport, GR_FAIL_TIMEOUT, GR_ETIMEOUT, "more than 600 WAIT records");

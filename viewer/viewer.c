@@ -198,13 +198,24 @@ static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *s
 		break;
 	case GR_STATUS_CONNECTING: viewer->connect_us = status->at_us; break;
 	case GR_STATUS_TLS: viewer->tls_us = status->at_us; break;
+	case GR_STATUS_ASK:
+		if (viewer->state >= GR_VIEWER_OPEN)
+			break;
+		viewer->state = GR_VIEWER_ASKED;
+		viewer->ask.what = status->flags;
+		viewer->ask.reason = status->reason;
+		viewer->ask.tries = status->tries;
+		viewer->ask.from_us = gr_viewer_now_us() + (uint64_t)status->seconds * 1000000u;
+		viewer->dirty |= GR_DIRTY_STATE;
+		break;
 	case GR_STATUS_WAIT:
-		if (viewer->state == GR_VIEWER_CONNECTING)
+		if (viewer->state != GR_VIEWER_WAITING)
 			viewer->dirty |= GR_DIRTY_STATE;
 		viewer->state = GR_VIEWER_WAITING;
 		break;
 	case GR_STATUS_READY:
 		viewer->ready_us = status->at_us;
+		viewer->ready = status->flags;
 		/* The first picture can overtake this record. */
 		if (viewer->state < GR_VIEWER_OPEN)
 			viewer->state = GR_VIEWER_OPEN;
@@ -214,6 +225,11 @@ static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *s
 		if (viewer->failure == GR_FAIL_NONE) {
 			viewer->failure = (enum gr_failure)status->failure;
 			viewer->reason = status->reason;
+			if (viewer->failure == GR_FAIL_REASON && status->seconds)
+				viewer->again_us = gr_viewer_now_us() + (uint64_t)status->seconds * 1000000u;
+			if (viewer->failure == GR_FAIL_REASON && viewer->state == GR_VIEWER_ASKED &&
+			    viewer->reason == GR_MESSAGE_TIME_OVER)
+				viewer->failure = GR_FAIL_ANSWER_LATE;
 			snprintf(viewer->detail, sizeof(viewer->detail), "%s", text);
 		}
 		if (!viewer->ready_us)
@@ -353,6 +369,23 @@ void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t heig
 	viewer->want_height = height;
 	viewer->size_refused = 0;
 	give(viewer, &(struct gr_viewer_input){ .type = GR_INPUT_SIZE, .x = width, .y = height });
+}
+
+void gr_viewer_answer(struct gr_viewer *viewer, struct gr_viewer_factors *factors)
+{
+	if (viewer->state == GR_VIEWER_ASKED) {
+		/* It fits: the transport takes each before the next. An error means that it is gone, which reading tells. */
+		(void)gr_io_send(viewer->transport, factors, sizeof(*factors), -1);
+		viewer->state = GR_VIEWER_JUDGED;
+		viewer->dirty |= GR_DIRTY_STATE;
+	}
+	explicit_bzero(factors, sizeof(*factors));
+}
+
+unsigned gr_viewer_seconds_until(uint64_t then_us)
+{
+	uint64_t now = gr_viewer_now_us();
+	return then_us > now ? (unsigned)((then_us - now + 999999u) / 1000000u) : 0;
 }
 
 /* The end. */

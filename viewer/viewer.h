@@ -12,6 +12,8 @@
 
 enum gr_viewer_state {
 	GR_VIEWER_CONNECTING,
+	GR_VIEWER_ASKED, /* the broker wants a second factor: gr_viewer_answer */
+	GR_VIEWER_JUDGED, /* it was given; the broker has not answered yet */
 	GR_VIEWER_WAITING, /* the broker is starting a container */
 	GR_VIEWER_OPEN, /* READY came; no picture yet */
 	GR_VIEWER_SHOWN, /* there is a picture */
@@ -38,8 +40,17 @@ struct gr_viewer {
 	uint64_t closing_at_us;
 	enum gr_failure failure; /* why it ended, GR_FAIL_NONE: no failure (yet) */
 	unsigned reason; /* of GR_FAIL_REASON */
+	uint64_t again_us; /* with reason: when to come again; 0: unknown */
 	char detail[300]; /* for the curious, below the message: printable ASCII */
 	char person[40];
+
+	struct {
+		unsigned what; /* gr_viewer_ask */
+		unsigned reason; /* why the last answer was not accepted; 0: there was none */
+		unsigned tries; /* wrong answers that are left; 255: that or more */
+		uint64_t from_us; /* no answer is judged before */
+	} ask; /* in GR_VIEWER_ASKED */
+	unsigned ready; /* gr_viewer_ready */
 
 	/* What changed since the owner of these fields last set them to 0. */
 	unsigned dirty; /* gr_viewer_dirty */
@@ -70,7 +81,7 @@ struct gr_viewer {
 };
 
 enum gr_viewer_dirty {
-	GR_DIRTY_STATE = 1, /* state, message, person */
+	GR_DIRTY_STATE = 1, /* state, message, person, ask, ready */
 	GR_DIRTY_SIZE = 2,
 	GR_DIRTY_PICTURE = 4, /* damage */
 	GR_DIRTY_CURSOR = 8,
@@ -94,6 +105,12 @@ void gr_viewer_pointer(struct gr_viewer *viewer, uint16_t x, uint16_t y, uint32_
 /* Valid UTF-8; long text is cut into several records at character boundaries. Returns the last one's sequence. */
 uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t length);
 void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t height);
+
+/* In GR_VIEWER_ASKED: gives the second factor. Wipes it. */
+void gr_viewer_answer(struct gr_viewer *viewer, struct gr_viewer_factors *factors);
+
+/* Seconds from now until then, rounded up; 0 when it is past. */
+unsigned gr_viewer_seconds_until(uint64_t then_us);
 
 /* Ends the session on our side. */
 void gr_viewer_end(struct gr_viewer *viewer, enum gr_failure failure, unsigned reason, const char *detail);

@@ -1,5 +1,6 @@
 #include "viewer/window.h"
 #include "common/log.h"
+#include "viewer/dialog_input.h"
 #include "viewer/draw.h"
 #include "viewer/keys.h"
 #include "viewer/picture.h"
@@ -33,6 +34,10 @@ struct gr_window {
 	uint8_t held_sent[SDL_NUM_SCANCODES]; /* a press was sent, maybe by keycode only */
 	uint64_t last_key_us;
 	char composing[COMPOSING_BYTES];
+	struct gr_dialog dialog;
+	uint64_t asked_us; /* ask.from_us and this tell one question from the next */
+	int answered; /* the question is answered by somebody else */
+	uint64_t redraw_at_us; /* although nothing happens; 0: not */
 	int motion_waits; /* a move not yet sent */
 	int motion_x, motion_y;
 };
@@ -49,22 +54,72 @@ static int write_surface(SDL_Surface *surface, const char *file, struct gr_error
 	return status;
 }
 
-int gr_window_screenshot_headless(const struct gr_viewer *viewer, const char *file, struct gr_error *err)
+static SDL_Surface *new_surface(int width, int height, struct gr_error *err)
 {
-	int width = (viewer->width ? viewer->width : DEFAULT_WIDTH) + 2 * GR_DRAW_BORDER;
-	int height = (viewer->height ? viewer->height : DEFAULT_HEIGHT) + GR_DRAW_BAR + GR_DRAW_BORDER;
 	SDL_Surface *surface = SDL_CreateRGBSurfaceWithFormat(0, width, height, 32, SDL_PIXELFORMAT_RGB888);
-	struct gr_draw *draw = surface ? gr_draw_create() : NULL;
+	if (!surface)
+		gr_error_set(err, GR_ENOMEM, "no memory for the picture");
+	return surface;
+}
+
+static int write_picture(struct gr_draw *draw, const struct gr_viewer *viewer, const char *file, struct gr_error *err)
+{
+	SDL_Surface *surface = new_surface(viewer->width, viewer->height, err);
+	if (!surface)
+		return GR_ENOMEM;
+	gr_draw_picture(draw, surface, viewer);
+	int status = write_surface(surface, file, err);
+	SDL_FreeSurface(surface);
+	return status;
+}
+
+int gr_window_picture_headless(const struct gr_viewer *viewer, int scale, const char *file, struct gr_error *err)
+{
+	struct gr_draw *draw = gr_draw_create(scale);
+	int status = draw ? write_picture(draw, viewer, file, err)
+			  : gr_error_set(err, GR_ENOMEM, "no memory for the picture");
+	gr_draw_destroy(draw);
+	return status;
+}
+
+int gr_window_screenshot_headless(const struct gr_viewer *viewer, int scale, const char *file, struct gr_error *err)
+{
+	struct gr_draw *draw = gr_draw_create(scale);
+	if (!draw)
+		return gr_error_set(err, GR_ENOMEM, "no memory for the picture");
+	SDL_Point size = gr_draw_window_size(draw, viewer->width ? viewer->width : DEFAULT_WIDTH,
+					     viewer->height ? viewer->height : DEFAULT_HEIGHT);
+	SDL_Surface *surface = new_surface(size.x, size.y, err);
 	int status = GR_ENOMEM;
-	if (draw) {
-		gr_draw_all(draw, surface, viewer, "");
+	if (surface) {
+		gr_draw_all(draw, surface, &(struct gr_draw_scene){ .viewer = viewer, .composing = "" });
 		status = write_surface(surface, file, err);
-	} else {
-		gr_error_set(err, GR_ENOMEM, "no memory for the window's picture");
 	}
 	gr_draw_destroy(draw);
 	SDL_FreeSurface(surface);
 	return status;
+}
+
+/* Opens the dialogue for a new question, and closes it when there is none any more. */
+static void follow_question(struct gr_window *window)
+{
+	const struct gr_viewer *viewer = window->viewer;
+	int there = viewer->state == GR_VIEWER_ASKED && !window->answered;
+	if (there && (!window->dialog.open || window->asked_us != viewer->ask.from_us)) {
+		window->asked_us = viewer->ask.from_us;
+		gr_dialog_ask(&window->dialog, viewer->ask.what);
+		window->dialog.caps_lock = (SDL_GetModState() & KMOD_CAPS) != 0;
+		SDL_RaiseWindow(window->window);
+	} else if (!there && viewer->state != GR_VIEWER_JUDGED && window->dialog.open) {
+		gr_dialog_close(&window->dialog);
+	}
+}
+
+static void draw_all(struct gr_window *window, SDL_Surface *surface)
+{
+	gr_draw_all(window->draw, surface,
+		    &(struct gr_draw_scene){
+			    .viewer = window->viewer, .dialog = &window->dialog, .composing = window->composing });
 }
 
 int gr_window_screenshot(void *context, const char *file, struct gr_error *err)
@@ -73,8 +128,15 @@ int gr_window_screenshot(void *context, const char *file, struct gr_error *err)
 	SDL_Surface *surface = SDL_GetWindowSurface(window->window);
 	if (!surface)
 		return gr_error_set(err, GR_EIO, "%s", SDL_GetError());
-	gr_draw_all(window->draw, surface, window->viewer, window->composing);
+	follow_question(window);
+	draw_all(window, surface);
 	return write_surface(surface, file, err);
+}
+
+int gr_window_picture(void *context, const char *file, struct gr_error *err)
+{
+	struct gr_window *window = context;
+	return write_picture(window->draw, window->viewer, file, err);
 }
 
 /* The descriptor of the display's connection. SDL's own waiting cannot watch other descriptors. */
@@ -91,11 +153,29 @@ static int display_fd(SDL_Window *window)
 	return -1;
 }
 
+/* What the person's desktop is set to, as its programs see it: 100 % are 96 dots an inch. */
+static int display_scale(void)
+{
+	int scale = 100;
+#ifdef SDL_VIDEO_DRIVER_X11
+	const char *driver = SDL_GetCurrentVideoDriver();
+	Display *display = driver && !strcmp(driver, "x11") ? XOpenDisplay(NULL) : NULL;
+	if (display) {
+		const char *dpi = XGetDefault(display, "Xft", "dpi");
+		int given = dpi ? (int)(strtod(dpi, NULL) * 100 / 96 + 0.5) : 0;
+		if (given > GR_SCALE_MIN)
+			scale = given < GR_SCALE_MAX ? given : GR_SCALE_MAX;
+		XCloseDisplay(display);
+	}
+#endif
+	return scale;
+}
+
 static void want_area(struct gr_window *window)
 {
 	int width, height;
 	SDL_GetWindowSize(window->window, &width, &height);
-	SDL_Rect area = gr_draw_area(width, height);
+	SDL_Rect area = gr_draw_area(window->draw, width, height);
 	if (area.w >= GR_SCREEN_MIN && area.h >= GR_SCREEN_MIN && area.w <= GR_SCREEN_MAX && area.h <= GR_SCREEN_MAX)
 		gr_viewer_want_size(window->viewer, (uint16_t)area.w, (uint16_t)area.h);
 	window->redraw = 1;
@@ -105,8 +185,10 @@ static void set_title(struct gr_window *window)
 {
 	char title[500];
 	const struct gr_viewer *viewer = window->viewer;
-	SDL_snprintf(title, sizeof(title), "画面転送・インターネット - %s%s%s", viewer->person,
-		     *viewer->person ? " @ " : "", viewer->host);
+	int recorded = viewer->ready & GR_READY_RECORDED && viewer->state != GR_VIEWER_ENDED;
+	SDL_snprintf(title, sizeof(title), "%s画面転送・インターネット - %s%s%s",
+		     recorded ? gr_text("[録画中] ", "[REC] ") : "", viewer->person, *viewer->person ? " @ " : "",
+		     viewer->host);
 	SDL_SetWindowTitle(window->window, title);
 }
 
@@ -133,18 +215,23 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 		free(window);
 		return NULL;
 	}
-	int width = (options->width ? options->width : DEFAULT_WIDTH) + 2 * GR_DRAW_BORDER;
-	int height = (options->height ? options->height : DEFAULT_HEIGHT) + GR_DRAW_BAR + GR_DRAW_BORDER;
+	window->draw = gr_draw_create(options->scale ? options->scale : display_scale());
+	if (!window->draw) {
+		gr_error_set(err, GR_ENOMEM, "no memory for the window");
+		gr_window_destroy(window);
+		return NULL;
+	}
+	SDL_Point size = gr_draw_window_size(window->draw, options->width ? options->width : DEFAULT_WIDTH,
+					     options->height ? options->height : DEFAULT_HEIGHT);
 	SDL_Rect usable;
 	if (!options->width && SDL_GetDisplayUsableBounds(0, &usable) == 0) {
-		width = width < usable.w ? width : usable.w;
-		height = height < usable.h ? height : usable.h;
+		size.x = size.x < usable.w ? size.x : usable.w;
+		size.y = size.y < usable.h ? size.y : usable.h;
 	}
 	Uint32 flags = SDL_WINDOW_RESIZABLE | (options->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
 	window->window = SDL_CreateWindow("画面転送・インターネット", SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED,
-					  width, height, flags);
-	window->draw = window->window ? gr_draw_create() : NULL;
-	if (!window->draw) {
+					  size.x, size.y, flags);
+	if (!window->window) {
 		gr_error_set(err, GR_EIO, "%s", SDL_GetError());
 		gr_window_destroy(window);
 		return NULL;
@@ -163,6 +250,7 @@ void gr_window_destroy(struct gr_window *window)
 {
 	if (!window)
 		return;
+	gr_dialog_close(&window->dialog);
 	gr_draw_destroy(window->draw);
 	SDL_FreeCursor(window->remote);
 	SDL_FreeCursor(window->arrow);
@@ -185,7 +273,8 @@ int gr_window_closed(const struct gr_window *window)
 void gr_window_resize(void *context, uint16_t width, uint16_t height)
 {
 	struct gr_window *window = context;
-	SDL_SetWindowSize(window->window, width + 2 * GR_DRAW_BORDER, height + GR_DRAW_BAR + GR_DRAW_BORDER);
+	SDL_Point size = gr_draw_window_size(window->draw, width, height);
+	SDL_SetWindowSize(window->window, size.x, size.y);
 	want_area(window);
 }
 
@@ -221,6 +310,13 @@ static void toggle_full_screen(struct gr_window *window)
 	SDL_SetWindowFullscreen(window->window, window->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
 }
 
+static int is_full_screen_key(const SDL_KeyboardEvent *event)
+{
+	SDL_Scancode scancode = event->keysym.scancode;
+	Uint16 mod = event->keysym.mod;
+	return scancode == SDL_SCANCODE_F11 || (scancode == SDL_SCANCODE_RETURN && mod & KMOD_CTRL && mod & KMOD_ALT);
+}
+
 /*
  * Keys go to the broker as they are pressed. Which character a key makes (layout, Shift, Caps Lock) only SDL's text event
  * tells, which stands right behind the press in the queue when no input method has taken the key.
@@ -229,7 +325,7 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 {
 	unsigned scancode = event->keysym.scancode;
 	Uint16 mod = event->keysym.mod;
-	if (scancode == SDL_SCANCODE_F11 || (scancode == SDL_SCANCODE_RETURN && mod & KMOD_CTRL && mod & KMOD_ALT)) {
+	if (is_full_screen_key(event)) {
 		if (!event->repeat)
 			toggle_full_screen(window);
 		return;
@@ -294,7 +390,7 @@ static int to_picture(struct gr_window *window, int wx, int wy, uint16_t *x, uin
 	const struct gr_viewer *viewer = window->viewer;
 	int width, height;
 	SDL_GetWindowSize(window->window, &width, &height);
-	SDL_Rect place = gr_draw_place(viewer, width, height);
+	SDL_Rect place = gr_draw_place(window->draw, viewer, width, height);
 	if (viewer->width == 0 || place.w <= 0 || place.h <= 0)
 		return 0;
 	int px = (int)((int64_t)(wx - place.x) * viewer->width / place.w),
@@ -312,7 +408,7 @@ static int remote_cursor_fits(const struct gr_window *window)
 {
 	int width, height;
 	SDL_GetWindowSize(window->window, &width, &height);
-	SDL_Rect place = gr_draw_place(window->viewer, width, height), box = window->remote_box;
+	SDL_Rect place = gr_draw_place(window->draw, window->viewer, width, height), box = window->remote_box;
 	box.x += window->motion_x;
 	box.y += window->motion_y;
 	return box.x >= place.x && box.y >= place.y && box.x + box.w <= place.x + place.w &&
@@ -444,8 +540,80 @@ static void on_window_event(struct gr_window *window, const SDL_WindowEvent *eve
 	}
 }
 
+/* The dialogue. */
+
+static void leave_or_give(struct gr_window *window, enum gr_dialog_action action)
+{
+	struct gr_viewer_factors factors;
+	if (action != GR_DIALOG_NOTHING)
+		window->redraw = 1;
+	if (action == GR_DIALOG_LEAVE)
+		window->closed = 1;
+	if (action != GR_DIALOG_GIVE || window->viewer->state != GR_VIEWER_ASKED ||
+	    gr_viewer_seconds_until(window->viewer->ask.from_us))
+		return;
+	gr_dialog_give(&window->dialog, &factors);
+	gr_viewer_answer(window->viewer, &factors);
+}
+
+int gr_window_asks(const struct gr_window *window)
+{
+	return window->viewer->state == GR_VIEWER_ASKED && window->dialog.open;
+}
+
+void gr_window_answered(struct gr_window *window, int answered)
+{
+	window->answered = answered;
+}
+
+int gr_window_dialog_key(void *context, uint32_t keysym, int shift, int control)
+{
+	struct gr_window *window = context;
+	follow_question(window); /* a script is faster than the next drawing */
+	if (!gr_window_asks(window))
+		return 0;
+	leave_or_give(window, gr_dialog_input_keysym(&window->dialog, keysym, shift, control));
+	return 1;
+}
+
+int gr_window_dialog_text(void *context, const char *utf8)
+{
+	struct gr_window *window = context;
+	follow_question(window); /* a script is faster than the next drawing */
+	if (!gr_window_asks(window))
+		return 0;
+	leave_or_give(window, gr_dialog_text(&window->dialog, utf8));
+	return 1;
+}
+
+/* Until there is a session keys and clicks are the dialogue's, or nobody's: a password typed too early goes nowhere. */
+static int before_session(struct gr_window *window, const SDL_Event *event)
+{
+	if (window->viewer->state >= GR_VIEWER_OPEN)
+		return 0;
+	int input = event->type == SDL_KEYDOWN || event->type == SDL_KEYUP || event->type == SDL_TEXTINPUT ||
+		    event->type == SDL_TEXTEDITING || event->type == SDL_MOUSEBUTTONDOWN ||
+		    event->type == SDL_MOUSEBUTTONUP || event->type == SDL_MOUSEMOTION || event->type == SDL_MOUSEWHEEL;
+	if (!input || (event->type == SDL_KEYDOWN && is_full_screen_key(&event->key)))
+		return 0;
+	if (event->type == SDL_KEYDOWN)
+		window->last_key_us = gr_viewer_now_us();
+	if (gr_window_asks(window)) {
+		int width, height;
+		SDL_GetWindowSize(window->window, &width, &height);
+		leave_or_give(window,
+			      gr_dialog_input(&window->dialog, gr_draw_paint(window->draw),
+					      gr_draw_area(window->draw, width, height), window->viewer, event));
+	} else if (event->type == SDL_KEYDOWN && event->key.keysym.scancode == SDL_SCANCODE_ESCAPE) {
+		window->closed = 1;
+	}
+	return 1;
+}
+
 static void on_event(struct gr_window *window, const SDL_Event *event)
 {
+	if (before_session(window, event))
+		return;
 	if (event->type != SDL_MOUSEMOTION)
 		send_motion(window); /* a row of moves counts as one, but not across a press */
 	switch (event->type) {
@@ -479,14 +647,18 @@ static void show(struct gr_window *window)
 	struct gr_viewer *viewer = window->viewer;
 	unsigned dirty = viewer->dirty;
 	viewer->dirty = 0;
-	if (dirty & GR_DIRTY_STATE)
+	if (dirty & GR_DIRTY_STATE) {
 		set_title(window);
+		follow_question(window);
+	}
+	if (window->redraw_at_us && gr_viewer_now_us() >= window->redraw_at_us)
+		window->redraw = 1;
 	if (dirty & GR_DIRTY_CURSOR)
 		update_cursor(window);
 	if (dirty & GR_DIRTY_CARET && viewer->caret.known) {
 		int width, height;
 		SDL_GetWindowSize(window->window, &width, &height);
-		SDL_Rect place = gr_draw_place(viewer, width, height);
+		SDL_Rect place = gr_draw_place(window->draw, viewer, width, height);
 		SDL_Rect caret = { place.x + viewer->caret.rect.x, place.y + viewer->caret.rect.y, viewer->caret.rect.w,
 				   viewer->caret.rect.h };
 		SDL_SetTextInputRect(&caret);
@@ -500,10 +672,13 @@ static void show(struct gr_window *window)
 		return;
 	if (window->redraw) {
 		choose_cursor(window); /* the picture may end elsewhere now */
-		gr_draw_all(window->draw, surface, viewer, window->composing);
+		draw_all(window, surface);
 		SDL_UpdateWindowSurface(window->window);
+		int wait_ms = window->dialog.open ? gr_dialog_wait_ms(&window->dialog, viewer)
+						  : gr_draw_wait_ms(viewer);
+		window->redraw_at_us = wait_ms < 0 ? 0 : gr_viewer_now_us() + (uint64_t)wait_ms * 1000;
 	} else {
-		SDL_Rect changed = gr_draw_damage(surface, viewer, viewer->damage);
+		SDL_Rect changed = gr_draw_damage(window->draw, surface, viewer, viewer->damage);
 		if (changed.w > 0 && changed.h > 0)
 			SDL_UpdateWindowSurfaceRects(window->window, &changed, 1);
 	}
@@ -525,5 +700,10 @@ int gr_window_step(struct gr_window *window)
 		return 0;
 	if (window->fd < 0)
 		return BLIND_POLL_MS;
-	return window->last_key_us && gr_viewer_now_us() - window->last_key_us < IME_POLL_US ? IME_POLL_MS : -1;
+	uint64_t now = gr_viewer_now_us();
+	if (window->last_key_us && now - window->last_key_us < IME_POLL_US)
+		return IME_POLL_MS;
+	if (!window->redraw_at_us)
+		return -1;
+	return window->redraw_at_us > now ? (int)((window->redraw_at_us - now) / 1000 + 1) : 0;
 }

@@ -25,11 +25,20 @@ int gr_window_step(struct gr_window *window);
 /* The person has closed the window. */
 int gr_window_closed(const struct gr_window *window);
 
-/* For gr_script_host; context is the window, or NULL in gr_window_screenshot's case when there is none (headless). */
+/* Whether the dialogue waits for the person; it answers viewer by itself. */
+int gr_window_asks(const struct gr_window *window);
+/* Whether the present question is answered by somebody else: there is no dialogue for it. */
+void gr_window_answered(struct gr_window *window, int answered);
+
+/* For gr_script_host; context is the window. */
 void gr_window_resize(void *context, uint16_t width, uint16_t height);
 int gr_window_screenshot(void *context, const char *file, struct gr_error *err);
+int gr_window_picture(void *context, const char *file, struct gr_error *err);
+int gr_window_dialog_key(void *context, uint32_t keysym, int shift, int control);
+int gr_window_dialog_text(void *context, const char *utf8);
 
-/* The same picture without any window, for a viewer that has none. */
-int gr_window_screenshot_headless(const struct gr_viewer *viewer, const char *file, struct gr_error *err);
+/* The same pictures without any window, for a viewer that has none. scale in percent. */
+int gr_window_screenshot_headless(const struct gr_viewer *viewer, int scale, const char *file, struct gr_error *err);
+int gr_window_picture_headless(const struct gr_viewer *viewer, int scale, const char *file, struct gr_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include "broker/gateway/connection.h"
 
+#include "broker/gateway/login.h"
 #include "broker/gateway/opening.h"
 #include "broker/gateway/report.h"
 #include "broker/gateway/state.h"
@@ -19,10 +20,7 @@
 
 /* Milliseconds. */
 #define HANDSHAKE_MS                                                                                                   \
-	10000 /* from the first byte until the person is known, all together: a slow client gains nothing */
-#define SESSION_MS                                                                                                     \
-	((GR_OPEN_WAIT_MAX + (int64_t)1) * 1000) /* the supervisor's answer; it has shorter ones of its own */
-#define FIRST_WAIT_MS 200
+	10000 /* from the first byte until the certificate is known, all together: a slow client gains nothing */
 #define WAIT_MS 1000
 #define ATTACH_MS 5000 /* the session process's side of the RFB handshake */
 #define VIEWER_MS 10000 /* the viewer's side once the session is there */
@@ -37,11 +35,9 @@ static const struct {
 	unsigned states, late;
 } permitted[] = {
 	{ GR_IPC_OPEN, IN(STATE_SESSION), IN(STATE_FLUSH) | IN(STATE_LINGER) },
-	{ GR_IPC_REFUSE, IN(STATE_IDENTITY) | IN(STATE_SESSION) | IN(STATE_ATTACH),
+	{ GR_IPC_REFUSE, IN(STATE_IDENTITY) | IN(STATE_FACTORS) | IN(STATE_SESSION) | IN(STATE_ATTACH),
 	  IN(STATE_FLUSH) | IN(STATE_LINGER) },
 };
-
-static void viewer_step(struct gr_connection *c);
 
 /* Hands what the viewer's handshake has to say to TLS's queue. */
 static int queue_viewer(struct gr_connection *c)
@@ -52,24 +48,35 @@ static int queue_viewer(struct gr_connection *c)
 	return n ? gr_relay_queue(&c->relay, out, n) : 0;
 }
 
-static void queue_open(struct gr_connection *c, enum gr_open_kind kind, uint32_t reason)
+void gr_connection_queue_open(struct gr_connection *c, const struct gr_open *open)
 {
 	uint8_t record[GR_OPEN_BYTES];
 
-	gr_open_record(record, kind, reason);
+	gr_open_record(record, open);
 	gr_relay_queue(&c->relay, record, sizeof record); /* fits: all of them together are far below the bound */
 }
 
-/* Before READY: tells why not, in the viewer's language. */
-static void refuse(struct gr_connection *c, uint32_t reason)
+void gr_connection_refuse_in_words(struct gr_connection *c, uint32_t reason, const char *words)
 {
-	if (gr_tls_is_garasu(c->tls)) {
-		queue_open(c, GR_OPEN_REFUSED, reason);
-	} else {
-		gr_rfb_handshake_refuse(&c->viewer, gr_open_refusal_text(reason));
-		queue_viewer(c);
-	}
+	gr_rfb_handshake_refuse(&c->viewer, words);
+	queue_viewer(c);
 	gr_connection_close(c, reason);
+}
+
+void gr_connection_refuse(struct gr_connection *c, uint32_t reason, uint32_t seconds)
+{
+	char words[GR_RFB_REFUSAL_MAX + 1], when[24] = "";
+
+	if (gr_tls_is_garasu(c->tls)) {
+		gr_connection_queue_open(
+			c, &(struct gr_open){ .kind = GR_OPEN_REFUSED, .reason = reason, .seconds = seconds });
+		gr_connection_close(c, reason);
+		return;
+	}
+	if (seconds)
+		snprintf(when, sizeof when, " (%u s)", seconds);
+	snprintf(words, sizeof words, "%s%s", gr_open_refusal_text(reason), when);
+	gr_connection_refuse_in_words(c, reason, words);
 }
 
 static void relay_step(struct gr_connection *c)
@@ -114,6 +121,7 @@ static void relay_begin(struct gr_connection *c)
 		return;
 	}
 	gr_guard_on_dropped(guard, clipboard_dropped, c);
+	gr_rfb_handshake_wipe(&c->viewer); /* in case it gave what nobody asked for */
 	c->state = STATE_RELAY;
 	gr_relay_begin(&c->relay, c->stream, guard);
 	gr_loop_timer_set(c->deadline, -1);
@@ -127,12 +135,12 @@ static void session_is_there(struct gr_connection *c)
 	gr_loop_timer_set(c->deadline, VIEWER_MS);
 	gr_loop_change(c->stream_watch, 0);
 	if (!c->viewer_speaks) {
-		queue_open(c, GR_OPEN_READY, GR_REASON_NONE);
+		gr_connection_queue_open(c, &(struct gr_open){ .kind = GR_OPEN_READY, .flags = c->ready_flags });
 		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER);
 		c->viewer_speaks = true;
 	}
 	gr_rfb_handshake_open(&c->viewer, GR_RFB_GATE_RESULT);
-	viewer_step(c);
+	gr_connection_viewer_step(c);
 }
 
 /* The client's side of RFB towards the session process. */
@@ -152,7 +160,7 @@ static void session_step(struct gr_connection *c)
 		if (rc) {
 			gr_log_error("connection %u: RFB handshake with the session process: %s", c->number,
 				     gr_status_text(rc));
-			refuse(c, GR_REASON_INTERNAL);
+			gr_connection_refuse(c, GR_REASON_INTERNAL, 0);
 			return;
 		}
 	}
@@ -173,10 +181,10 @@ static void stream_ready(void *context, int fd, unsigned events)
 }
 
 /*
- * In the states IDENTITY to VIEWER: takes what the viewer's handshake wants, and not a byte more: ClientInit is the session's.
+ * Takes what the viewer's handshake wants, and not a byte more: ClientInit is the session's.
  * A viewer that speaks while it has to wait does not keep to the protocol, and is the only way to learn that it left.
  */
-static void viewer_step(struct gr_connection *c)
+void gr_connection_viewer_step(struct gr_connection *c)
 {
 	uint8_t bytes[256];
 	size_t n;
@@ -192,12 +200,18 @@ static void viewer_step(struct gr_connection *c)
 			relay_begin(c);
 			return;
 		}
-		size_t wants = c->viewer_speaks ? gr_rfb_handshake_wants(&c->viewer) : 0;
-		rc = gr_relay_read(&c->relay, bytes, wants ? wants : 1, &n);
+		size_t wants = c->viewer_speaks ? gr_rfb_handshake_wants(&c->viewer) : gr_login_wants(c);
+		rc = gr_relay_read(&c->relay, bytes, wants == 0 ? 1 : wants < sizeof bytes ? wants : sizeof bytes, &n);
 		if (!rc && !wants)
 			rc = GR_EPROTO;
 		if (!rc)
-			rc = gr_rfb_handshake_feed(&c->viewer, bytes, n);
+			rc = c->viewer_speaks ? gr_rfb_handshake_feed(&c->viewer, bytes, n)
+					      : gr_login_take(c, bytes, n);
+		explicit_bzero(bytes, sizeof bytes); /* they can be a password */
+		if (!rc && c->viewer_speaks)
+			gr_login_plain(c);
+		if (c->state >= STATE_FLUSH)
+			return;
 	}
 	if (rc == GR_EAGAIN) {
 		gr_loop_change(c->viewer_watch, GR_LOOP_READ | (c->relay.wants_write ? GR_LOOP_WRITE : 0u));
@@ -208,71 +222,17 @@ static void viewer_step(struct gr_connection *c)
 	gr_connection_viewer_failed(c, rc);
 }
 
-static void identity_ready(void *context, int fd, unsigned events)
-{
-	struct gr_connection *c = context;
-	struct gr_identity_answer answer;
-	size_t size = 0;
-
-	(void)events;
-	int rc = gr_io_receive(fd, &answer, sizeof answer, &size, NULL);
-	if (rc == GR_EAGAIN)
-		return;
-	if (!rc && size != sizeof answer)
-		rc = GR_EPROTO;
-	gr_loop_remove(c->identity_watch);
-	c->identity_watch = NULL;
-	if (rc) {
-		gr_log_error("connection %u: no answer from the identity process: %s", c->number, gr_status_text(rc));
-		refuse(c, GR_REASON_INTERNAL);
-		return;
-	}
-	if (answer.reason != GR_REASON_NONE) {
-		refuse(c, answer.reason);
-		return;
-	}
-
-	struct gr_ipc_message want = { .type = GR_IPC_WANT_SESSION, .connection = c->number };
-	rc = gr_ipc_send(GR_IPC_CONTROL_FD, &want, -1);
-	if (rc) {
-		gr_log_error("connection %u: control socket: %s", c->number, gr_status_text(rc));
-		refuse(c, GR_REASON_INTERNAL);
-		return;
-	}
-	c->state = STATE_SESSION;
-	gr_loop_timer_set(c->deadline, SESSION_MS);
-	if (gr_tls_is_garasu(c->tls))
-		gr_loop_timer_set(c->wait, FIRST_WAIT_MS);
-	if (c->viewer_speaks)
-		gr_rfb_handshake_open(&c->viewer, GR_RFB_GATE_TYPES);
-	viewer_step(c);
-}
-
 static void tls_is_complete(struct gr_connection *c)
 {
-	static struct gr_identity_request request;
-
 	gr_relay_init(&c->relay, gr_tls_connection(c->tls));
 	c->relayed = true;
-	c->state = STATE_IDENTITY;
 	if (!gr_tls_is_garasu(c->tls)) {
 		gr_rfb_handshake_init(&c->viewer, c->vencrypt ? GR_RFB_SERVER_RESULT : GR_RFB_SERVER);
+		if (c->vencrypt && gr_login_asks(c->config))
+			gr_rfb_handshake_ask(&c->viewer);
 		c->viewer_speaks = true;
 	}
-	int rc = gr_tls_identity_request(c->tls, &request);
-	if (rc) {
-		refuse(c, GR_REASON_BAD_CERTIFICATE);
-		return;
-	}
-	rc = gr_io_send(GR_IPC_IDENTITY_FD, &request, sizeof request, -1);
-	if (!rc)
-		c->identity_watch = gr_loop_add(c->loop, GR_IPC_IDENTITY_FD, GR_LOOP_READ, identity_ready, c);
-	if (rc || !c->identity_watch) {
-		gr_log_error("connection %u: identity process: %s", c->number, gr_status_text(rc ? rc : GR_ENOMEM));
-		refuse(c, GR_REASON_INTERNAL);
-		return;
-	}
-	viewer_step(c);
+	gr_login_begin(c);
 }
 
 static void tls_step(struct gr_connection *c)
@@ -327,7 +287,8 @@ static void vencrypt_step(struct gr_connection *c)
 		int sent = vencrypt_send(c);
 		if (rc || sent) {
 			gr_connection_handshake_failed(c, GR_REASON_PROTOCOL,
-						       rc ? "not VeNCrypt X509None over RFB 3.8" : "cannot send");
+						       rc ? "not the VeNCrypt sub-type that was offered, over RFB 3.8"
+							  : "cannot send");
 			return;
 		}
 	}
@@ -345,9 +306,10 @@ static void viewer_ready(void *context, int fd, unsigned events)
 	case STATE_VENCRYPT: vencrypt_step(c); break;
 	case STATE_TLS: tls_step(c); break;
 	case STATE_IDENTITY:
+	case STATE_FACTORS:
 	case STATE_SESSION:
 	case STATE_ATTACH:
-	case STATE_VIEWER: viewer_step(c); break;
+	case STATE_VIEWER: gr_connection_viewer_step(c); break;
 	case STATE_RELAY: relay_step(c); break;
 	case STATE_FLUSH: gr_connection_flush(c); break;
 	default: gr_connection_linger(c); break;
@@ -365,9 +327,10 @@ static void deadline_expired(void *context)
 	case STATE_ATTACH:
 		gr_log_error("connection %u: no answer from the %s process in time", c->number,
 			     c->state == STATE_IDENTITY ? "identity" : "session");
-		refuse(c, GR_REASON_INTERNAL);
+		gr_connection_refuse(c, GR_REASON_INTERNAL, 0);
 		break;
-	case STATE_SESSION: refuse(c, GR_REASON_CONTAINER_FAILED); break;
+	case STATE_FACTORS: gr_connection_refuse(c, GR_REASON_TIME_OVER, 0); break;
+	case STATE_SESSION: gr_connection_refuse(c, GR_REASON_CONTAINER_FAILED, 0); break;
 	case STATE_VIEWER: gr_connection_close(c, GR_REASON_PROTOCOL); break;
 	default: gr_connection_ending_expired(c); break;
 	}
@@ -382,12 +345,12 @@ static void wait_expired(void *context)
 		return;
 	}
 	if (c->waits++ >= GR_OPEN_WAIT_MAX) {
-		refuse(c, GR_REASON_CONTAINER_FAILED);
+		gr_connection_refuse(c, GR_REASON_CONTAINER_FAILED, 0);
 		return;
 	}
-	queue_open(c, GR_OPEN_WAIT, GR_REASON_NONE);
+	gr_connection_queue_open(c, &(struct gr_open){ .kind = GR_OPEN_WAIT });
 	gr_loop_timer_set(c->wait, WAIT_MS);
-	viewer_step(c);
+	gr_connection_viewer_step(c);
 }
 
 static void control_ready(void *context, int fd, unsigned events)
@@ -423,13 +386,13 @@ static void control_ready(void *context, int fd, unsigned events)
 		return;
 	}
 	if (message.type == GR_IPC_REFUSE) {
-		refuse(c, message.reason);
+		gr_connection_refuse(c, message.reason, 0);
 		return;
 	}
 	c->stream = stream;
 	c->stream_watch = gr_loop_add(c->loop, stream, GR_LOOP_READ, stream_ready, c);
 	if (!c->stream_watch) {
-		refuse(c, GR_REASON_INTERNAL);
+		gr_connection_refuse(c, GR_REASON_INTERNAL, 0);
 		return;
 	}
 	gr_rate_init(&c->relay.rate, gr_config_limits_of(c->config, message.person)->bandwidth_kbit, gr_io_now_ms());
@@ -454,8 +417,8 @@ static void set_socket_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
-int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, const struct gr_guard_settings *guard,
-			 struct gr_connection **out, struct gr_error *err)
+int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, const struct gr_config *config,
+			 const struct gr_guard_settings *guard, struct gr_connection **out, struct gr_error *err)
 {
 	struct gr_connection *c = calloc(1, sizeof *c);
 
@@ -463,6 +426,7 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, con
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	c->number = number;
 	c->vencrypt = vencrypt;
+	c->config = config;
 	c->guard = *guard;
 	c->stream = -1;
 	c->loop = gr_loop_create();
@@ -484,11 +448,6 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, con
 	return 0;
 }
 
-void gr_connection_set_policy(struct gr_connection *c, const struct gr_config *config)
-{
-	c->config = config;
-}
-
 void gr_connection_destroy(struct gr_connection *c)
 {
 	if (!c)
@@ -498,6 +457,7 @@ void gr_connection_destroy(struct gr_connection *c)
 		gr_relay_finish(&c->relay);
 	gr_tls_destroy(c->tls);
 	gr_io_close(&c->stream);
+	explicit_bzero(c, sizeof *c);
 	free(c);
 }
 
@@ -507,6 +467,8 @@ int gr_connection_run(struct gr_connection *c)
 	if (c->vencrypt) {
 		c->state = STATE_VENCRYPT;
 		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER_VENCRYPT);
+		if (gr_login_asks(c->config))
+			gr_rfb_handshake_ask(&c->viewer);
 		if (vencrypt_send(c))
 			gr_connection_handshake_failed(c, GR_REASON_VIEWER_LEFT, "cannot send");
 		else

@@ -12,10 +12,22 @@ enum gr_open_kind {
 	GR_OPEN_REFUSED = 2,
 	GR_OPEN_WAIT = 3,
 	GR_OPEN_REDIRECT = 4, /* reserved */
+	GR_OPEN_ASK = 5,
 };
 
-/* Writes one record. reason: a gr_reason, 0 unless REFUSED. */
-void gr_open_record(uint8_t out[GR_OPEN_BYTES], enum gr_open_kind kind, uint32_t reason);
+/* flags of READY; those of ASK are gr_identity_ask. */
+enum gr_open_ready { GR_OPEN_WATERMARK = 1, GR_OPEN_RECORDED = 2 };
+
+struct gr_open {
+	enum gr_open_kind kind;
+	uint32_t reason; /* gr_reason, of REFUSED and ASK */
+	uint32_t flags;
+	uint32_t tries; /* 255 stands for more */
+	uint32_t seconds; /* 65535 stands for more */
+};
+
+/* Writes one record. */
+void gr_open_record(uint8_t out[GR_OPEN_BYTES], const struct gr_open *open);
 
 /* The reason in words for viewers that are not ours. ASCII, ≤ GR_RFB_REFUSAL_MAX bytes, never NULL. */
 const char *gr_open_refusal_text(uint32_t reason);

@@ -7,7 +7,10 @@
 #define TYPE_VENCRYPT 19
 
 static const char version_3_8[] = "RFB 003.008\n";
+/* VeNCrypt's sub-types. */
+static const uint8_t plain[4] = { 0, 0, 256 >> 8, 256 & 0xff };
 static const uint8_t x509_none[4] = { 0, 0, 260 >> 8, 260 & 0xff };
+static const uint8_t x509_plain[4] = { 0, 0, 262 >> 8, 262 & 0xff };
 
 enum step {
 	/* SERVER */
@@ -15,7 +18,9 @@ enum step {
 	TYPES_GATE,
 	VIEWER_TYPE,
 	RESULT_GATE, /* SERVER_RESULT begins here */
-	/* SERVER_VENCRYPT; VIEWER_VERSION before it */
+	PLAIN_LENGTHS, /* or here, when it asks */
+	PLAIN_TEXT,
+	/* SERVER_VENCRYPT, and SERVER when it asks; VIEWER_VERSION before it */
 	VENCRYPT_TYPE,
 	VENCRYPT_VERSION,
 	VENCRYPT_SUBTYPE,
@@ -29,7 +34,7 @@ enum step {
 	FAILED,
 };
 
-/* How many bytes the peer sends in a step; SERVER_TYPES is set by what came before it. */
+/* How many bytes the peer sends in a step; those of SERVER_TYPES and PLAIN_TEXT are set by what came before. */
 static size_t step_bytes(enum step step)
 {
 	switch (step) {
@@ -41,6 +46,7 @@ static size_t step_bytes(enum step step)
 	case VENCRYPT_VERSION: return 2;
 	case VENCRYPT_SUBTYPE:
 	case SERVER_RESULT: return 4;
+	case PLAIN_LENGTHS: return 8;
 	default: return 0;
 	}
 }
@@ -93,8 +99,8 @@ static void advance(struct gr_rfb_handshake *h)
 {
 	if (h->step == TYPES_GATE && h->gate >= GR_RFB_GATE_TYPES) {
 		say_u8(h, 1);
-		say_u8(h, TYPE_NONE);
-		enter(h, VIEWER_TYPE);
+		say_u8(h, h->ask ? TYPE_VENCRYPT : TYPE_NONE);
+		enter(h, h->ask ? VENCRYPT_TYPE : VIEWER_TYPE);
 	}
 	if (h->step == RESULT_GATE && h->gate >= GR_RFB_GATE_RESULT) {
 		say_u32(h, 0);
@@ -117,6 +123,21 @@ void gr_rfb_handshake_init(struct gr_rfb_handshake *h, enum gr_rfb_role role)
 	}
 }
 
+void gr_rfb_handshake_ask(struct gr_rfb_handshake *h)
+{
+	h->ask = true;
+	if (h->role == GR_RFB_SERVER_RESULT && h->step == RESULT_GATE)
+		enter(h, PLAIN_LENGTHS);
+}
+
+void gr_rfb_handshake_wipe(struct gr_rfb_handshake *h)
+{
+	if (h->plain)
+		explicit_bzero(h->in, sizeof h->in);
+	h->plain = false;
+	h->name_length = h->password_length = 0;
+}
+
 size_t gr_rfb_handshake_wants(const struct gr_rfb_handshake *h)
 {
 	return h->wants - h->in_length;
@@ -133,6 +154,42 @@ static int refuse_version(struct gr_rfb_handshake *h)
 		say_reason(h, "only RFB 3.8 is spoken here");
 	}
 	return fail(h, GR_EPROTO);
+}
+
+static const uint8_t *subtype(const struct gr_rfb_handshake *h)
+{
+	return h->role == GR_RFB_SERVER ? plain : h->ask ? x509_plain : x509_none;
+}
+
+static uint32_t u32(const uint8_t *b)
+{
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static void plain_is_here(struct gr_rfb_handshake *h)
+{
+	enter(h, RESULT_GATE);
+	h->plain = true;
+}
+
+static int take_plain_lengths(struct gr_rfb_handshake *h)
+{
+	uint32_t name = u32(h->in), password = u32(h->in + 4);
+
+	if (name > GR_RFB_NAME_MAX || password > GR_RFB_PASSWORD_MAX) {
+		say_u32(h, 1);
+		say_reason(h, "the user name or the password is too long");
+		return fail(h, GR_EPROTO);
+	}
+	h->name_length = name;
+	h->password_length = password;
+	if (name + password == 0) {
+		plain_is_here(h);
+		return 0;
+	}
+	enter(h, PLAIN_TEXT);
+	h->wants = name + password;
+	return 0;
 }
 
 /* One complete item is in h->in. */
@@ -175,17 +232,23 @@ static int take(struct gr_rfb_handshake *h)
 		}
 		say_u8(h, 0);
 		say_u8(h, 1);
-		say(h, x509_none, sizeof x509_none);
+		say(h, subtype(h), 4);
 		enter(h, VENCRYPT_SUBTYPE);
 		return 0;
 	case VENCRYPT_SUBTYPE:
-		if (memcmp(h->in, x509_none, sizeof x509_none) != 0) {
+		if (memcmp(h->in, subtype(h), 4) != 0) {
 			say_u8(h, 0);
 			return fail(h, GR_EPROTO);
+		}
+		if (h->role == GR_RFB_SERVER) { /* only the sub-types with TLS are acknowledged */
+			enter(h, PLAIN_LENGTHS);
+			return 0;
 		}
 		say_u8(h, 1);
 		enter(h, DONE);
 		return 0;
+	case PLAIN_LENGTHS: return take_plain_lengths(h);
+	case PLAIN_TEXT: plain_is_here(h); return 0;
 	case SERVER_VERSION:
 		if (memcmp(h->in, version_3_8, VERSION_BYTES) != 0)
 			return fail(h, GR_EPROTO);
@@ -243,6 +306,9 @@ int gr_rfb_handshake_refuse(struct gr_rfb_handshake *h, const char *text)
 	case TYPES_GATE: say_u8(h, 0); break;
 	case VIEWER_TYPE:
 	case VENCRYPT_TYPE:
+	case VENCRYPT_SUBTYPE:
+	case PLAIN_LENGTHS:
+	case PLAIN_TEXT:
 	case RESULT_GATE: say_u32(h, 1); break;
 	default: return GR_EINVAL;
 	}

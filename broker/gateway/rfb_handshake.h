@@ -13,11 +13,15 @@
 #include <stdint.h>
 
 #define GR_RFB_REFUSAL_MAX 120 /* bytes of a refusal's text */
+/* Bytes of VeNCrypt's Plain: of a name, and of a password with a code behind it. */
+#define GR_RFB_NAME_MAX 64
+#define GR_RFB_PASSWORD_MAX 320
 
+/* In brackets: once gr_rfb_handshake_ask was called. */
 enum gr_rfb_role {
-	GR_RFB_SERVER, /* to a viewer inside TLS: security type None */
-	GR_RFB_SERVER_VENCRYPT, /* to a viewer before TLS: VeNCrypt 0.2, X509None, up to the acknowledging byte */
-	GR_RFB_SERVER_RESULT, /* to that viewer inside TLS: only SecurityResult is left */
+	GR_RFB_SERVER, /* to a viewer inside TLS: security type None (VeNCrypt 0.2, Plain) */
+	GR_RFB_SERVER_VENCRYPT, /* to a viewer before TLS: VeNCrypt 0.2, X509None (X509Plain), up to the acknowledging byte */
+	GR_RFB_SERVER_RESULT, /* to that viewer inside TLS: only (name, password and) SecurityResult is left */
 	GR_RFB_CLIENT, /* to the session process: security type None */
 };
 
@@ -34,9 +38,12 @@ struct gr_rfb_handshake {
 	int step;
 	size_t wants; /* bytes of the present item; 0 = none now */
 	size_t in_length;
-	uint8_t in[256];
+	uint8_t in[GR_RFB_NAME_MAX + GR_RFB_PASSWORD_MAX];
 	size_t out_length;
 	uint8_t out[256];
+	bool ask; /* for name and password */
+	bool plain; /* they are here: in has name_length bytes of name, then password_length bytes of password */
+	size_t name_length, password_length;
 };
 
 /* Begins; a server's first bytes are in the output at once. */
@@ -50,6 +57,15 @@ size_t gr_rfb_handshake_wants(const struct gr_rfb_handshake *handshake);
  * a last word to it, and nothing is wanted any more. GR_EDENIED: the server (role CLIENT) refused.
  */
 int gr_rfb_handshake_feed(struct gr_rfb_handshake *handshake, const uint8_t *untrusted, size_t n);
+
+/*
+ * Server roles: name and password are to be given. Before anything of the peer was fed (SERVER_VENCRYPT, SERVER_RESULT), or before
+ * GR_RFB_GATE_TYPES is opened (SERVER).
+ */
+void gr_rfb_handshake_ask(struct gr_rfb_handshake *handshake);
+
+/* Forgets name and password, if they are here: plain is false from then on. */
+void gr_rfb_handshake_wipe(struct gr_rfb_handshake *handshake);
 
 /* Opens the gates up to this one. */
 void gr_rfb_handshake_open(struct gr_rfb_handshake *handshake, enum gr_rfb_gate gate);

@@ -1,5 +1,6 @@
 #include "broker/guard/messages.h"
 #include "common/error.h"
+#include "common/utf8.h"
 
 #include <string.h>
 
@@ -124,34 +125,6 @@ static int parse_encodings(const uint8_t *untrusted, size_t n, struct gr_viewer_
 	return 0;
 }
 
-/* RFC 3629, and no control characters: committed text is not a way to press keys. */
-static int text_good(const uint8_t *s, size_t n)
-{
-	for (size_t i = 0; i < n;) {
-		uint8_t c = s[i];
-		size_t more = c < 0x80                 ? 0
-			      : c >= 0xc2 && c <= 0xdf ? 1
-			      : (c & 0xf0) == 0xe0     ? 2
-			      : c >= 0xf0 && c <= 0xf4 ? 3
-						       : 4;
-		if (more > 3 || more >= n - i)
-			return 0;
-		if (!more && ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7f))
-			return 0;
-		for (size_t k = 1; k <= more; k++)
-			if ((s[i + k] & 0xc0) != 0x80)
-				return 0;
-		if (more == 2 && ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f)))
-			return 0;
-		if (more == 3 && ((c == 0xf0 && s[i + 1] < 0x90) || (c == 0xf4 && s[i + 1] > 0x8f)))
-			return 0;
-		if (c == 0xc2 && s[i + 1] < 0xa0) /* C1 controls */
-			return 0;
-		i += more + 1;
-	}
-	return 1;
-}
-
 static int parse_text(const uint8_t *untrusted, size_t n, struct gr_viewer_message *out)
 {
 	if (n < 8)
@@ -162,7 +135,7 @@ static int parse_text(const uint8_t *untrusted, size_t n, struct gr_viewer_messa
 	out->size = 8u + untrusted_length;
 	if (n < out->size)
 		return GR_EAGAIN;
-	if (!text_good(untrusted + 8, untrusted_length))
+	if (!gr_utf8_is_text(untrusted + 8, untrusted_length)) /* control characters: text is no way to press keys */
 		return GR_EPROTO;
 	out->kind = GR_VIEWER_TEXT;
 	out->text.length = untrusted_length;

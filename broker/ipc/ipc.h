@@ -68,6 +68,8 @@ enum gr_ipc_type {
 
 	/* gateway to the supervisor: the connection never reached identity (TLS failure and so on). reason, text */
 	GR_IPC_HANDSHAKE_FAILED,
+	/* gateway to the supervisor: the certificate is good, and the person is asked for the second factor. Each time */
+	GR_IPC_ASKING,
 	/* gateway to the supervisor: identity has said yes; give this viewer its session. RFB begins after OPEN */
 	GR_IPC_WANT_SESSION,
 	/* supervisor to gateway: person; fd = stream to the session process (RFB from ProtocolVersion on) */

@@ -11,6 +11,7 @@
 
 #define READY_MS 10000
 #define HANDSHAKE_MS 30000 /* from accept to WANT_SESSION; the gateway's own deadlines are shorter */
+#define ASKING_MS 190000 /* from ASKING to the next one or WANT_SESSION; the gateway's own deadlines are shorter */
 #define SEEN_MS 30000 /* from OPEN to the end of the RFB initialisation */
 #define CLOSE_MS 5000 /* for the gateway to tell the viewer and to end */
 #define REPORT_MS 10000 /* of one kind of turning away, one line and one event in this time */
@@ -311,6 +312,12 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 			break;
 		record_refused(connection, message->reason ? message->reason : GR_REASON_PROTOCOL, message->text);
 		close_soon(connection, message->reason ? message->reason : GR_REASON_PROTOCOL);
+		break;
+	case GR_IPC_ASKING:
+		if (connection->state == GR_CONNECTION_CLOSING)
+			break;
+		connection->asking = 1;
+		gr_loop_timer_set(connection->deadline, ASKING_MS);
 		break;
 	case GR_IPC_WANT_SESSION:
 		if (connection->state == GR_CONNECTION_CLOSING)
@@ -691,7 +698,7 @@ static const char *bound_reached(const struct gr_supervisor *supervisor, const s
 
 		if (!unknown(connection))
 			continue;
-		all++;
+		all += !connection->asking; /* has a good certificate: counts for its source only */
 		of_source += memcmp(connection->from.network, peer->network, sizeof(peer->network)) == 0;
 	}
 	if (of_source >= GR_CONNECTIONS_UNKNOWN_PER_SOURCE)

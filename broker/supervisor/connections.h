@@ -33,6 +33,7 @@ struct gr_connection {
 	uint32_t reason; /* why it ends */
 	uint64_t down, up; /* bytes */
 	int login_sent, login_recorded, attach_sent, attach_recorded;
+	int asking; /* the person is asked for the second factor */
 	int seen; /* the viewer sees the screen */
 	int refused; /* LOGIN_REFUSED is recorded */
 	int violated; /* the guard ended it */

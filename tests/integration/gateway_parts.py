@@ -29,7 +29,8 @@ class Gateway(Child):
     """One connection: the viewer's end is a plain socket until tls() wraps it."""
     number = 0
 
-    def __init__(self, broker, mode="tls", small_buffers=False):
+    def __init__(self, broker, mode="tls", small_buffers=False, identity=None):
+        """identity: our stand-in's end of its socket pair, as (ours, theirs); None = the real process."""
         Gateway.number += 1
         self.number, self.broker = Gateway.number, broker
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -44,10 +45,13 @@ class Gateway(Child):
         self.viewer.settimeout(SLOW)
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
         broker.keys.send("PEER", connection=self.number, fd=pairs[0][0].fileno())
-        broker.identity.send("PEER", connection=self.number, fd=pairs[1][0].fileno())
+        if identity:
+            pairs[1] = identity
+        else:
+            broker.identity.send("PEER", connection=self.number, fd=pairs[1][0].fileno())
         super().__init__("garasu-gateway", broker.config, self.number, mode,
                          fds=[connection.fileno(), pairs[0][1].fileno(), pairs[1][1].fileno()])
-        for s in (connection, *pairs[0], *pairs[1]):
+        for s in (connection, *pairs[0], *(identity[1:] if identity else pairs[1])):
             s.close()
         broker.gateways.append(self)
         self.expect("READY")
@@ -105,7 +109,7 @@ class Gateway(Child):
 class Broker:
     """keys and identity, with one configuration."""
 
-    def __init__(self, pki, crl=None, standard="permit"):
+    def __init__(self, pki, crl=None, standard="permit", factors=("none", "none"), more=""):
         self.pki, self.gateways = pki, []
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="broker-", dir=pki.folder))
         (self.folder / "run/empty").mkdir(parents=True)
@@ -120,6 +124,8 @@ tls {{
   client_ca = "{ca}/ca.pem"
   client_crl = "{ca / 'crl.pem' if crl is None else crl}"
 }}
+identity {{ password = "{factors[0]}" code = "{factors[1]}" directory = "{self.folder}/identity" }}
+{more}
 broker {{
   run_directory = "{self.folder}/run"
   uid_base = {UID_BASE}
@@ -252,15 +258,15 @@ def session_handshake(stream):
     stream.sendall(bytes(4))
 
 
-def vencrypt(sock):
+def vencrypt(sock, subtype=260):
     take(sock, VERSION)
     sock.sendall(VERSION)
     take(sock, b"\1\x13")
     sock.sendall(b"\x13")
     take(sock, b"\0\2")
     sock.sendall(b"\0\2")
-    take(sock, b"\0\1" + struct.pack(">I", 260))
-    sock.sendall(struct.pack(">I", 260))
+    take(sock, b"\0\1" + struct.pack(">I", subtype))
+    sock.sendall(struct.pack(">I", subtype))
     take(sock, b"\1")
 
 
@@ -350,8 +356,8 @@ def memory_kib(pid):
     raise AssertionError("no VmRSS")
 
 
-def run(name, tests, names):
-    """Runs the tests (those of these names, if any); the exit status."""
+def run(name, tests, names, **options):
+    """Runs the tests (those of these names, if any), each with a Broker of these options; the exit status."""
     warnings.simplefilter("ignore", DeprecationWarning)  # of old TLS versions, which are tried on purpose
     chosen = [t for t in tests if not names or t.__name__ in names]
     check(len(chosen) == len(names) or not names, "no such test:", names)
@@ -359,7 +365,7 @@ def run(name, tests, names):
     failed = 0
     try:
         for test in chosen:
-            broker = Broker(pki)
+            broker = Broker(pki, **options)
             began = time.monotonic()
             try:
                 note = test(broker)

@@ -59,8 +59,23 @@ class Connection:
             data += piece
         return data
 
-    def handshake(self):
-        self.stream.sendall(READY + b"RFB 003.008\n")
+    def ask(self, what, reason=0, tries=5, seconds=0):
+        """ASK; what: 1 password, 2 code."""
+        self.stream.sendall(b"GRSU\1\5" + struct.pack(">HBBHI", reason, what, tries, seconds, 0))
+
+    def answer(self):
+        """(password, code) of the viewer's ANSWER."""
+        data = self.receive(336)
+        password, code = struct.unpack(">HH", data[8:12])
+        assert data == b"GRSA\1\1\0\0" + struct.pack(">HHI256s64s", password, code, 0, data[16:16 + password], data[272:272 + code]), data
+        return data[16:16 + password].decode(), data[272:272 + code].decode()
+
+    def refuse(self, reason, seconds=0):
+        self.stream.sendall(b"GRSU\1\2" + struct.pack(">HHHI", reason, 0, seconds, 0))
+        self.stream.close()
+
+    def handshake(self, flags=0):
+        self.stream.sendall(READY[:8] + bytes([flags]) + READY[9:] + b"RFB 003.008\n")
         self.receive(12)
         self.stream.sendall(b"\1\1")
         self.receive(1)

@@ -111,7 +111,7 @@ static void the_longest_refusal_fits(void **state)
 	size_t n = gr_rfb_handshake_output(&h, out, sizeof out);
 	assert_int_equal(n, 12 + 1 + 4 + GR_RFB_REFUSAL_MAX);
 	assert_int_equal(out[16], GR_RFB_REFUSAL_MAX);
-	for (uint32_t reason = 0; reason < 20; reason++)
+	for (uint32_t reason = 0; reason < 30; reason++)
 		assert_true(strlen(gr_open_refusal_text(reason)) <= GR_RFB_REFUSAL_MAX);
 }
 
@@ -217,6 +217,114 @@ static void inside_vencrypts_tls_only_the_result_is_left(void **state)
 	EXPECT("\0\0\0\1\0\0\0\3why");
 }
 
+/* role SERVER: inside TLS; SERVER_RESULT: behind VeNCrypt's TLS. */
+static void until_the_lengths(enum gr_rfb_role role)
+{
+	gr_rfb_handshake_init(&h, role);
+	gr_rfb_handshake_ask(&h);
+	if (role == GR_RFB_SERVER_RESULT) {
+		EXPECT("");
+		return;
+	}
+	EXPECT(VERSION);
+	assert_int_equal(FEED(VERSION), 0);
+	EXPECT("");
+	gr_rfb_handshake_open(&h, GR_RFB_GATE_TYPES);
+	EXPECT("\1\x13");
+	assert_int_equal(FEED("\x13"), 0);
+	EXPECT("\0\2");
+	assert_int_equal(FEED("\0\2"), 0);
+	EXPECT("\0\1\0\0\1\0");
+	assert_int_equal(FEED("\0\0\1\0"), 0);
+	EXPECT("");
+}
+
+static void name_and_password_are_taken_when_they_are_asked_for(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		until_the_lengths(i ? GR_RFB_SERVER : GR_RFB_SERVER_RESULT);
+		gr_rfb_handshake_open(&h, GR_RFB_GATE_RESULT); /* not even then without them */
+		EXPECT("");
+		h.gate = GR_RFB_GATE_TYPES;
+		assert_int_equal(FEED("\0\0\0\6\0\0\0\x0chanakosecret12345"), 0);
+		assert_false(h.plain);
+		assert_int_equal(FEED("6"), 0);
+		assert_true(h.plain);
+		assert_int_equal(h.name_length, 6);
+		assert_int_equal(h.password_length, 12);
+		assert_memory_equal(h.in, "hanakosecret123456", 18);
+		assert_int_equal(gr_rfb_handshake_wants(&h), 0);
+		EXPECT("");
+		gr_rfb_handshake_wipe(&h);
+		assert_false(h.plain);
+		for (size_t k = 0; k < sizeof h.in; k++)
+			assert_int_equal(h.in[k], 0);
+		if (i) {
+			gr_rfb_handshake_open(&h, GR_RFB_GATE_RESULT);
+			EXPECT("\0\0\0\0");
+			assert_true(gr_rfb_handshake_done(&h));
+		} else {
+			assert_int_equal(gr_rfb_handshake_refuse(&h, "wrong"), 0);
+			EXPECT("\0\0\0\1\0\0\0\5wrong");
+		}
+	}
+}
+
+static void name_and_password_have_bounds(void **state)
+{
+	static const struct {
+		const char *lengths;
+		bool good;
+	} cases[] = { { "\0\0\0\0\0\0\0\0", true },          { "\0\0\0\x40\0\0\1\x40", true },
+		      { "\0\0\0\x41\0\0\0\0", false },       { "\0\0\0\0\0\0\1\x41", false },
+		      { "\xff\xff\xff\xff\0\0\0\1", false }, { "\0\0\0\1\xff\xff\xff\xff", false },
+		      { "\x80\0\0\0\x80\0\0\0", false } };
+	uint8_t text[GR_RFB_NAME_MAX + GR_RFB_PASSWORD_MAX];
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		until_the_lengths(GR_RFB_SERVER_RESULT);
+		assert_int_equal(feed(cases[i].lengths, 8), cases[i].good ? 0 : GR_EPROTO);
+		if (!cases[i].good) {
+			EXPECT("\0\0\0\1\0\0\0\x29the user name or the password is too long");
+			assert_int_equal(gr_rfb_handshake_wants(&h), 0);
+			continue;
+		}
+		size_t n = gr_rfb_handshake_wants(&h);
+		assert_int_equal(n, i ? sizeof text : 0);
+		assert_int_equal(n ? gr_rfb_handshake_feed(&h, text, n) : 0, 0);
+		assert_true(h.plain);
+	}
+}
+
+static void who_is_asked_gets_no_other_sub_type(void **state)
+{
+	(void)state;
+	gr_rfb_handshake_init(&h, GR_RFB_SERVER_VENCRYPT);
+	gr_rfb_handshake_ask(&h);
+	FEED(VERSION "\x13");
+	gr_rfb_handshake_output(&h, out, sizeof out);
+	assert_int_equal(FEED("\0\2"), 0);
+	EXPECT("\0\1\0\0\1\6");
+	assert_int_equal(FEED("\0\0\1\4"), GR_EPROTO);
+	EXPECT("\0");
+
+	gr_rfb_handshake_init(&h, GR_RFB_SERVER_VENCRYPT);
+	gr_rfb_handshake_ask(&h);
+	assert_int_equal(FEED(VERSION "\x13\0\2\0\0\1\6"), 0);
+	assert_true(gr_rfb_handshake_done(&h));
+
+	gr_rfb_handshake_init(&h, GR_RFB_SERVER);
+	gr_rfb_handshake_ask(&h);
+	gr_rfb_handshake_open(&h, GR_RFB_GATE_RESULT);
+	FEED(VERSION);
+	gr_rfb_handshake_output(&h, out, sizeof out);
+	assert_int_equal(FEED("\1"), GR_EPROTO); /* None */
+	EXPECT("\0\0\0\1\0\0\0\x18only VeNCrypt is offered");
+}
+
 static void the_clients_side_takes_none_from_any_list(void **state)
 {
 	(void)state;
@@ -265,12 +373,22 @@ static void open_records_are_as_published(void **state)
 	uint8_t record[GR_OPEN_BYTES];
 
 	(void)state;
-	gr_open_record(record, GR_OPEN_READY, 0);
+	gr_open_record(record, &(struct gr_open){ .kind = GR_OPEN_READY });
 	assert_memory_equal(record, "GRSU\1\1\0\0\0\0\0\0\0\0\0\0", 16);
-	gr_open_record(record, GR_OPEN_REFUSED, GR_REASON_NO_CAPACITY);
-	assert_memory_equal(record, "GRSU\1\2\0\3\0\0\0\0\0\0\0\0", 16);
-	gr_open_record(record, GR_OPEN_WAIT, 0);
+	gr_open_record(record,
+		       &(struct gr_open){ .kind = GR_OPEN_READY, .flags = GR_OPEN_WATERMARK | GR_OPEN_RECORDED });
+	assert_memory_equal(record, "GRSU\1\1\0\0\3\0\0\0\0\0\0\0", 16);
+	gr_open_record(record,
+		       &(struct gr_open){ .kind = GR_OPEN_REFUSED, .reason = GR_REASON_LOCKED_OUT, .seconds = 300 });
+	assert_memory_equal(record, "GRSU\1\2\0\x10\0\0\1\x2c\0\0\0\0", 16);
+	gr_open_record(record, &(struct gr_open){ .kind = GR_OPEN_WAIT });
 	assert_memory_equal(record, "GRSU\1\3\0\0\0\0\0\0\0\0\0\0", 16);
+	gr_open_record(record, &(struct gr_open){ .kind = GR_OPEN_ASK,
+						  .reason = GR_REASON_WRONG_FACTOR,
+						  .flags = 3,
+						  .tries = 4000,
+						  .seconds = 1000000 });
+	assert_memory_equal(record, "GRSU\1\5\0\x0f\3\xff\xff\xff\0\0\0\0", 16);
 }
 
 int main(void)
@@ -285,6 +403,9 @@ int main(void)
 		cmocka_unit_test(vencrypt_ends_with_the_acknowledging_byte),
 		cmocka_unit_test(vencrypt_takes_nothing_else),
 		cmocka_unit_test(inside_vencrypts_tls_only_the_result_is_left),
+		cmocka_unit_test(name_and_password_are_taken_when_they_are_asked_for),
+		cmocka_unit_test(name_and_password_have_bounds),
+		cmocka_unit_test(who_is_asked_gets_no_other_sub_type),
 		cmocka_unit_test(the_clients_side_takes_none_from_any_list),
 		cmocka_unit_test(the_clients_side_takes_no_other_answer),
 		cmocka_unit_test(open_records_are_as_published),

@@ -1,0 +1,28 @@
+#include "common/utf8.h"
+
+bool gr_utf8_is_text(const uint8_t *s, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		uint8_t c = s[i];
+		size_t more = c < 0x80                 ? 0
+			      : c >= 0xc2 && c <= 0xdf ? 1
+			      : (c & 0xf0) == 0xe0     ? 2
+			      : c >= 0xf0 && c <= 0xf4 ? 3
+						       : 4;
+		if (more > 3 || more >= n - i)
+			return false;
+		if (!more && ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7f))
+			return false;
+		for (size_t k = 1; k <= more; k++)
+			if ((s[i + k] & 0xc0) != 0x80)
+				return false;
+		if (more == 2 && ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f)))
+			return false;
+		if (more == 3 && ((c == 0xf0 && s[i + 1] < 0x90) || (c == 0xf4 && s[i + 1] > 0x8f)))
+			return false;
+		if (c == 0xc2 && s[i + 1] < 0xa0)
+			return false;
+		i += more + 1;
+	}
+	return true;
+}

@@ -1,0 +1,50 @@
+#include "viewer/opening.h"
+
+#include <string.h>
+
+_Static_assert(16 + GR_PASSWORD_MAX + GR_CODE_MAX == GR_ANSWER_BYTES, "an ANSWER ends behind its code");
+
+int gr_opening_parse(const uint8_t untrusted[GR_OPENING_BYTES], struct gr_opening *out)
+{
+	static const uint8_t zero[4];
+	struct gr_opening opening = { .kind = (enum gr_opening_kind)untrusted[5],
+				      .reason = (unsigned)untrusted[6] << 8 | untrusted[7],
+				      .flags = untrusted[8],
+				      .tries = untrusted[9],
+				      .seconds = (unsigned)untrusted[10] << 8 | untrusted[11] };
+
+	if (memcmp(untrusted, "GRSU\1", 5) != 0)
+		return GR_EINVAL;
+	/* What the kind has no use for must be zero: no place for anything else. */
+	unsigned reason = 0, flags = 0, tries = 0, seconds = 0;
+	switch (opening.kind) {
+	case GR_OPENING_READY: flags = GR_READY_WATERMARK | GR_READY_RECORDED; break;
+	case GR_OPENING_REFUSED: reason = seconds = 0xffff; break;
+	case GR_OPENING_WAIT: break;
+	case GR_OPENING_ASK:
+		if (!opening.flags)
+			return GR_EPROTO;
+		reason = seconds = 0xffff;
+		flags = GR_ASK_PASSWORD | GR_ASK_CODE;
+		tries = 0xff;
+		break;
+	default: return GR_EPROTO;
+	}
+	if (opening.reason & ~reason || opening.flags & ~flags || opening.tries & ~tries ||
+	    opening.seconds & ~seconds || memcmp(untrusted + 12, zero, sizeof(zero)) != 0)
+		return GR_EPROTO;
+	*out = opening;
+	return 0;
+}
+
+void gr_opening_answer(const struct gr_viewer_factors *factors, uint8_t out[GR_ANSWER_BYTES])
+{
+	memset(out, 0, GR_ANSWER_BYTES);
+	memcpy(out, (const uint8_t[]){ 'G', 'R', 'S', 'A', 1, 1 }, 6);
+	out[8] = (uint8_t)(factors->password_length >> 8);
+	out[9] = (uint8_t)factors->password_length;
+	out[10] = (uint8_t)(factors->code_length >> 8);
+	out[11] = (uint8_t)factors->code_length;
+	memcpy(out + 16, factors->password, factors->password_length);
+	memcpy(out + 16 + GR_PASSWORD_MAX, factors->code, factors->code_length);
+}

@@ -1,0 +1,37 @@
+/* The brushes of the viewer's own parts: its colours, its fonts, its scale. Everything is drawn by software into an SDL surface. */
+#ifndef GARASU_VIEWER_PAINT_H
+#define GARASU_VIEWER_PAINT_H
+
+#include <SDL2/SDL.h>
+#include <SDL2/SDL_ttf.h>
+
+enum gr_font { GR_FONT_BAR, GR_FONT_TITLE, GR_FONT_BODY, GR_FONT_SMALL, GR_FONT_COUNT };
+
+struct gr_paint {
+	TTF_Font *fonts[GR_FONT_COUNT]; /* NULL: not found, then nothing is written */
+	int scale; /* percent */
+};
+
+extern const SDL_Color gr_paint_frame; /* burnt orange: this is the internet */
+extern const SDL_Color gr_paint_bar_text, gr_paint_bar_label, gr_paint_backdrop, gr_paint_white, gr_paint_line,
+	gr_paint_ink, gr_paint_pale_ink;
+
+/* Finds fonts. Without any no text is drawn (a warning is logged). */
+void gr_paint_init(struct gr_paint *paint, int scale);
+void gr_paint_finish(struct gr_paint *paint);
+
+/* Pixels at this scale of so many at 100 %. */
+int gr_paint_px(const struct gr_paint *paint, int pixels);
+
+void gr_paint_fill(SDL_Surface *surface, SDL_Rect rect, SDL_Color colour);
+/* A line of this width inside of rect's edges. */
+void gr_paint_outline(SDL_Surface *surface, SDL_Rect rect, int width, SDL_Color colour);
+
+/* Draws a line of text, or several when it is wider than `wrap` (0: never). Returns its size; x < 0: right edge at -x. */
+SDL_Point gr_paint_text(const struct gr_paint *paint, SDL_Surface *surface, enum gr_font font, const char *text,
+			SDL_Color colour, int x, int y, int wrap);
+/* The size that it would have. */
+SDL_Point gr_paint_measure(const struct gr_paint *paint, enum gr_font font, const char *text, int wrap);
+int gr_paint_line_height(const struct gr_paint *paint, enum gr_font font);
+
+#endif
