@@ -93,10 +93,13 @@ int gr_relay_flush(struct gr_relay *relay)
 		int rc = SSL_write_ex(relay->ssl, data, n, &n);
 		if (rc != 1)
 			return tls_status(relay, rc, true);
-		if (relay->own_start < relay->own_end)
+		if (relay->own_start < relay->own_end) {
 			relay->own_start += n;
-		else
+		} else {
+			if (relay->sent)
+				relay->sent(relay->sent_context, data, n);
 			gr_guard_down_sent(relay->guard, n);
+		}
 		relay->bytes_down += n;
 	}
 	return 0;

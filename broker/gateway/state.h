@@ -2,6 +2,7 @@
 #ifndef GARASU_BROKER_GATEWAY_STATE_H
 #define GARASU_BROKER_GATEWAY_STATE_H
 
+#include "broker/gateway/recorder.h"
 #include "broker/gateway/relay.h"
 #include "broker/gateway/rfb_handshake.h"
 #include "broker/gateway/tls.h"
@@ -28,6 +29,7 @@ struct gr_connection {
 	struct gr_loop *loop;
 	struct gr_tls *tls;
 	struct gr_guard_settings guard;
+	struct gr_recorder *recorder;
 	struct gr_relay relay; /* from STATE_IDENTITY on */
 	struct gr_rfb_handshake viewer, session;
 	struct gr_loop_watch *control_watch, *viewer_watch, *identity_watch, *stream_watch;

@@ -119,6 +119,11 @@ int gr_request_message(struct gr_supervisor *supervisor, const struct gr_ipc_mes
 	case GR_IPC_ADMIN_STATUS: status(supervisor, &done); break;
 	case GR_IPC_ADMIN_SESSIONS: sessions(supervisor, message->number); break;
 	case GR_IPC_ADMIN_KILL: end_session(supervisor, message, &done); break;
+	case GR_IPC_ADMIN_PRUNE:
+		if (strcmp(message->subject, "recordings") != 0)
+			return GR_EPROTO;
+		gr_recordings_prune(supervisor, message); /* answers by itself */
+		return 0;
 	default: return GR_EPROTO;
 	}
 	answer(supervisor, &done);

@@ -290,6 +290,7 @@ void gr_supervisor_destroy(struct gr_supervisor *supervisor)
 	if (!supervisor)
 		return;
 	gr_containers_finish(supervisor);
+	gr_recordings_finish(supervisor);
 	gr_listener_destroy(supervisor->tls);
 	gr_listener_destroy(supervisor->vencrypt);
 	gr_audit_client_destroy(supervisor->audit);
