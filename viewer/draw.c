@@ -283,3 +283,8 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_vie
 	SDL_SetClipRect(surface, NULL);
 	draw_frame(draw, surface, viewer);
 }
+
+int gr_draw_text(const struct gr_draw *draw, SDL_Surface *surface, const char *text, SDL_Color colour, int x, int y)
+{
+	return put_text(draw, surface, FONT_BAR, text, colour, x, y, 0).x;
+}

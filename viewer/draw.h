@@ -28,4 +28,7 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_vie
 /* Draws the damaged part of the picture only. Returns what was changed on the surface (maybe empty). */
 SDL_Rect gr_draw_damage(SDL_Surface *surface, const struct gr_viewer *viewer, struct gr_rect damage);
 
+/* One line of text of the bar's size, its upper left corner at x, y. Returns its width. */
+int gr_draw_text(const struct gr_draw *draw, SDL_Surface *surface, const char *text, SDL_Color colour, int x, int y);
+
 #endif

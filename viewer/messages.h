@@ -54,6 +54,6 @@ struct gr_message gr_message_get(enum gr_failure failure, unsigned reason);
 const char *gr_message_reason_name(unsigned reason);
 
 /* japanese or english, whichever was chosen. */
-const char *gr_text(const char *japanese, const char *english);
+const char *gr_text(const char *japanese, const char *english) __attribute__((format_arg(1), format_arg(2)));
 
 #endif

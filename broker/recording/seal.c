@@ -59,7 +59,7 @@ int gr_recording_auditors_load(const char *file, struct gr_recording_auditors **
 	struct gr_recording_auditors *auditors = calloc(1, sizeof *auditors);
 	FILE *stream = auditors ? fopen(file, "re") : NULL;
 	X509 *certificate;
-	int rc = 0;
+	int rc = 0, number = 0;
 
 	if (!stream) {
 		free(auditors);
@@ -69,21 +69,23 @@ int gr_recording_auditors_load(const char *file, struct gr_recording_auditors **
 	auditors->certificates = sk_X509_new_null();
 	ERR_clear_error();
 	while (!rc && (certificate = PEM_read_X509(stream, NULL, NULL, NULL)) != NULL) {
-		int count = sk_X509_num(auditors->certificates) + 1;
-		const char *wrong = count > GR_RECORDING_AUDITORS_MAX ? "is one too many" : fault(certificate);
+		int issuer = X509_check_ca(certificate) == 1; /* which garasu-ca puts behind each */
+		const char *wrong = issuer ? NULL : fault(certificate);
+		number++;
+		if (!wrong && !issuer && sk_X509_num(auditors->certificates) == GR_RECORDING_AUDITORS_MAX)
+			wrong = "is one too many";
 		if (wrong)
-			rc = gr_error_set(err, GR_EINVAL, "%s: certificate %d %s", file, count, wrong);
-		else if (sk_X509_push(auditors->certificates, certificate) > 0)
+			rc = gr_error_set(err, GR_EINVAL, "%s: certificate %d %s", file, number, wrong);
+		else if (!issuer && sk_X509_push(auditors->certificates, certificate) > 0)
 			continue;
-		else
+		else if (!issuer)
 			rc = gr_error_set(err, GR_ENOMEM, "no memory");
 		X509_free(certificate);
 	}
 	/* The end of the file is told as an error too. */
 	if (!rc &&
 	    (sk_X509_num(auditors->certificates) < 1 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE))
-		rc = gr_error_set(err, GR_EINVAL, "%s: certificate %d is missing or damaged", file,
-				  sk_X509_num(auditors->certificates) + 1);
+		rc = gr_error_set(err, GR_EINVAL, "%s: certificate %d is missing or damaged", file, number + 1);
 	ERR_clear_error();
 	fclose(stream);
 	if (rc)

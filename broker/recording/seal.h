@@ -10,7 +10,7 @@
 struct gr_recording_auditors;
 
 /*
- * Reads the PEM file of their certificates. Each must name an auditor (URI garasu:auditor/ID) and have an EC or RSA key;
+ * Reads the PEM file of their certificates; those of CAs are passed over. Each must name an auditor (URI garasu:auditor/ID) and have an EC or RSA key;
  * its dates do not count: what is encrypted today must be readable for years. Returns owned. GR_EIO, GR_EINVAL, GR_ENOMEM.
  */
 int gr_recording_auditors_load(const char *file, struct gr_recording_auditors **out, struct gr_error *err);
