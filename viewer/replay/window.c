@@ -21,6 +21,7 @@ enum {
 	PLAY_MS = 15,
 	REST_MS = 200,
 	OVERLAY_LINES = 6,
+	OVERLAY_TEXT = 440,
 	OVERLAY_US = 20000000, /* an event is shown so long */
 };
 
@@ -133,33 +134,55 @@ static void draw_title(const struct screen *screen, SDL_Surface *surface)
 		     pale_colour, x, 4);
 }
 
-/* The record's last events, over the lower left of the picture. */
-static void draw_overlay(const struct screen *screen, SDL_Surface *surface)
+/* Lines of the record's last events up to now, the same one after the other in one line. Returns their number. */
+static int overlay_lines(const struct screen *screen, char lines[OVERLAY_LINES][OVERLAY_TEXT])
 {
 	const struct gr_evidence *evidence = screen->settings->evidence;
-	size_t shown[OVERLAY_LINES], count = 0;
+	const struct gr_evidence_event *last = NULL;
+	int count = 0, times = 0;
 
-	for (size_t i = evidence ? evidence->count : 0; i-- > 0 && count < OVERLAY_LINES;)
-		if (screen->events[i] <= screen->target && screen->target - screen->events[i] < OVERLAY_US)
-			shown[count++] = i;
-	if (!count)
-		return;
-	int height = (int)count * LINE + 12, width = surface->w * 2 / 3 < 900 ? surface->w * 2 / 3 : 900;
-	SDL_Rect place = { GR_DRAW_BORDER + 10, surface->h - CONTROL - height - 10, width, height };
-	SDL_Surface *panel = SDL_CreateRGBSurfaceWithFormat(0, width, height, 32, SDL_PIXELFORMAT_RGB888);
+	for (size_t i = 0; evidence && i < evidence->count; i++) {
+		const struct gr_evidence_event *event = &evidence->events[i];
+		char clock[32], more[16] = "";
+
+		if (screen->events[i] > screen->target || screen->target - screen->events[i] >= OVERLAY_US)
+			continue;
+		bool same = last && !strcmp(last->kind, event->kind) && !strcmp(last->text, event->text);
+		if (!same && count == OVERLAY_LINES)
+			memmove(lines[0], lines[1], sizeof lines[0] * (OVERLAY_LINES - 1));
+		else if (!same)
+			count++;
+		times = same ? times + 1 : 1;
+		if (times > 1)
+			snprintf(more, sizeof more, "  ×%d", times);
+		gr_export_clock(event->wall_us, 0, clock);
+		snprintf(lines[count - 1], OVERLAY_TEXT, "%s  %s  %s%s", clock + 11, event->kind, event->text, more);
+		last = event;
+	}
+	return count;
+}
+
+/* Over the lower left of the picture. */
+static void draw_overlay(const struct screen *screen, SDL_Surface *surface)
+{
+	char lines[OVERLAY_LINES][OVERLAY_TEXT];
+	int count = overlay_lines(screen, lines), width = 0, most = surface->w - 2 * GR_DRAW_BORDER - 20;
+	SDL_Surface *panel = NULL;
+
+	if (count && most > 0)
+		panel = SDL_CreateRGBSurfaceWithFormat(0, most, count * LINE + 12, 32, SDL_PIXELFORMAT_RGB888);
 	if (!panel)
 		return;
-	fill(panel, (SDL_Rect){ 0, 0, width, height }, (SDL_Color){ 0x10, 0x1c, 0x2e, 0xff });
-	for (size_t line = 0; line < count; line++) {
-		const struct gr_evidence_event *event = &evidence->events[shown[count - 1 - line]];
-		char clock[32], text[400];
-		gr_export_clock(event->wall_us, 0, clock);
-		snprintf(text, sizeof text, "%s  %s  %s", clock + 11, event->kind, event->text);
-		gr_draw_text(screen->draw, panel, text, text_colour, 8, 6 + (int)line * LINE);
+	fill(panel, (SDL_Rect){ 0, 0, panel->w, panel->h }, (SDL_Color){ 0x10, 0x1c, 0x2e, 0xff });
+	for (int i = 0; i < count; i++) {
+		int drawn = 16 + gr_draw_text(screen->draw, panel, lines[i], text_colour, 8, 6 + i * LINE);
+		width = drawn > width ? drawn : width;
 	}
+	SDL_Rect part = { 0, 0, width < most ? width : most, panel->h };
+	SDL_Rect place = { GR_DRAW_BORDER + 10, surface->h - CONTROL - panel->h - 14, part.w, part.h };
 	SDL_SetSurfaceBlendMode(panel, SDL_BLENDMODE_BLEND);
 	SDL_SetSurfaceAlphaMod(panel, 0xd8);
-	SDL_BlitSurface(panel, NULL, surface, &place);
+	SDL_BlitSurface(panel, &part, surface, &place);
 	SDL_FreeSurface(panel);
 }
 
