@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_MS 10000 /* a count of the folder holds so long */
+#define LOOK_MS 2000 /* a count of the folder holds so long */
 #define PRUNE_MAX 65536 /* files of one run; the next one has the rest */
 #define DAY 86400
 
