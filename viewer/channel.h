@@ -36,6 +36,7 @@ enum gr_viewer_event_type {
 	GR_EVENT_CARET, /* value: known; rects[0] */
 	GR_EVENT_TEXT_RESULT, /* sequence, value */
 	GR_EVENT_END, /* value: the gr_status as a positive number; text: what was wrong. The decoder's last */
+	GR_EVENT_SYNCED, /* sequence */
 	GR_EVENT_CAPTURE_FAILED, /* text: why. The same, when the capture cannot be written */
 };
 
@@ -53,6 +54,9 @@ enum gr_viewer_input_type {
 	GR_INPUT_POINTER, /* x, y, buttons */
 	GR_INPUT_SIZE, /* x, y: the size wanted */
 	GR_INPUT_TEXT, /* sequence, length, text */
+	/* sequence, bytes: SYNCED is to come when so many bytes of the stream have been taken and all that they say is painted. Of a
+	   recording only */
+	GR_INPUT_SYNC,
 };
 
 struct gr_viewer_input {
@@ -60,6 +64,7 @@ struct gr_viewer_input {
 	uint32_t keysym, keycode, down;
 	uint16_t x, y;
 	uint32_t buttons, sequence, length;
+	uint64_t bytes;
 	uint8_t text[GR_TEXT_MAX];
 };
 

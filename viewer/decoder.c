@@ -32,6 +32,12 @@ struct decoder {
 	struct gr_guard *guard;
 	int guarded; /* ServerInit is next, or was there: every byte goes through the guard */
 	int capture_error; /* errno; 0: the capture has everything that came */
+	uint64_t received; /* bytes of the stream */
+	struct {
+		int wanted;
+		uint32_t sequence;
+		uint64_t bytes;
+	} sync;
 	int deadline_ms; /* for the next byte; -1 between messages, where silence is normal */
 	uint8_t out[OUT_BYTES];
 	size_t out_begin, out_end;
@@ -62,6 +68,8 @@ static void flush_out(struct decoder *decoder)
 static int send_bytes(void *context, const void *bytes, size_t n)
 {
 	struct decoder *decoder = context;
+	if (decoder->settings->replay)
+		return 0;
 	if (decoder->out_begin && decoder->out_end + n > OUT_BYTES) {
 		memmove(decoder->out, decoder->out + decoder->out_begin, decoder->out_end - decoder->out_begin);
 		decoder->out_end -= decoder->out_begin;
@@ -149,6 +157,14 @@ static int take_input(struct decoder *decoder)
 			return status;
 		if (size < GR_INPUT_BYTES(0) || input.length > GR_TEXT_MAX || size != GR_INPUT_BYTES(input.length))
 			return GR_EPROTO;
+		if (decoder->settings->replay) {
+			if (input.type != GR_INPUT_SYNC)
+				return GR_EPROTO;
+			decoder->sync.wanted = 1;
+			decoder->sync.sequence = input.sequence;
+			decoder->sync.bytes = input.bytes;
+			continue;
+		}
 		switch (input.type) {
 		case GR_INPUT_KEY:
 			status = gr_rfb_key(decoder->rfb, input.keysym, input.keycode, input.down != 0);
@@ -170,19 +186,34 @@ static int take_input(struct decoder *decoder)
 	return 0;
 }
 
+/* Called when more bytes are needed: what came before was painted. */
+static int tell_synced(struct decoder *decoder)
+{
+	if (!decoder->sync.wanted || decoder->received < decoder->sync.bytes)
+		return 0;
+	decoder->sync.wanted = 0;
+	return send_event(decoder,
+			  &(struct gr_viewer_event){ .type = GR_EVENT_SYNCED, .sequence = decoder->sync.sequence });
+}
+
 /* Waits for the server's next bytes, passing on input and output meanwhile. */
 static int receive(struct decoder *decoder, uint8_t *into, size_t room, size_t *got)
 {
 	/* What the guard holds is the beginning of something, even when the parser is between two messages. */
-	int deadline_ms = gr_guard_down_held(decoder->guard) ? MESSAGE_MS : decoder->deadline_ms;
+	int deadline_ms = decoder->settings->replay            ? -1
+			  : gr_guard_down_held(decoder->guard) ? MESSAGE_MS
+							       : decoder->deadline_ms;
 	for (;;) {
 		/* First of all: while the server sends without a pause there would be no other moment for a key. */
 		int status = take_input(decoder);
+		if (!status)
+			status = tell_synced(decoder);
 		if (status)
 			return status;
 		ssize_t n = recv(decoder->settings->stream, into, room, MSG_DONTWAIT);
 		if (n > 0) {
 			*got = (size_t)n;
+			decoder->received += (size_t)n;
 			return 0;
 		}
 		if (n == 0)
@@ -265,13 +296,15 @@ static int confine(const struct gr_decoder_settings *decoder, struct gr_error *e
 
 static int decode(struct decoder *decoder, struct gr_error *err)
 {
-	/* Before the server's first byte there may be a long WAIT: that time is the transport's business. */
-	decoder->deadline_ms = -1;
-	int status = gr_reader_wait(&decoder->reader);
-	if (status)
-		return gr_error_set(err, status, "%s", gr_status_text(status));
-	decoder->deadline_ms = HANDSHAKE_MS;
-	status = gr_rfb_handshake(decoder->rfb, err);
+	int status = 0;
+	if (!decoder->settings->replay) {
+		/* Before the server's first byte there may be a long WAIT: that time is the transport's business. */
+		decoder->deadline_ms = -1;
+		if ((status = gr_reader_wait(&decoder->reader)))
+			return gr_error_set(err, status, "%s", gr_status_text(status));
+		decoder->deadline_ms = HANDSHAKE_MS;
+		status = gr_rfb_handshake(decoder->rfb, err);
+	}
 	decoder->guarded = 1;
 	if (!status)
 		status = gr_rfb_begin(decoder->rfb, err);

@@ -11,6 +11,7 @@ struct gr_decoder_settings {
 	int quality; /* 0, or 1..10 */
 	unsigned history_log2; /* 20..25 */
 	uint16_t width, height; /* the size wanted, 0 = the server's */
+	int replay; /* the stream is a recording: it begins with ServerInit, stands still as long as it likes, and nobody is answered */
 	int capture; /* a file for the server's bytes from ServerInit on; -1: none */
 };
 

@@ -302,3 +302,8 @@ int gr_draw_wait_ms(const struct gr_viewer *viewer)
 	}
 	return is_marked(viewer) ? gr_watermark_wait_ms() : -1;
 }
+
+int gr_draw_text(const struct gr_draw *draw, SDL_Surface *surface, const char *text, SDL_Color colour, int x, int y)
+{
+	return put_text(draw, surface, FONT_BAR, text, colour, x, y, 0).x;
+}

@@ -69,6 +69,6 @@ void gr_message_again(unsigned seconds, char *out, size_t cap);
 const char *gr_message_reason_name(unsigned reason);
 
 /* japanese or english, whichever was chosen. */
-const char *gr_text(const char *japanese, const char *english);
+const char *gr_text(const char *japanese, const char *english) __attribute__((format_arg(1), format_arg(2)));
 
 #endif

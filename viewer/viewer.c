@@ -162,6 +162,7 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 		viewer->text_answered = event->sequence;
 		viewer->text_result = event->value;
 		return 0;
+	case GR_EVENT_SYNCED: viewer->synced = event->sequence; return 0;
 	case GR_EVENT_END:
 	case GR_EVENT_CAPTURE_FAILED: on_end(viewer, event); return 0;
 	default: return GR_EPROTO;

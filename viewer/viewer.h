@@ -71,6 +71,7 @@ struct gr_viewer {
 	uint64_t frames_at_input; /* frames when the last input was given */
 	uint64_t change_after_input_us; /* the first change after the last input; 0: none yet */
 
+	uint32_t synced; /* the last sequence that SYNCED told */
 	uint32_t text_sent, text_answered; /* sequences */
 	uint32_t text_result; /* of text_answered */
 

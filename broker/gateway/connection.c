@@ -34,6 +34,8 @@ static const struct {
 	uint32_t type;
 	unsigned states, late;
 } permitted[] = {
+	{ GR_IPC_RECORD, IN(STATE_SESSION), IN(STATE_FLUSH) | IN(STATE_LINGER) },
+	{ GR_IPC_RECORDED, IN(STATE_ATTACH) | IN(STATE_VIEWER) | IN(STATE_RELAY), IN(STATE_FLUSH) | IN(STATE_LINGER) },
 	{ GR_IPC_OPEN, IN(STATE_SESSION), IN(STATE_FLUSH) | IN(STATE_LINGER) },
 	{ GR_IPC_REFUSE, IN(STATE_IDENTITY) | IN(STATE_FACTORS) | IN(STATE_SESSION) | IN(STATE_ATTACH),
 	  IN(STATE_FLUSH) | IN(STATE_LINGER) },
@@ -109,6 +111,25 @@ static void clipboard_dropped(void *context, const uint8_t *untrusted_text, size
 	struct gr_connection *c = context;
 
 	gr_report_clipboard(c->number, untrusted_text, n);
+}
+
+static void sent(void *context, const uint8_t *bytes, size_t n)
+{
+	struct gr_connection *c = context;
+
+	gr_recorder_add(c->recorder, bytes, n);
+}
+
+static void record(struct gr_connection *c, const struct gr_ipc_message *message, int fd)
+{
+	struct gr_recording_header header = { .session = message->session,
+					      .connection = c->number,
+					      .garasu = gr_tls_is_garasu(c->tls) };
+
+	memcpy(header.person, message->person, sizeof header.person);
+	c->relay.sent = sent;
+	c->relay.sent_context = c;
+	gr_recorder_begin(c->recorder, c->loop, fd, &header);
 }
 
 static void relay_begin(struct gr_connection *c)
@@ -389,6 +410,14 @@ static void control_ready(void *context, int fd, unsigned events)
 		gr_connection_refuse(c, message.reason, 0);
 		return;
 	}
+	if (message.type == GR_IPC_RECORD) {
+		record(c, &message, stream);
+		return;
+	}
+	if (message.type == GR_IPC_RECORDED) {
+		gr_recorder_fail(c->recorder, message.text);
+		return;
+	}
 	c->stream = stream;
 	c->stream_watch = gr_loop_add(c->loop, stream, GR_LOOP_READ, stream_ready, c);
 	if (!c->stream_watch) {
@@ -418,7 +447,8 @@ static void set_socket_options(int fd)
 }
 
 int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, const struct gr_config *config,
-			 const struct gr_guard_settings *guard, struct gr_connection **out, struct gr_error *err)
+			 const struct gr_guard_settings *guard, struct gr_recorder *recorder,
+			 struct gr_connection **out, struct gr_error *err)
 {
 	struct gr_connection *c = calloc(1, sizeof *c);
 
@@ -444,6 +474,7 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, con
 	}
 	set_socket_options(GR_IPC_CONNECTION_FD);
 	c->tls = tls;
+	c->recorder = recorder;
 	*out = c;
 	return 0;
 }
@@ -452,6 +483,7 @@ void gr_connection_destroy(struct gr_connection *c)
 {
 	if (!c)
 		return;
+	gr_recorder_destroy(c->recorder);
 	gr_loop_destroy(c->loop);
 	if (c->relayed)
 		gr_relay_finish(&c->relay);

@@ -11,13 +11,15 @@
 #include <stdint.h>
 
 struct gr_connection;
+struct gr_recorder;
 
 /*
- * Takes tls; the descriptors are those of broker/ipc/ipc.h. number: the connection's; vencrypt: the viewer begins with
- * VeNCrypt instead of TLS; config: borrowed; guard: what may cross to and from the session. Watches the control socket at once. Returns owned. GR_ENOMEM, GR_EIO.
+ * Takes tls, unless it fails; the descriptors are those of broker/ipc/ipc.h. number: the connection's; vencrypt: the viewer begins with
+ * VeNCrypt instead of TLS; config: borrowed; guard: what may cross to and from the session; recorder: taken too. Watches the control socket at once. Returns owned. GR_ENOMEM, GR_EIO.
  */
 int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, const struct gr_config *config,
-			 const struct gr_guard_settings *guard, struct gr_connection **out, struct gr_error *err);
+			 const struct gr_guard_settings *guard, struct gr_recorder *recorder,
+			 struct gr_connection **out, struct gr_error *err);
 void gr_connection_destroy(struct gr_connection *connection); /* NULL allowed */
 
 /* Serves the connection to its end. Returns 0, or GR_E* when the supervisor's or the loop's behaviour ended it. */

@@ -20,6 +20,7 @@ void gr_connection_finish(struct gr_connection *c, int code)
 	if (c->finished)
 		return;
 	if (c->relayed && code == 0) {
+		gr_recorder_end(c->recorder); /* its last word stands before CLOSED */
 		struct gr_ipc_message closed = { .type = GR_IPC_CLOSED,
 						 .connection = c->number,
 						 .reason = c->reason,

@@ -1,6 +1,7 @@
 /* garasu-gateway <config> <number> tls|vencrypt: one viewer connection; its descriptors are in broker/ipc/ipc.h. */
 #include "broker/gateway/connection.h"
 #include "broker/gateway/policy.h"
+#include "broker/gateway/recorder.h"
 #include "broker/gateway/tls.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
@@ -38,13 +39,22 @@ static int start(const char *file, uint32_t number, bool vencrypt, struct gr_con
 	};
 	for (unsigned mib = config.session.history_mib; mib > 1; mib /= 2)
 		guard.history_log2++;
-	rc = gr_connection_create(tls, number, vencrypt, &config, &guard, out, err);
+	struct gr_recorder *recorder = gr_recorder_create(&config);
+	if (!recorder)
+		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
+	else
+		rc = gr_connection_create(tls, number, vencrypt, &config, &guard, recorder, out, err);
 	if (rc) {
+		gr_recorder_destroy(recorder);
 		gr_tls_destroy(tls);
 		return rc;
 	}
 
-	rc = gr_ipc_child_confine(&config, &gr_gateway_policy, GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX, err);
+	struct gr_confine_policy policy = gr_gateway_policy;
+	if (config.recording.auditors[0])
+		policy.file_size = (uint64_t)config.recording.quota_gib << 30;
+	signal(SIGXFSZ, SIG_IGN); /* write(2) says EFBIG instead */
+	rc = gr_ipc_child_confine(&config, &policy, GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX, err);
 	return rc ? rc : gr_ipc_child_ready(err);
 }
 

@@ -109,6 +109,8 @@ int gr_relay_flush(struct gr_relay *relay)
 		if (relay->own_start < relay->own_end) {
 			relay->own_start += n;
 		} else {
+			if (relay->sent)
+				relay->sent(relay->sent_context, data, n);
 			gr_guard_down_sent(relay->guard, n);
 			gr_rate_spend(&relay->rate, n);
 		}

@@ -28,6 +28,9 @@ struct gr_relay {
 	bool stream_deaf; /* it takes no more */
 	bool wants_read, wants_write; /* what TLS waits for in order to write */
 	bool failed; /* a TLS error: nothing may be sent any more, not even close_notify */
+	/* NULL, or is told what of the session was sent: ServerInit and all behind it. */
+	void (*sent)(void *context, const uint8_t *bytes, size_t n);
+	void *sent_context;
 	size_t own_start, own_end;
 	uint8_t own[GR_RELAY_OWN];
 };

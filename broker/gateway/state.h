@@ -5,6 +5,7 @@
 #include "broker/config/config.h"
 #include "broker/gateway/factors.h"
 #include "broker/gateway/opening.h"
+#include "broker/gateway/recorder.h"
 #include "broker/gateway/relay.h"
 #include "broker/gateway/rfb_handshake.h"
 #include "broker/gateway/tls.h"
@@ -33,6 +34,7 @@ struct gr_connection {
 	struct gr_tls *tls;
 	const struct gr_config *config; /* borrowed */
 	struct gr_guard_settings guard;
+	struct gr_recorder *recorder;
 	struct gr_relay relay; /* from STATE_IDENTITY on */
 	struct gr_rfb_handshake viewer, session;
 	struct gr_loop_watch *control_watch, *viewer_watch, *identity_watch, *stream_watch;

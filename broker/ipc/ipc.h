@@ -74,10 +74,12 @@ enum gr_ipc_type {
 	GR_IPC_WANT_SESSION,
 	/* supervisor to gateway: person; fd = stream to the session process (RFB from ProtocolVersion on) */
 	GR_IPC_OPEN,
-	/* supervisor to gateway, before OPEN: record what the viewer is sent. fd = the new file, for appending only */
+	/* supervisor to gateway, before OPEN: record what the viewer is sent. session, person; fd = the new file, for appending only */
 	GR_IPC_RECORD,
 	/* gateway to the supervisor: how far the recording is on the disk. number = chunks, bytes_down = the file's bytes,
-	   text = "sha256=…" of its chain (docs/RECORDING.md); reason RECORDING_FAILED and text = why: it has ended */
+	   bytes_up = 1: its last word, text = "sha256=…" of its chain (docs/RECORDING.md); reason RECORDING_FAILED, and " why"
+	   behind the hash: it has ended. The first one, number 0, says that the header is there: OPEN waits for it.
+	   supervisor to gateway: reason RECORDING_FAILED, text = why: end it so */
 	GR_IPC_RECORDED,
 	/* supervisor to gateway: tell the viewer and close. reason */
 	GR_IPC_REFUSE,

@@ -241,6 +241,7 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 						  : GR_REASON_INTERNAL,
 			       said_closed ? "the viewer left" : "the gateway ended");
 	let_go(connection);
+	gr_recording_lost(connection);
 	if (connection->attach_sent && !connection->refused) {
 		struct gr_audit_event event = event_of(connection, GR_AUDIT_SESSION_DETACH);
 
@@ -333,6 +334,7 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 			close_soon(connection, GR_REASON_PROTOCOL);
 		break;
 	case GR_IPC_CLIPBOARD: record_clipboard(connection, message); break;
+	case GR_IPC_RECORDED: return gr_recording_message(connection, message);
 	case GR_IPC_CLOSED:
 		connection->down = message->bytes_down;
 		connection->up = message->bytes_up;

@@ -9,6 +9,7 @@
 
 #include "broker/supervisor/children.h"
 #include "broker/supervisor/listen.h"
+#include "broker/supervisor/recordings.h"
 #include "broker/supervisor/states.h"
 
 #define GR_CONNECTIONS_UNKNOWN_MAX 32 /* connections that have not said who they are */
@@ -37,6 +38,7 @@ struct gr_connection {
 	int seen; /* the viewer sees the screen */
 	int refused; /* LOGIN_REFUSED is recorded */
 	int violated; /* the guard ended it */
+	struct gr_recording recording; /* of what it is sent */
 	struct gr_loop_timer *deadline;
 };
 

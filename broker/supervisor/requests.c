@@ -236,6 +236,10 @@ static void prune(struct gr_supervisor *supervisor, const struct gr_ipc_message 
 	}
 	memcpy(message.subject, request->subject, sizeof(message.subject));
 	memcpy(message.actor, request->actor, sizeof(message.actor));
+	if (strcmp(request->subject, "recordings") == 0) {
+		gr_recordings_prune(supervisor, request);
+		return;
+	}
 	message.bytes_up = days * UINT64_C(86400);
 	gr_services_send(supervisor, GR_IPC_KIND_AUDIT, &message, -1);
 }

@@ -552,6 +552,7 @@ void gr_session_want(struct gr_session *session, struct gr_connection *connectio
 	}
 	connection->attach_sent = 1;
 	connection->session_id = session->id;
+	gr_recording_begin(connection); /* while the other records are flushed and the container is had */
 }
 
 void gr_session_hand_over(struct gr_session *session)
@@ -563,7 +564,7 @@ void gr_session_hand_over(struct gr_session *session)
 	int pair[2];
 
 	if (!connection || session->state != GR_SESSION_RUNNING || !connection->login_recorded ||
-	    !connection->attach_recorded)
+	    !connection->attach_recorded || !gr_recording_settled(connection))
 		return;
 	place = handed(session, 0);
 	if (!place) {

@@ -309,6 +309,7 @@ void gr_supervisor_destroy(struct gr_supervisor *supervisor)
 	gr_containers_finish(supervisor);
 	gr_reload_finish(supervisor);
 	gr_config_finish(&supervisor->config);
+	gr_recordings_finish(supervisor);
 	gr_listener_destroy(supervisor->tls);
 	gr_listener_destroy(supervisor->vencrypt);
 	gr_audit_client_destroy(supervisor->audit);

@@ -16,6 +16,7 @@
 #include "broker/supervisor/listen.h"
 #include "broker/supervisor/queue.h"
 #include "broker/supervisor/reload.h"
+#include "broker/supervisor/recordings.h"
 #include "broker/supervisor/requests.h"
 #include "broker/supervisor/services.h"
 #include "broker/supervisor/sessions.h"
@@ -63,6 +64,7 @@ struct gr_supervisor {
 	struct gr_connection connections[GR_CONNECTIONS_MAX];
 	uint32_t last_connection;
 	struct gr_sources sources; /* whose handshakes failed */
+	struct gr_recordings recordings;
 	struct gr_queue queue; /* connections that wait for a container */
 	unsigned turned_away; /* connections since it was last told */
 	uint64_t turned_away_told; /* ms; 0 = never */

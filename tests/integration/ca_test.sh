@@ -159,6 +159,12 @@ for role in admin auditor; do
 	check "$role EKU" extension_is "$leaf" extendedKeyUsage 'X509v3 Extended Key Usage: TLS Web Client Authentication'
 	check "$role is good" verify "$leaf" -purpose sslclient "${all_crls[@]}"
 done
+check 'recordings can be encrypted to an auditor' extension_is "$dir/auditors/hanako.pem" keyUsage \
+	'X509v3 Key Usage: critical Digital Signature, Key Agreement'
+cp "$dir/auditors/hanako.key" "$top/former.key"
+check 'an auditor renews' gives 0 "$ca" person "$dir" hanako --role auditor --renew
+check 'with another key' fails cmp -s "$top/former.key" "$dir/auditors/hanako.key"
+check 'and the former one is kept for old recordings' cmp "$top/former.key" "$dir"/auditors/hanako.before-*.key
 check 'staff is the default role' gives 4 "$ca" person "$dir" hanako --role staff
 check 'an unknown role' gives 2 "$ca" person "$dir" hanako --role root
 check 'list says admin' lists 'valid    admin   hanako'

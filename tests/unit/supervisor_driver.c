@@ -138,6 +138,7 @@ int stand_in(const char *kind_name, char **argv)
 
 char folder[64];
 int listener = -1;
+enum gr_config_recording recording;
 pid_t broker;
 static uint16_t port;
 static struct {
@@ -333,6 +334,9 @@ static void run_broker(int out)
 	config.listen.vencrypt_port = 65535; /* which standard_viewers = "deny", the default, leaves closed */
 	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
 	snprintf(config.audit.directory, sizeof(config.audit.directory), "%s", folder);
+	snprintf(config.recording.directory, sizeof(config.recording.directory), "%s/recordings", folder);
+	config.recording.quota_gib = 1;
+	config.limits.recording = recording;
 	config.listen.failures_per_minute = FAILURES_PER_MINUTE;
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;

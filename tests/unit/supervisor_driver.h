@@ -26,6 +26,7 @@ int stand_in(const char *kind_name, char **argv);
 int begin(void **state);
 int end(void **state);
 extern char folder[64];
+extern enum gr_config_recording recording; /* limits.recording of the next begin() */
 extern pid_t broker;
 extern int listener;
 extern int services[GR_SERVICES]; /* the stand-ins of the services */
