@@ -305,5 +305,5 @@ int gr_draw_wait_ms(const struct gr_viewer *viewer)
 
 int gr_draw_text(const struct gr_draw *draw, SDL_Surface *surface, const char *text, SDL_Color colour, int x, int y)
 {
-	return put_text(draw, surface, FONT_BAR, text, colour, x, y, 0).x;
+	return gr_paint_text(&draw->paint, surface, GR_FONT_BAR, text, colour, x, y, 0).x;
 }

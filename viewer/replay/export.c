@@ -200,7 +200,7 @@ int gr_export_video(struct gr_player *player, uint64_t from, uint64_t to, unsign
 	/* Chroma is halved both ways: even numbers. */
 	video.frame = SDL_CreateRGBSurfaceWithFormat(0, width + width % 2, height + height % 2 + GR_EXPORT_STRIP, 32,
 						     SDL_PIXELFORMAT_RGB888);
-	video.draw = gr_draw_create();
+	video.draw = gr_draw_create(100);
 	if (!video.frame || !video.draw)
 		rc = gr_error_set(err, GR_ENOMEM, "no memory for a video's frame");
 	else

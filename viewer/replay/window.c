@@ -199,7 +199,7 @@ static void draw_all(struct screen *screen)
 								surface->format->format);
 	if (upper) {
 		fill(upper, (SDL_Rect){ 0, 0, upper->w, upper->h }, frame_colour);
-		gr_draw_damage(upper, viewer, (struct gr_rect){ 0, 0, viewer->width, viewer->height });
+		gr_draw_damage(screen->draw, upper, viewer, (struct gr_rect){ 0, 0, viewer->width, viewer->height });
 		SDL_FreeSurface(upper);
 	}
 	draw_title(screen, surface);
@@ -406,7 +406,7 @@ static int open_window(struct screen *screen, struct gr_error *err)
 	}
 	screen->window = SDL_CreateWindow(gr_text("録画の再生", "Recording"), SDL_WINDOWPOS_CENTERED,
 					  SDL_WINDOWPOS_CENTERED, width, height, SDL_WINDOW_RESIZABLE);
-	screen->draw = screen->window ? gr_draw_create() : NULL;
+	screen->draw = screen->window ? gr_draw_create(100) : NULL;
 	if (!screen->draw)
 		return gr_error_set(err, GR_EIO, "no window: %s", SDL_GetError());
 	SDL_SetWindowMinimumSize(screen->window, 480, 320);
