@@ -1,17 +1,7 @@
 /*
  * The audit record. Sources send fixed-layout events over their own SOCK_SEQPACKET socket to the audit process, which
  * writes them, flushes them to the disk (fdatasync, one for all that are waiting) and acknowledges. What an event permits
- * must wait for its acknowledgement.
- *
- * The record is one file of lines, <audit directory>/audit.log, appended to and never rewritten; one line an event:
- *
- *   seq=1 time=2026-11-22T03:04:05.678901Z mono=1234567890123 boot=<32 hex> kind=session.start session=… person=… …
- *   prev=<64 hex> hash=<64 hex>\n                                                          (all on one line)
- *
- * hash = SHA-256 of the line's bytes up to and without " hash="; prev = the hash of the line before (64 zeros in the
- * first). mono in nanoseconds. A field that is 0 or empty is left out; a value has everything but [A-Za-z0-9._~:/@,+-]
- * and the bytes of valid UTF-8 from U+00A0 on percent-encoded (RFC 3986). The order of fields is the one of gr_audit_fields
- * (chain.h).
+ * must wait for its acknowledgement. The files and their formats: docs/AUDIT.md.
  */
 #ifndef GARASU_BROKER_AUDIT_H
 #define GARASU_BROKER_AUDIT_H
@@ -84,13 +74,5 @@ struct gr_audit_acknowledgement {
 	uint64_t token;
 	uint64_t sequence; /* of the line; 0: it could not be written, and nothing may be permitted on its account */
 };
-
-/*
- * Verifies a chain file from first to last line (a torn last line is an error too). Results: number of records and the
- * last hash (65 bytes, terminated). GR_EPROTO with "line N: …" for the first line that does not hold; GR_ENOENT, GR_EIO.
- * expected_last: NULL, or a hash known from elsewhere that some line must have (a head that was kept).
- */
-int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *count_out, char last_out[65],
-			 struct gr_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 #include "broker/audit/writer.h"
 
-#include "broker/audit/verify.h"
+#include "broker/audit/segment.h"
 #include "common/io.h"
 #include "common/log.h"
 
@@ -18,14 +18,13 @@
 
 struct gr_audit_writer {
 	int fd;
-	struct gr_audit_hasher *hasher;
 	char boot[33];
 	/* what is durable */
 	uint64_t sequence, length;
-	char chain[GR_AUDIT_HASH_TEXT];
+	uint8_t chain[GR_TREE_HASH];
 	/* the batch */
 	uint64_t next_sequence;
-	char next_chain[GR_AUDIT_HASH_TEXT];
+	uint8_t next_chain[GR_TREE_HASH];
 	char *batch;
 	size_t used;
 	unsigned events, own_events;
@@ -85,10 +84,26 @@ static int move_torn_end(struct gr_audit_writer *writer, int directory, uint64_t
 	return 0;
 }
 
+static int verify(struct gr_audit_writer *writer, uint64_t *torn_out, struct gr_error *err)
+{
+	struct gr_audit_segment *segment;
+	struct gr_audit_record record;
+	int status = gr_audit_segment_open(&segment, -1, writer->fd, 0, NULL, err);
+	if (status != 0)
+		return status;
+	while ((status = gr_audit_segment_next(segment, &record, err)) == 1) {
+		writer->sequence = record.line.sequence;
+		writer->length = record.offset + record.length + 1;
+		memcpy(writer->chain, record.leaf, sizeof(writer->chain));
+	}
+	*torn_out = gr_audit_segment_torn(segment);
+	gr_audit_segment_close(segment);
+	return status;
+}
+
 static int open_and_verify(struct gr_audit_writer *writer, int directory, struct gr_error *err)
 {
 	struct stat status;
-	struct gr_audit_verified verified;
 	writer->fd = openat(directory, GR_AUDIT_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
 			    0600);
 	if (writer->fd < 0)
@@ -101,7 +116,8 @@ static int open_and_verify(struct gr_audit_writer *writer, int directory, struct
 		return gr_error_errno(err, "cannot prepare " GR_AUDIT_FILE);
 	if (!S_ISREG(status.st_mode) || status.st_nlink != 1)
 		return gr_error_set(err, GR_EDENIED, GR_AUDIT_FILE " is no regular file with one name");
-	if (gr_audit_verify(writer->fd, NULL, &verified, err) != 0) {
+	uint64_t torn = 0;
+	if (verify(writer, &torn, err) != 0) {
 		int code = gr_error_wrap(err, GR_AUDIT_FILE);
 		char reason[sizeof(err->text)];
 		snprintf(reason, sizeof(reason), "%s", err->text);
@@ -112,10 +128,7 @@ static int open_and_verify(struct gr_audit_writer *writer, int directory, struct
 							"elsewhere) and start again for a new one",
 							reason);
 	}
-	writer->sequence = verified.count;
-	writer->length = verified.length;
-	memcpy(writer->chain, verified.last, sizeof(writer->chain));
-	return verified.torn ? move_torn_end(writer, directory, verified.torn, err) : 0;
+	return torn ? move_torn_end(writer, directory, torn, err) : 0;
 }
 
 int gr_audit_writer_open(struct gr_audit_writer **out, int directory, const char boot[33], struct gr_error *err)
@@ -125,10 +138,9 @@ int gr_audit_writer_open(struct gr_audit_writer **out, int directory, const char
 		return gr_error_set(err, GR_ENOMEM, "no memory");
 	writer->fd = -1;
 	memcpy(writer->boot, boot, sizeof(writer->boot));
-	writer->hasher = gr_audit_hasher_create();
 	writer->batch = malloc((size_t)(GR_AUDIT_BATCH_MAX + OWED_MAX) * GR_AUDIT_LINE_MAX);
-	int status = writer->hasher && writer->batch ? open_and_verify(writer, directory, err)
-						     : gr_error_set(err, GR_ENOMEM, "no memory");
+	int status = writer->batch ? open_and_verify(writer, directory, err)
+				   : gr_error_set(err, GR_ENOMEM, "no memory");
 	if (status != 0) {
 		gr_audit_writer_close(writer);
 		return status;
@@ -143,7 +155,6 @@ void gr_audit_writer_close(struct gr_audit_writer *writer)
 	if (!writer)
 		return;
 	gr_io_close(&writer->fd);
-	gr_audit_hasher_destroy(writer->hasher);
 	free(writer->batch);
 	free(writer);
 }
@@ -157,8 +168,7 @@ static int append(struct gr_audit_writer *writer, const struct gr_audit_event *e
 	clock_gettime(CLOCK_REALTIME, &stamp.time);
 	clock_gettime(CLOCK_MONOTONIC, &mono);
 	stamp.mono = (uint64_t)mono.tv_sec * 1000000000u + (uint64_t)mono.tv_nsec;
-	int status = gr_audit_line_format(writer->hasher, &stamp, event, writer->next_chain,
-					  writer->batch + writer->used, &length);
+	int status = gr_audit_line_format(&stamp, event, writer->next_chain, writer->batch + writer->used, &length);
 	if (status != 0)
 		return status;
 	writer->used += length;
