@@ -1,17 +1,7 @@
 /*
  * The audit record. Sources send fixed-layout events over their own SOCK_SEQPACKET socket to the audit process, which
  * writes them, flushes them to the disk (fdatasync, one for all that are waiting) and acknowledges. What an event permits
- * must wait for its acknowledgement.
- *
- * The record is one file of lines, <audit directory>/audit.log, appended to and never rewritten; one line an event:
- *
- *   seq=1 time=2026-11-22T03:04:05.678901Z mono=1234567890123 boot=<32 hex> kind=session.start session=… person=… …
- *   prev=<64 hex> hash=<64 hex>\n                                                          (all on one line)
- *
- * hash = SHA-256 of the line's bytes up to and without " hash="; prev = the hash of the line before (64 zeros in the
- * first). mono in nanoseconds. A field that is 0 or empty is left out; a value has everything but [A-Za-z0-9._~:/@,+-]
- * and the bytes of valid UTF-8 from U+00A0 on percent-encoded (RFC 3986). The order of fields is the one of gr_audit_fields
- * (chain.h).
+ * must wait for its acknowledgement. The files and their formats: docs/AUDIT.md.
  */
 #ifndef GARASU_BROKER_AUDIT_H
 #define GARASU_BROKER_AUDIT_H
@@ -71,6 +61,8 @@ struct gr_audit_event {
 	uint64_t token; /* comes back in the acknowledgement; 0 = none wanted */
 	uint64_t session;
 	uint32_t container, connection;
+	uint32_t permit; /* 1: something waits for the acknowledgement; client.c sets it */
+	uint32_t unused;
 	uint64_t down, up; /* bytes towards and from the person */
 	char person[GR_PERSON_MAX + 8]; /* strings: terminated, any bytes; the audit process escapes them */
 	char group[104]; /* of the person, in logins and sessions */
@@ -80,17 +72,23 @@ struct gr_audit_event {
 	char detail[256];
 };
 
-struct gr_audit_acknowledgement {
-	uint64_t token;
-	uint64_t sequence; /* of the line; 0: it could not be written, and nothing may be permitted on its account */
+#define GR_AUDIT_KEPT UINT64_MAX
+
+enum gr_audit_state {
+	GR_AUDIT_WRITABLE,
+	GR_AUDIT_UNWRITABLE, /* the record: what permits something is refused, the rest is kept in the reserve */
+	GR_AUDIT_UNSIGNED, /* no tree head can be made; the record itself is written */
 };
 
-/*
- * Verifies a chain file from first to last line (a torn last line is an error too). Results: number of records and the
- * last hash (65 bytes, terminated). GR_EPROTO with "line N: …" for the first line that does not hold; GR_ENOENT, GR_EIO.
- * expected_last: NULL, or a hash known from elsewhere that some line must have (a head that was kept).
- */
-int gr_audit_verify_file(const char *file, const char *expected_last, uint64_t *count_out, char last_out[65],
-			 struct gr_error *err);
+/* Also sent by itself, token 0, when the state changes. */
+struct gr_audit_acknowledgement {
+	uint64_t token;
+	uint64_t sequence; /* of the line; GR_AUDIT_KEPT: durably kept, and written as soon as the record can be;
+			      0: neither, and nothing may be permitted on its account */
+	uint32_t state; /* gr_audit_state */
+	uint32_t cause; /* errno of what does not work */
+	uint32_t kept; /* events in the reserve */
+	uint32_t unused;
+};
 
 #endif

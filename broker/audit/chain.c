@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,8 @@ const char *const gr_audit_fields[GR_AUDIT_FIELDS] = {
 	[GR_AUDIT_FIELD_DOWN] = "down",
 	[GR_AUDIT_FIELD_UP] = "up",
 	[GR_AUDIT_FIELD_PREV] = "prev",
-	[GR_AUDIT_FIELD_HASH] = "hash",
+	[GR_AUDIT_FIELD_PRUNED] = "pruned",
+	[GR_AUDIT_FIELD_LEAF] = "leaf",
 };
 
 static const char *const kind_names[GR_AUDIT_KINDS] = {
@@ -72,61 +72,11 @@ const char *gr_audit_kind_name(uint32_t kind)
 	return kind < GR_AUDIT_KINDS ? kind_names[kind] : NULL;
 }
 
-struct gr_audit_hasher {
-	EVP_MD *md;
-	EVP_MD_CTX *context;
-};
-
-struct gr_audit_hasher *gr_audit_hasher_create(void)
-{
-	struct gr_audit_hasher *hasher = calloc(1, sizeof(*hasher));
-	if (!hasher)
-		return NULL;
-	hasher->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	hasher->context = EVP_MD_CTX_new();
-	if (!hasher->md || !hasher->context) {
-		gr_audit_hasher_destroy(hasher);
-		return NULL;
-	}
-	return hasher;
-}
-
-void gr_audit_hasher_destroy(struct gr_audit_hasher *hasher)
-{
-	if (!hasher)
-		return;
-	EVP_MD_CTX_free(hasher->context);
-	EVP_MD_free(hasher->md);
-	free(hasher);
-}
-
-int gr_audit_hash(struct gr_audit_hasher *hasher, const void *bytes, size_t n, char out[GR_AUDIT_HASH_TEXT])
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned size = 0;
-	if (EVP_DigestInit_ex(hasher->context, hasher->md, NULL) != 1 ||
-	    EVP_DigestUpdate(hasher->context, bytes, n) != 1 || EVP_DigestFinal_ex(hasher->context, hash, &size) != 1 ||
-	    size != 32)
-		return GR_EIO;
-	for (size_t i = 0; i < size; i++) {
-		out[2 * i] = digits[hash[i] >> 4];
-		out[2 * i + 1] = digits[hash[i] & 15];
-	}
-	out[64] = 0;
-	return 0;
-}
-
 /* [A-Za-z0-9._~:/@,+-]: these stand in a value as they are. */
 static const uint8_t plain[256] = {
 	['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['0' ... '9'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1,
 	[':'] = 1,         ['/'] = 1,         ['@'] = 1,         [','] = 1, ['+'] = 1, ['-'] = 1,
 };
-
-static int is_lower_hex(unsigned char byte)
-{
-	return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
-}
 
 /*
  * Bytes of the valid UTF-8 sequence (RFC 3629) at text that may stand as it is, 0 when there is none. U+0080..U+009F are
@@ -250,20 +200,16 @@ static void put_escaped(struct line *line, enum gr_audit_field field, const char
 	put_text(line, field, text);
 }
 
-int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_stamp *stamp,
-			 const struct gr_audit_event *event, char chain[GR_AUDIT_HASH_TEXT], char *out,
-			 size_t *length_out)
+int gr_audit_line_format(const struct gr_audit_stamp *stamp, const struct gr_audit_event *event,
+			 uint8_t leaf[GR_TREE_HASH], char *out, size_t *length_out)
 {
 	struct line line = { out, 0 };
-	char text[64], hash[GR_AUDIT_HASH_TEXT];
+	char text[GR_AUDIT_HASH_TEXT], time[GR_AUDIT_TIME_TEXT];
 	const char *kind = gr_audit_kind_name(event->kind);
-	struct tm tm;
-	if (!kind || !gmtime_r(&stamp->time.tv_sec, &tm) || stamp->time.tv_sec < 0 || tm.tm_year + 1900 > 9999)
+	if (!kind || gr_audit_time_format(&stamp->time, time) != 0)
 		return GR_EINVAL;
 	put_number(&line, GR_AUDIT_FIELD_SEQ, stamp->sequence);
-	size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, sizeof(text) - n, ".%06ldZ", stamp->time.tv_nsec / 1000);
-	put_text(&line, GR_AUDIT_FIELD_TIME, text);
+	put_text(&line, GR_AUDIT_FIELD_TIME, time);
 	put_number(&line, GR_AUDIT_FIELD_MONO, stamp->mono);
 	if (stamp->boot[0])
 		put_text(&line, GR_AUDIT_FIELD_BOOT, stamp->boot);
@@ -284,12 +230,11 @@ int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_s
 	put_escaped(&line, GR_AUDIT_FIELD_DETAIL, event->detail);
 	put_number(&line, GR_AUDIT_FIELD_DOWN, event->down);
 	put_number(&line, GR_AUDIT_FIELD_UP, event->up);
-	put_text(&line, GR_AUDIT_FIELD_PREV, chain);
-	if (gr_audit_hash(hasher, line.bytes, line.used, hash) != 0)
+	gr_audit_hex(leaf, GR_TREE_HASH, text);
+	put_text(&line, GR_AUDIT_FIELD_PREV, text);
+	if (gr_tree_leaf(line.bytes, line.used, leaf) != 0)
 		return GR_EIO;
-	put_text(&line, GR_AUDIT_FIELD_HASH, hash);
 	line.bytes[line.used++] = '\n';
-	memcpy(chain, hash, sizeof(hash));
 	*length_out = line.used;
 	return 0;
 }
@@ -316,59 +261,29 @@ static int value_is_well_formed(const char *value, size_t n)
 	return n > 0;
 }
 
-static int is_hex(const char *value, size_t n, size_t wanted)
-{
-	if (n != wanted)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		if (!is_lower_hex((unsigned char)value[i]))
-			return 0;
-	return 1;
-}
-
-/* A decimal number without leading zeros, not 0; 0 when it is none. */
-static uint64_t number(const char *value, size_t n)
-{
-	uint64_t result = 0;
-	if (n == 0 || n > 20 || value[0] == '0')
-		return 0;
-	for (size_t i = 0; i < n; i++) {
-		unsigned digit = (unsigned)(unsigned char)value[i] - '0';
-		if (digit > 9 || __builtin_mul_overflow(result, 10u, &result) ||
-		    __builtin_add_overflow(result, digit, &result))
-			return 0;
-	}
-	return result;
-}
-
-static int is_time(const char *value, size_t n)
-{
-	static const char form[] = "dddd-dd-ddTdd:dd:dd.ddddddZ";
-	if (n != sizeof(form) - 1)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		if (form[i] == 'd' ? value[i] < '0' || value[i] > '9' : value[i] != form[i])
-			return 0;
-	return 1;
-}
-
 static const char *check_field(enum gr_audit_field field, const char *value, size_t n)
 {
 	switch (field) {
-	case GR_AUDIT_FIELD_PREV: return is_hex(value, n, 64) ? NULL : "prev is not 64 hexadecimal digits";
-	case GR_AUDIT_FIELD_HASH: return is_hex(value, n, 64) ? NULL : "hash is not 64 hexadecimal digits";
-	case GR_AUDIT_FIELD_BOOT: return is_hex(value, n, 32) ? NULL : "boot is not 32 hexadecimal digits";
-	case GR_AUDIT_FIELD_SESSION: return is_hex(value, n, 16) ? NULL : "session is not 16 hexadecimal digits";
+	case GR_AUDIT_FIELD_PREV: return gr_audit_is_hex(value, n, 64) ? NULL : "prev is not 64 hexadecimal digits";
+	case GR_AUDIT_FIELD_LEAF: return gr_audit_is_hex(value, n, 64) ? NULL : "hash is not 64 hexadecimal digits";
+	case GR_AUDIT_FIELD_BOOT: return gr_audit_is_hex(value, n, 32) ? NULL : "boot is not 32 hexadecimal digits";
+	case GR_AUDIT_FIELD_SESSION:
+		return gr_audit_is_hex(value, n, 16) ? NULL : "session is not 16 hexadecimal digits";
 	case GR_AUDIT_FIELD_TIME:
-		return is_time(value, n) ? NULL : "time is not in the form 2026-11-22T03:04:05.678901Z";
+		return gr_audit_is_time(value, n) ? NULL : "time is not in the form 2026-11-22T03:04:05.678901Z";
 	case GR_AUDIT_FIELD_SEQ:
 	case GR_AUDIT_FIELD_MONO:
 	case GR_AUDIT_FIELD_CONTAINER:
 	case GR_AUDIT_FIELD_CONNECTION:
 	case GR_AUDIT_FIELD_DOWN:
-	case GR_AUDIT_FIELD_UP: return number(value, n) ? NULL : "a number is malformed";
+	case GR_AUDIT_FIELD_UP: return gr_audit_number(value, n) ? NULL : "a number is malformed";
 	default: return value_is_well_formed(value, n) ? NULL : "a value holds bytes that must be escaped";
 	}
+}
+
+static int has(const struct gr_audit_line *line, enum gr_audit_field field)
+{
+	return line->fields[field].start != NULL;
 }
 
 int gr_audit_line_parse(const char *untrusted_line, size_t n, struct gr_audit_line *out, const char **reason_out)
@@ -402,8 +317,6 @@ int gr_audit_line_parse(const char *untrusted_line, size_t n, struct gr_audit_li
 			*reason_out = wrong;
 			return GR_EPROTO;
 		}
-		if (field == GR_AUDIT_FIELD_HASH)
-			line.hashed = at > untrusted_line ? (size_t)(at - untrusted_line) - 1 : 0;
 		last = field;
 		if (stop == end)
 			break;
@@ -412,13 +325,36 @@ int gr_audit_line_parse(const char *untrusted_line, size_t n, struct gr_audit_li
 		if (at == end)
 			return GR_EPROTO;
 	}
-	*reason_out = "a field that every line has (seq, time, kind, prev, hash) is missing";
-	if (!line.fields[GR_AUDIT_FIELD_SEQ].start || !line.fields[GR_AUDIT_FIELD_TIME].start ||
-	    !line.fields[GR_AUDIT_FIELD_KIND].start || !line.fields[GR_AUDIT_FIELD_PREV].start ||
-	    !line.fields[GR_AUDIT_FIELD_HASH].start)
+	line.pruned = line.fields[GR_AUDIT_FIELD_PRUNED].start != NULL;
+	*reason_out = "a field that every line has (seq, time, kind, prev; or seq, pruned, leaf) is missing";
+	if (!has(&line, GR_AUDIT_FIELD_SEQ) || has(&line, GR_AUDIT_FIELD_LEAF) != line.pruned ||
+	    has(&line, GR_AUDIT_FIELD_TIME) == line.pruned || has(&line, GR_AUDIT_FIELD_KIND) == line.pruned ||
+	    has(&line, GR_AUDIT_FIELD_PREV) == line.pruned)
 		return GR_EPROTO;
-	line.sequence = number(line.fields[GR_AUDIT_FIELD_SEQ].start, line.fields[GR_AUDIT_FIELD_SEQ].length);
+	*reason_out = "a pruned line has more than seq, pruned and leaf";
+	for (int field = GR_AUDIT_FIELD_SEQ + 1; line.pruned && field < GR_AUDIT_FIELD_PRUNED; field++)
+		if (has(&line, (enum gr_audit_field)field))
+			return GR_EPROTO;
+	line.sequence = gr_audit_number(line.fields[GR_AUDIT_FIELD_SEQ].start, line.fields[GR_AUDIT_FIELD_SEQ].length);
 	*out = line;
 	*reason_out = NULL;
 	return 0;
+}
+
+int gr_audit_line_leaf(const char *bytes, size_t n, const struct gr_audit_line *line, uint8_t out[GR_TREE_HASH])
+{
+	if (!line->pruned)
+		return gr_tree_leaf(bytes, n, out);
+	return gr_audit_unhex(line->fields[GR_AUDIT_FIELD_LEAF].start, line->fields[GR_AUDIT_FIELD_LEAF].length,
+			      2 * (size_t)GR_TREE_HASH, out);
+}
+
+size_t gr_audit_line_prune(const struct gr_audit_line *line, const uint8_t leaf[GR_TREE_HASH], char *out)
+{
+	char text[GR_AUDIT_HASH_TEXT];
+	gr_audit_hex(leaf, GR_TREE_HASH, text);
+	int n = snprintf(out, GR_AUDIT_LINE_MAX, "seq=%" PRIu64 " pruned=%.*s leaf=%s\n", line->sequence,
+			 (int)line->fields[GR_AUDIT_FIELD_KIND].length, line->fields[GR_AUDIT_FIELD_KIND].start, text);
+	assert(n > 0 && n < GR_AUDIT_LINE_MAX);
+	return (size_t)n;
 }

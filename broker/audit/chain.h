@@ -1,11 +1,13 @@
 /*
- * One line of the audit record: how an event becomes a line, how a line is read back, and the hash that chains it to the
- * one before. The format is in audit.h. No input or output here.
+ * One line of the audit record: how an event becomes a line, how a line is read back, and the leaf hash that chains the next
+ * one to it (docs/AUDIT.md §2). No input or output here.
  */
 #ifndef GARASU_BROKER_AUDIT_CHAIN_H
 #define GARASU_BROKER_AUDIT_CHAIN_H
 
 #include "broker/audit/audit.h"
+#include "broker/audit/text.h"
+#include "broker/audit/tree.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -13,7 +15,6 @@
 
 #define GR_AUDIT_LINE_MAX                                                                                              \
 	4096 /* bytes of a line with its newline; the longest event, every byte escaped, is well below */
-#define GR_AUDIT_HASH_TEXT 65 /* 64 hexadecimal digits, terminated */
 
 /* The fields in their order in a line; each at most once. */
 enum gr_audit_field {
@@ -35,17 +36,11 @@ enum gr_audit_field {
 	GR_AUDIT_FIELD_DOWN,
 	GR_AUDIT_FIELD_UP,
 	GR_AUDIT_FIELD_PREV,
-	GR_AUDIT_FIELD_HASH,
+	GR_AUDIT_FIELD_PRUNED, /* with seq and leaf alone: the kind of the record that stood here */
+	GR_AUDIT_FIELD_LEAF,
 	GR_AUDIT_FIELDS
 };
 extern const char *const gr_audit_fields[GR_AUDIT_FIELDS];
-
-/* SHA-256, set up once for many lines. */
-struct gr_audit_hasher;
-struct gr_audit_hasher *gr_audit_hasher_create(void); /* owned; NULL when libcrypto refuses */
-void gr_audit_hasher_destroy(struct gr_audit_hasher *hasher); /* NULL allowed */
-/* The hash of n bytes as text. GR_EIO when libcrypto fails. */
-int gr_audit_hash(struct gr_audit_hasher *hasher, const void *bytes, size_t n, char out[GR_AUDIT_HASH_TEXT]);
 
 /* What the audit process adds to an event. */
 struct gr_audit_stamp {
@@ -56,18 +51,17 @@ struct gr_audit_stamp {
 };
 
 /*
- * Writes the line of an event, newline included, into out (GR_AUDIT_LINE_MAX bytes). chain: in, the hash of the line
- * before (64 zeros before the first); out, this line's. The event's strings may hold any bytes but must be terminated.
- * Returns 0; GR_EINVAL for an unknown kind or a time outside years 1970..9999; GR_EIO from the hash. chain is written only on success.
+ * Writes the line of an event, newline included, into out (GR_AUDIT_LINE_MAX bytes). leaf: in, the leaf hash of the line
+ * before (zeros before the first); out, this line's, on success only. The event's strings may hold any bytes but must be
+ * terminated. GR_EINVAL for an unknown kind or a time outside the years 1970..9999; GR_EIO from the hash.
  */
-int gr_audit_line_format(struct gr_audit_hasher *hasher, const struct gr_audit_stamp *stamp,
-			 const struct gr_audit_event *event, char chain[GR_AUDIT_HASH_TEXT], char *out,
-			 size_t *length_out);
+int gr_audit_line_format(const struct gr_audit_stamp *stamp, const struct gr_audit_event *event,
+			 uint8_t leaf[GR_TREE_HASH], char *out, size_t *length_out);
 
 /* A line that was read; the pointers are into the line. An absent field has start NULL. */
 struct gr_audit_line {
 	uint64_t sequence;
-	size_t hashed; /* bytes from the line's start that its hash covers */
+	int pruned; /* only seq, pruned and leaf are there */
 	struct {
 		const char *start;
 		size_t length;
@@ -75,10 +69,16 @@ struct gr_audit_line {
 };
 
 /*
- * Reads one line of n bytes, without its newline. Checks everything that one line can show by itself but the hash.
+ * Reads one line of n bytes, without its newline. Checks everything that one line can show by itself.
  * GR_EPROTO with *reason_out (static text) set.
  */
 int gr_audit_line_parse(const char *untrusted_line, size_t n, struct gr_audit_line *out, const char **reason_out);
+
+/* The leaf hash of a line that was parsed from these n bytes: the one it names when it is pruned. GR_EIO. */
+int gr_audit_line_leaf(const char *bytes, size_t n, const struct gr_audit_line *line, uint8_t out[GR_TREE_HASH]);
+
+/* Writes what is left of a line that is pruned, newline included, into out (GR_AUDIT_LINE_MAX bytes). Returns its length. */
+size_t gr_audit_line_prune(const struct gr_audit_line *line, const uint8_t leaf[GR_TREE_HASH], char *out);
 
 /* Percent-encodes at most cap - 1 bytes into out, terminated, never a partial escape. Returns the length written. */
 size_t gr_audit_escape(char *out, size_t cap, const char *untrusted_text, size_t n);

@@ -3,11 +3,12 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
-/* One file in its own directory, which Landlock keeps it in; the record is read after the confinement, for it may say anything. */
+/* Files in its own directory, which Landlock keeps it in; the record is read after the confinement, for it may say anything. */
 static const struct gr_seccomp_rule rules[] = {
 	GR_CALLS_LOOP,
 	GR_CALL(openat),
 	GR_CALL(pread64), /* to verify what is there */
+	GR_CALL(pwrite64), /* the reserve's slots */
 	GR_CALL(fdatasync),
 	GR_CALL(fsync),
 	GR_CALL(ftruncate), /* a batch that could not be written whole */

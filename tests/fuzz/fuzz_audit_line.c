@@ -1,5 +1,6 @@
-/* The parser of the audit record's lines; what it accepts must come back from the escaping unchanged. */
-#include "broker/audit/chain.h"
+/* The parsers of the audit record's lines, heads and sums; what it accepts must come back from the escaping unchanged. */
+#include "broker/audit/head.h"
+#include "broker/audit/segment.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -15,7 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(exact, data, size);
 	char *text = malloc(size + 1), *again = malloc(3 * size + 1);
 	if (gr_audit_line_parse(exact, size, &line, &reason) == 0) {
-		assert(line.sequence > 0 && line.hashed < size);
+		assert(line.sequence > 0);
+		uint8_t leaf[GR_TREE_HASH];
+		assert(gr_audit_line_leaf(exact, size, &line, leaf) == 0);
 		for (int i = 0; i < GR_AUDIT_FIELDS; i++) {
 			size_t n;
 			if (!line.fields[i].start)
@@ -27,6 +30,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		assert(reason);
 	}
+	struct gr_head head;
+	int known = 1;
+	reason = NULL;
+	if (gr_head_read(exact, size, NULL, 0, &head, &known, &reason) == 0)
+		assert(known == 0 && head.size > 0);
+	else
+		assert(reason);
+	struct gr_audit_sum sum;
+	char sum_text[GR_AUDIT_SUM_MAX];
+	if (gr_audit_sum_parse(exact, size, &sum) == 0)
+		assert(gr_audit_sum_format(&sum, sum_text) == size + 1 && memcmp(sum_text, exact, size) == 0);
 	/* Whatever the bytes are: escaped they are one well-formed value, and come back. */
 	size_t length = gr_audit_escape(again, 3 * size + 1, exact, size), n;
 	assert(memchr(again, '\n', length) == NULL && memchr(again, ' ', length) == NULL &&
