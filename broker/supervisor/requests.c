@@ -61,10 +61,11 @@ static void status(struct gr_supervisor *supervisor, struct gr_ipc_message *mess
 	snprintf(message->text, sizeof(message->text),
 		 "version=%s since=%s uptime=%" PRIu64
 		 " warm=%u used=%u starting=%u maximum=%u sessions=%u viewers=%u audit=%s "
-		 "records=%" PRIu64 " image=%s tls=%s vencrypt=%s",
+		 "records=%" PRIu64 " forward=%s image=%s tls=%s vencrypt=%s",
 		 GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm, counts.used,
 		 counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
-		 gr_connections_viewers(supervisor), available ? "ok" : "unavailable", records, image,
+		 gr_connections_viewers(supervisor), available ? "ok" : "unavailable", records,
+		 supervisor->forward ? supervisor->forward : "-", image,
 		 supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
 		 supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "-");
 }
