@@ -59,6 +59,9 @@ struct gr_audit_search;
 int gr_audit_search_open(struct gr_audit_search **out, struct gr_audit_index *index,
 			 const struct gr_audit_criteria *criteria, struct gr_error *err);
 void gr_audit_search_close(struct gr_audit_search *search); /* NULL allowed */
+/* No record outside these can be one; the last is 0 when there is none. */
+void gr_audit_search_range(const struct gr_audit_search *search, uint64_t *first_out, uint64_t *last_out);
+void gr_audit_search_limit(struct gr_audit_search *search, uint64_t first, uint64_t last);
 /*
  * The next record by sequence number, after the given one: where it begins in its segment. A candidate: read it and ask gr_audit_matches.
  * Returns 1; 0 at the end; GR_EIO.

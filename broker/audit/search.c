@@ -184,8 +184,6 @@ static int take_criteria(struct gr_audit_search *search, const struct gr_audit_c
 	int status = 0;
 	if (criteria->from[0] || criteria->to[0])
 		status = take_times(search, criteria, err);
-	if (status == 0 && criteria->session)
-		status = take_session(search, criteria->session, err);
 	if (status == 0 && criteria->person &&
 	    (status = find_name(search, FIND_PERSON, criteria->person, &id, err)) == 0)
 		status = add_stream(search, STREAM("INDEXED BY by_person", "person = ?1"), id, err);
@@ -198,6 +196,8 @@ static int take_criteria(struct gr_audit_search *search, const struct gr_audit_c
 					  : STREAM("INDEXED BY by_kind", "kind = ?1 AND " GR_AUDIT_INDEX_RARE),
 				    criteria->kind, err);
 	}
+	if (status == 0 && criteria->session) /* the last: it reads many rows */
+		status = take_session(search, criteria->session, err);
 	if (status == 0 && search->count == 0)
 		status = add_stream(search, STREAM("", "?1 = 0"), 0, err);
 	return status;
@@ -234,6 +234,17 @@ void gr_audit_search_close(struct gr_audit_search *search)
 	free(search);
 }
 
+void gr_audit_search_range(const struct gr_audit_search *search, uint64_t *first_out, uint64_t *last_out)
+{
+	*first_out = search->first;
+	*last_out = search->last;
+}
+
+void gr_audit_search_limit(struct gr_audit_search *search, uint64_t first, uint64_t last)
+{
+	narrow(search, first, last);
+}
+
 /* The stream's first number past after. 1, 0 at the end, GR_EIO. */
 static int seek(struct gr_audit_search *search, unsigned stream, uint64_t after, uint64_t *out)
 {
@@ -250,13 +261,12 @@ static int seek(struct gr_audit_search *search, unsigned stream, uint64_t after,
 int gr_audit_search_next(struct gr_audit_search *search, uint64_t after, uint64_t *sequence_out, uint64_t *place_out)
 {
 	uint64_t wanted = after + 1 > search->first ? after + 1 : search->first;
-	unsigned agreed = 0;
-	for (unsigned i = 0; agreed < search->count; i = (i + 1) % search->count) {
+	for (unsigned i = 0; i < search->count;) {
 		uint64_t found = 0;
 		int status = seek(search, i, wanted - 1, &found);
 		if (status != 1)
 			return status;
-		agreed = found == wanted ? agreed + 1 : 1;
+		i = found == wanted || i == 0 ? i + 1 : 0;
 		wanted = found;
 	}
 	sqlite3_bind_int64(search->place, 1, (sqlite3_int64)wanted);
