@@ -48,6 +48,16 @@ struct gr_seccomp_rule {
 		}                                                                                                      \
 	}
 
+/* socket(2) of exactly this family, type (SOCK_NONBLOCK and SOCK_CLOEXEC apart) and protocol. */
+#define GR_SOCKET(family, type, protocol)                                                                              \
+	{                                                                                                              \
+		.call = SCMP_SYS(socket), .count = 3, .arguments = {                                                   \
+			{ 0, SCMP_CMP_MASKED_EQ, UINT32_MAX, family },                                                 \
+			{ 1, SCMP_CMP_MASKED_EQ, 0xf, type },                                                          \
+			{ 2, SCMP_CMP_MASKED_EQ, UINT32_MAX, protocol }                                                \
+		}                                                                                                      \
+	}
+
 /* What common/loop.h takes once it is made, with gr_io_send and gr_io_receive. */
 #define GR_CALLS_LOOP GR_CALL(epoll_wait), GR_CALL(epoll_ctl), GR_CALL(sendmsg), GR_CALL(recvmsg)
 

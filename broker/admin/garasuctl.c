@@ -142,6 +142,7 @@ static const char *label(const char *key)
 		{ "viewers", "viewers" },
 		{ "audit", "audit record" },
 		{ "records", "last audit record" },
+		{ "forward", "forwarding of the record" },
 		{ "image", "image" },
 		{ "tls", "listening (TLS)" },
 		{ "vencrypt", "listening (VeNCrypt)" },

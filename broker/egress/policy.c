@@ -8,25 +8,15 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define TYPE 0xf /* of a socket, without SOCK_NONBLOCK and SOCK_CLOEXEC */
-#define SOCKET(family, type, protocol)                                                                                 \
-	{                                                                                                              \
-		.call = SCMP_SYS(socket), .count = 3, .arguments = {                                                   \
-			{ 0, SCMP_CMP_MASKED_EQ, UINT32_MAX, family },                                                 \
-			{ 1, SCMP_CMP_MASKED_EQ, TYPE, type },                                                         \
-			{ 2, SCMP_CMP_MASKED_EQ, UINT32_MAX, protocol }                                                \
-		}                                                                                                      \
-	}
-
-/* The only process with a way out: TCP and UDP as a client, and nothing that listens but what it was given. */
+/* The way out of the containers: TCP and UDP as a client, and nothing that listens but what it was given. */
 static const struct gr_seccomp_rule rules[] = {
 	GR_CALLS_LOOP,
-	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
-	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
-	SOCKET(AF_INET, SOCK_STREAM, 0), /* c-ares: an answer that does not fit into a datagram */
-	SOCKET(AF_INET6, SOCK_STREAM, 0),
-	SOCKET(AF_INET, SOCK_DGRAM, 0),
-	SOCKET(AF_INET6, SOCK_DGRAM, 0),
+	GR_SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+	GR_SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+	GR_SOCKET(AF_INET, SOCK_STREAM, 0), /* c-ares: an answer that does not fit into a datagram */
+	GR_SOCKET(AF_INET6, SOCK_STREAM, 0),
+	GR_SOCKET(AF_INET, SOCK_DGRAM, 0),
+	GR_SOCKET(AF_INET6, SOCK_DGRAM, 0),
 	GR_CALL(connect),
 	GR_CALL(getsockname),
 	GR_CALL(accept4), /* the containers' connections */

@@ -61,6 +61,7 @@ static const struct {
 	[GR_IPC_PRUNE] = { 0, 0 },
 	[GR_IPC_PRUNED] = { FROM(GR_IPC_KIND_AUDIT), 0 },
 	[GR_IPC_POLICY] = { 0, 1 },
+	[GR_IPC_FORWARD_STATE] = { FROM(GR_IPC_KIND_FORWARD), 0 },
 };
 
 const char *gr_reason_name(uint32_t reason)

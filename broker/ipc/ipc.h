@@ -154,6 +154,10 @@ enum gr_ipc_type {
 
 	/* supervisor to egress: fd = the configuration in force, from now on */
 	GR_IPC_POLICY,
+
+	/* forward to the supervisor: how it stands now. subject = ok, unreachable, unstamped or alarm, for STATUS. reason INTERNAL: an
+	   alarm, text = why, for the record */
+	GR_IPC_FORWARD_STATE,
 	GR_IPC_TYPES
 };
 

@@ -175,9 +175,10 @@ static void status(struct gr_supervisor *supervisor, uint64_t number)
 	/* Last, for it may be cut short. */
 	if (n > 0 && (size_t)n < sizeof(message.text))
 		snprintf(message.text + n, sizeof(message.text) - (size_t)n, " audit=%s", audit);
-	snprintf(message.subject, sizeof(message.subject), "policy=%.16s two_person=%u pending=%s",
+	snprintf(message.subject, sizeof(message.subject), "policy=%.16s two_person=%u pending=%s forward=%s",
 		 supervisor->text.sha256, supervisor->config.admin.two_person,
-		 supervisor->reload.state == GR_RELOAD_PENDING ? supervisor->reload.id : "-");
+		 supervisor->reload.state == GR_RELOAD_PENDING ? supervisor->reload.id : "-",
+		 supervisor->forward ? supervisor->forward : "-");
 	gr_emergency_rows(supervisor, number);
 	gr_request_answer(supervisor, &message);
 }

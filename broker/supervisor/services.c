@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define READY_MS 15000
@@ -146,6 +147,8 @@ static void child_ready(struct gr_child *child)
 
 	service->was_ready = 1;
 	gr_log_debug("garasu-%s is ready", gr_ipc_kind_name(child->kind));
+	if (child->kind == GR_IPC_KIND_FORWARD)
+		supervisor->forward = "ok"; /* until it says otherwise */
 	if (child->kind == GR_IPC_KIND_AUDIT) {
 		int fd = audit_peer(supervisor, GR_AUDIT_SOURCE_SUPERVISOR);
 
@@ -163,6 +166,25 @@ static void child_ready(struct gr_child *child)
 	gr_supervisor_service_ready(supervisor);
 }
 
+static int forward_state(struct gr_supervisor *supervisor, const struct gr_ipc_message *message)
+{
+	static const char *const words[] = { "ok", "unreachable", "unstamped", "alarm" };
+	struct gr_audit_event event = { .kind = GR_AUDIT_FAULT };
+
+	supervisor->forward = NULL;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(message->subject, words[i]) == 0)
+			supervisor->forward = words[i];
+	if (!supervisor->forward)
+		return GR_EPROTO;
+	if (message->reason == GR_REASON_INTERNAL) {
+		snprintf(event.detail, sizeof(event.detail), "forward: %.*s", (int)sizeof(event.detail) - 10,
+			 message->text);
+		gr_supervisor_record(supervisor, &event);
+	}
+	return 0;
+}
+
 static int child_message(struct gr_child *child, const struct gr_ipc_message *message, int *fd)
 {
 	struct gr_service *service = child->context;
@@ -174,6 +196,7 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 	case GR_IPC_KIND_POOL: return gr_containers_message(service->supervisor, message, fd);
 	case GR_IPC_KIND_ADMIN: return gr_request_message(service->supervisor, message);
 	case GR_IPC_KIND_AUDIT: gr_request_pruned(service->supervisor, message); return 0;
+	case GR_IPC_KIND_FORWARD: return forward_state(service->supervisor, message);
 	default: return GR_EPROTO;
 	}
 }
