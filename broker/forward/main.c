@@ -106,8 +106,7 @@ static void stamped(void *context, const char *detail)
 static void raise_alarm(struct forward *forward)
 {
 	forward->alarmed = 1;
-	gr_log_error("ALARM: %s. Nothing is forwarded any more: see garasu-broker(8), ALARM",
-		     forward->witness.alarm);
+	gr_log_error("ALARM: %s. Nothing is forwarded any more: see garasu-broker(8), ALARM", forward->witness.alarm);
 	tell(forward, GR_REASON_INTERNAL, forward->witness.alarm);
 	if (forward->to_syslog)
 		gr_syslog_alarm(&forward->syslog, forward->witness.alarm);
@@ -347,8 +346,9 @@ int main(int argc, char **argv)
 	struct gr_error err = { .code = 0 };
 	gr_log_init("garasu-forward", GR_LOG_INFO);
 	if (argc != 2) {
-		gr_log_error("usage: garasu-forward <config file>, with a control socket as descriptor 3 (garasu-broker "
-			     "starts it)");
+		gr_log_error(
+			"usage: garasu-forward <config file>, with a control socket as descriptor 3 (garasu-broker "
+			"starts it)");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

@@ -108,8 +108,9 @@ static enum severity severity_of(uint32_t kind)
 /* CEF counts from 0 to 10, the worst. */
 static unsigned cef_severity(enum severity severity)
 {
-	static const unsigned char of[] = { [ALERT] = 10, [CRITICAL] = 9, [ERROR] = 7,
-					    [WARNING] = 5, [NOTICE] = 3,   [INFORMATIONAL] = 1 };
+	static const unsigned char of[] = {
+		[ALERT] = 10, [CRITICAL] = 9, [ERROR] = 7, [WARNING] = 5, [NOTICE] = 3, [INFORMATIONAL] = 1
+	};
 	return of[severity];
 }
 
@@ -302,7 +303,8 @@ size_t gr_forward_head(const struct gr_forward_form *form, const struct gr_head 
 	put_header(&text, form, NOTICE, head->time, strlen(head->time), "head", 4);
 	if (form->format == GR_FORMAT_CEF) {
 		put_cef(&text, NOTICE, "head", 4);
-		print(&text, "rt=%" PRId64 " cn1Label=size cn1=%" PRIu64 " cs1Label=root cs1=%s cs2Label=key cs2=%s msg=",
+		print(&text,
+		      "rt=%" PRId64 " cn1Label=size cn1=%" PRIu64 " cs1Label=root cs1=%s cs2Label=key cs2=%s msg=",
 		      milliseconds(head->time), head->size, root, head->key);
 		put_value(&text, bytes, n, IN_EXTENSION); /* a head has no percent sign */
 	} else {

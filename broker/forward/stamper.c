@@ -136,7 +136,7 @@ static void linked(void *context, int status, int fd, SSL *ssl, const char *deta
 	if (status != 0)
 		failed(stamper, detail);
 	else if (begin_exchange(stamper, ssl) != 0)
-		failed(stamper, "no memory");
+		failed(stamper, "HTTP cannot begin");
 }
 
 static void ask(struct gr_stamper *stamper)

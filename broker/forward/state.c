@@ -107,9 +107,9 @@ int gr_forward_state_load(int directory, struct gr_forward_state *out, struct gr
 	int fd = openat(directory, GR_FORWARD_STATE_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	memset(out, 0, sizeof(*out));
 	if (fd < 0)
-		return errno == ENOENT ? 0
-				       : gr_error_errno(err, "cannot open " GR_FORWARD_DIRECTORY
-							     "/" GR_FORWARD_STATE_FILE);
+		return errno == ENOENT
+			       ? 0
+			       : gr_error_errno(err, "cannot open " GR_FORWARD_DIRECTORY "/" GR_FORWARD_STATE_FILE);
 	ssize_t n = pread(fd, text, sizeof(text), 0);
 	close(fd);
 	if (n < 0)

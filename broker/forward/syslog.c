@@ -43,8 +43,8 @@ static int next_record(struct gr_syslog *syslog, char *out, size_t *length)
 	uint64_t checked = syslog->state->tree.size;
 	if (status == GR_EPROTO && !syslog->retried) {
 		syslog->retried = 1;
-		gr_forward_reader_seek(&syslog->reader,
-				       checked < syslog->at.sequence ? checked : syslog->at.sequence, NULL);
+		gr_forward_reader_seek(&syslog->reader, checked < syslog->at.sequence ? checked : syslog->at.sequence,
+				       NULL);
 		return next_record(syslog, out, length);
 	}
 	if (!syslog->complained)
@@ -159,7 +159,9 @@ static int still_stands(struct gr_syslog *syslog, int result)
 		return 1;
 	int cause = errno;
 	const char *text = gr_link_error();
-	failed(syslog, text[0] ? text : error == SSL_ERROR_SYSCALL && cause ? strerror(cause) : "it ended the connection");
+	failed(syslog, text[0]                               ? text
+		       : error == SSL_ERROR_SYSCALL && cause ? strerror(cause)
+							     : "it ended the connection");
 	return 0;
 }
 

@@ -61,8 +61,8 @@ static int begin(struct gr_forward_witness *witness, struct gr_error *err)
 	if (status < 0)
 		return failed(witness, status, err);
 	if (status == 0)
-		return alarm_for(witness,
-				 "the record ends before seq %" PRIu64 ", which was there: it was rolled back", size);
+		return alarm_for(witness, "the record ends before seq %" PRIu64 ", which was there: it was rolled back",
+				 size);
 	if (memcmp(record.leaf, state->leaf, sizeof(record.leaf)) != 0)
 		return alarm_for(witness,
 				 "the record with seq %" PRIu64

@@ -49,7 +49,8 @@ struct gr_supervisor {
 
 	struct gr_service services[GR_SERVICES];
 	struct gr_loop_timer *look; /* armed while there are connections: for a changed file of revocation lists */
-	const char *forward; /* how the record is carried off the machine, as GR_IPC_FORWARD_STATE says; NULL = it is not */
+	const char *
+		forward; /* how the record is carried off the machine, as GR_IPC_FORWARD_STATE says; NULL = it is not */
 	struct stat revocations; /* the file of revocation lists when identity was last given it */
 	struct gr_container containers[GR_CONTAINERS_MAX];
 	struct gr_session sessions[GR_CONTAINERS_MAX];

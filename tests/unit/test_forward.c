@@ -48,12 +48,12 @@ static const char *message_of(enum gr_config_format format, const char *text)
 static void a_record_is_a_message_of_rfc_5424(void **state)
 {
 	(void)state;
-	assert_string_equal(
-		message_of(GR_FORMAT_RFC5424, LINE("kind=login session=0123456789abcdef person=yamada")),
-		"<109>1 2026-11-22T03:04:05.678901Z broker1 garasu - login "
-		"[garasu@32473 seq=\"7\" time=\"2026-11-22T03:04:05.678901Z\" mono=\"1234567890123\" "
-		"boot=\"00112233445566778899aabbccddeeff\" kind=\"login\" session=\"0123456789abcdef\" "
-		"person=\"yamada\" prev=\"" ZEROS "\"] " LINE("kind=login session=0123456789abcdef person=yamada"));
+	assert_string_equal(message_of(GR_FORMAT_RFC5424, LINE("kind=login session=0123456789abcdef person=yamada")),
+			    "<109>1 2026-11-22T03:04:05.678901Z broker1 garasu - login "
+			    "[garasu@32473 seq=\"7\" time=\"2026-11-22T03:04:05.678901Z\" mono=\"1234567890123\" "
+			    "boot=\"00112233445566778899aabbccddeeff\" kind=\"login\" session=\"0123456789abcdef\" "
+			    "person=\"yamada\" prev=\"" ZEROS
+			    "\"] " LINE("kind=login session=0123456789abcdef person=yamada"));
 }
 
 /* RFC 5424 §6.3.3: ", \ and ] and nothing else; what is no printable ASCII stays as the record has it. */
@@ -61,8 +61,7 @@ static void structured_data_are_escaped(void **state)
 {
 	(void)state;
 	const char *message = message_of(
-		GR_FORMAT_RFC5424,
-		LINE("kind=fault target=a%20%22b%22%5C%5D%5Bc%3Dd detail=%0A%25%7F%C2%9B硝子%FF"));
+		GR_FORMAT_RFC5424, LINE("kind=fault target=a%20%22b%22%5C%5D%5Bc%3Dd detail=%0A%25%7F%C2%9B硝子%FF"));
 	assert_non_null(strstr(message, " target=\"a \\\"b\\\"\\\\\\][c=d\" detail=\"%0A%25%7F%C2%9B硝子%FF\" prev="));
 	assert_null(strchr(message, '\n'));
 }
@@ -93,12 +92,13 @@ static void severities_follow_the_kind(void **state)
 	static const struct {
 		const char *kind, *start, *cef;
 	} cases[] = { { "kind=guard.violation", "<106>", "|9|" }, { "kind=fault", "<107>", "|7|" },
-		      { "kind=login.failed", "<108>", "|5|" },	  { "kind=egress.request", "<110>", "|1|" },
-		      { "kind=policy.change", "<109>", "|3|" },	  { "kind=unknown.to.us", "<109>", "|3|" } };
+		      { "kind=login.failed", "<108>", "|5|" },    { "kind=egress.request", "<110>", "|1|" },
+		      { "kind=policy.change", "<109>", "|3|" },   { "kind=unknown.to.us", "<109>", "|3|" } };
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		char line[512];
 		snprintf(line, sizeof(line),
-			 "seq=7 time=2026-11-22T03:04:05.678901Z mono=1 boot=00112233445566778899aabbccddeeff %s prev=" ZEROS,
+			 "seq=7 time=2026-11-22T03:04:05.678901Z mono=1 boot=00112233445566778899aabbccddeeff %s "
+			 "prev=" ZEROS,
 			 cases[i].kind);
 		assert_memory_equal(message_of(GR_FORMAT_RFC5424, line), cases[i].start, 5);
 		assert_non_null(strstr(message_of(GR_FORMAT_CEF, line), cases[i].cef));
@@ -195,7 +195,9 @@ static void add_records(struct record *record, unsigned count, const char *perso
 		char name[GR_AUDIT_SEGMENT_NAME];
 		gr_audit_segment_name(record->size / GR_AUDIT_SEGMENT_LINES, "log", name);
 		do {
-			struct gr_audit_stamp stamp = { .sequence = record->size + 1, .time = { 1795316645, 0 }, .mono = 1 };
+			struct gr_audit_stamp stamp = { .sequence = record->size + 1,
+							.time = { 1795316645, 0 },
+							.mono = 1 };
 			char line[GR_AUDIT_LINE_MAX];
 			size_t n;
 			assert_int_equal(gr_audit_line_format(&stamp, &event, record->leaf, line, &n), 0);
@@ -243,7 +245,9 @@ static void a_record_that_grows_is_good(void **unused)
 	struct gr_forward_state state = { 0 }, again;
 	char text[GR_FORWARD_STATE_MAX];
 	assert_null(look_at(&state)); /* nothing there yet */
-	unsigned counts[] = { 1, 2, 7, 90, 12000, 54000, 3 }; /* over the end of a segment, and over more than one turn */
+	unsigned counts[] = {
+		1, 2, 7, 90, 12000, 54000, 3
+	}; /* over the end of a segment, and over more than one turn */
 	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
 		add_records(&record, counts[i], "yamada");
 		add_head(&record);
