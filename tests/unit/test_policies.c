@@ -219,7 +219,8 @@ static void do_egress(void)
 	int server = accept4(tcp_listener, NULL, NULL, SOCK_CLOEXEC);
 	NEED(server >= 0);
 	NEED(gr_io_set_nonblocking(tcp, 0) == 0);
-	NEED(ioctl(-1, TCGETS, &own) < 0 && errno == EBADF); /* the lexer of a new policy */
+	char terminal[64];
+	NEED(ioctl(-1, TCGETS, terminal) < 0 && errno == EBADF); /* the lexer of a new policy */
 	use_stream(tcp, server);
 }
 
