@@ -167,8 +167,8 @@ static void status(struct gr_supervisor *supervisor, uint64_t number)
 			 "version=%s since=%s uptime=%" PRIu64
 			 " warm=%u used=%u starting=%u maximum=%u sessions=%u viewers=%u "
 			 "records=%" PRIu64 " image=%s tls=%s vencrypt=%s",
-			 GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm, counts.used,
-			 counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
+			 GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm,
+			 counts.used, counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
 			 gr_connections_viewers(supervisor), records, image,
 			 supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
 			 supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "-");

@@ -343,7 +343,8 @@ static void run_broker(int out)
 	config.recording.quota_gib = 1;
 	config.limits.recording = recording;
 	config.listen.failures_per_minute = FAILURES_PER_MINUTE;
-	snprintf(config.syslog.server.host, sizeof(config.syslog.server.host), "syslog.example"); /* for a forward process */
+	snprintf(config.syslog.server.host, sizeof(config.syslog.server.host),
+		 "syslog.example"); /* for a forward process */
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;
 	config.session.grace_seconds = 60;

@@ -286,6 +286,7 @@ static void old_recordings_go_when_their_removal_is_recorded(void **state)
 static int begin_required(void **state)
 {
 	recording = GR_RECORDING_REQUIRED;
+	policy = "admin { auditors = {\"kansa\"} }\n";
 	return begin(state);
 }
 
