@@ -178,7 +178,7 @@ static void it_holds_wherever_it_is_interrupted(void **state)
 	assert_int_equal(gr_audit_prune_prepare(audit.log, 7, GR_AUDIT_PRUNE_EGRESS, YOUNG, &pruned, &err), GR_ENOENT);
 	size_t n;
 	char *bytes = audit_log_read(&audit, "log/00000000.log", &n);
-	*strstr(bytes + n - 300, "hanako") = 'x';
+	*strstr(bytes + n - 3000, "hanako") = 'x';
 	audit_log_write(&audit, "log/00000000.log", bytes, n);
 	assert_int_equal(gr_audit_prune_prepare(audit.log, 0, GR_AUDIT_PRUNE_RECORDS, YOUNG, &pruned, &err), GR_EPROTO);
 	free(bytes);
