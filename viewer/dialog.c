@@ -122,7 +122,7 @@ enum gr_dialog_action gr_dialog_text(struct gr_dialog *dialog, const char *utf8)
 
 static void move_focus(struct gr_dialog *dialog, int step)
 {
-	int part = dialog->focus;
+	int part = (int)dialog->focus;
 	do {
 		part = (part + step + GR_DIALOG_PARTS) % GR_DIALOG_PARTS;
 	} while (!gr_dialog_has(dialog, (enum gr_dialog_part)part));

@@ -1,6 +1,7 @@
 #include "viewer/watermark.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -37,7 +38,7 @@ static double coverage(const SDL_Surface *letters, double x, double y)
 		if (px < 0 || py < 0 || px >= letters->w || py >= letters->h)
 			continue;
 		const Uint32 *row =
-			(const Uint32 *)(const void *)((const Uint8 *)letters->pixels + py * letters->pitch);
+			(const Uint32 *)(const void *)((const Uint8 *)letters->pixels + (ptrdiff_t)py * letters->pitch);
 		sum += (row[px] >> 24) * ((i & 1 ? fx : 1 - fx) * (i >> 1 ? fy : 1 - fy));
 	}
 	return sum;
@@ -48,7 +49,7 @@ static void stamp(SDL_Surface *tile, const SDL_Surface *letters, double middle_x
 {
 	double c = cos(DEGREES * M_PI / 180), s = sin(DEGREES * M_PI / 180);
 	for (int y = 0; y < tile->h; y++) {
-		Uint32 *row = (Uint32 *)(void *)((Uint8 *)tile->pixels + y * tile->pitch);
+		Uint32 *row = (Uint32 *)(void *)((Uint8 *)tile->pixels + (ptrdiff_t)y * tile->pitch);
 		for (int x = 0; x < tile->w; x++) {
 			double dx = x - middle_x, dy = y - middle_y;
 			double u = dx * c - dy * s + letters->w / 2.0, v = dx * s + dy * c + letters->h / 2.0;

@@ -1,11 +1,12 @@
 /*
- * An RFB viewer that nobody here wrote: libvncclient, by VeNCrypt X509None with a client certificate. Driven by lines on
+ * An RFB viewer that nobody here wrote: libvncclient, by VeNCrypt X509None with a client certificate, or X509Plain with name and
+ * password, the two lines of FACTORS, too. Driven by lines on
  * standard input, each answered by "ok" or "error …" on standard output:
  *
  *   move X Y | click X Y | wheel X Y N | type ASCII | key KEYSYM | resize W H
  *   wait-idle MS | wait-size W H | screenshot FILE.ppm | quit
  *
- * usage: libvncclient_peer HOST PORT CA CERTIFICATE KEY
+ * usage: libvncclient_peer HOST PORT CA CERTIFICATE KEY [FACTORS]
  */
 #include <rfb/rfbclient.h>
 
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *ca, *certificate, *key;
+static const char *ca, *certificate, *key, *factors;
 static int changed;
 
 static long now_ms(void)
@@ -26,9 +27,30 @@ static long now_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static rfbCredential *name_and_password(void)
+{
+	rfbCredential *c = calloc(1, sizeof(*c));
+	FILE *file = factors ? fopen(factors, "r") : NULL;
+	char line[2][512] = { "", "" };
+	if (!c || !file || !fgets(line[0], sizeof(line[0]), file) || !fgets(line[1], sizeof(line[1]), file)) {
+		free(c);
+		c = NULL;
+	} else {
+		for (int i = 0; i < 2; i++)
+			line[i][strcspn(line[i], "\n")] = '\0';
+		c->userCredential.username = strdup(line[0]);
+		c->userCredential.password = strdup(line[1]);
+	}
+	if (file)
+		fclose(file);
+	return c;
+}
+
 static rfbCredential *credential(rfbClient *client, int type)
 {
 	(void)client;
+	if (type == rfbCredentialTypeUser)
+		return name_and_password();
 	if (type != rfbCredentialTypeX509)
 		return NULL;
 	rfbCredential *c = calloc(1, sizeof(*c));
@@ -133,11 +155,11 @@ static int command(rfbClient *client, char *line)
 
 int main(int argc, char **argv)
 {
-	if (argc != 6) {
-		fprintf(stderr, "usage: libvncclient_peer HOST PORT CA CERTIFICATE KEY\n");
+	if (argc != 6 && argc != 7) {
+		fprintf(stderr, "usage: libvncclient_peer HOST PORT CA CERTIFICATE KEY [FACTORS]\n");
 		return 2;
 	}
-	ca = argv[3], certificate = argv[4], key = argv[5];
+	ca = argv[3], certificate = argv[4], key = argv[5], factors = argc > 6 ? argv[6] : NULL;
 	rfbClient *client = rfbGetClient(8, 3, 4);
 	uint32_t schemes[] = { rfbVeNCrypt };
 	SetClientAuthSchemes(client, schemes, 1);

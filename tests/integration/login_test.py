@@ -3,17 +3,21 @@
 
 Environment: as gateway_test.py. Arguments: names of tests, default all.
 """
+import contextlib
 import os
 import pathlib
 import select
+import socket
 import struct
+import subprocess
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
 from gateway_parts import (  # noqa: E402
     Broker, Gateway, READY, VERSION, at_end, in_thread, reason_text, run, session_handshake, server_init, take, vencrypt, viewer_handshake)
-from supervise import REASONS, check, pair  # noqa: E402
+from supervise import BUILD, REASONS, SLOW, check, pair  # noqa: E402
 
 PASSWORD, CODE, BOTH = 1, 2, 3
 ANSWER = struct.Struct("=IIII40s")  # struct gr_identity_answer
@@ -317,6 +321,112 @@ def a_wrong_factor_is_told_to_a_standard_viewer(broker):
         gateway.ends("PROTOCOL", hang_up=True)
 
 
+def outside(sock):
+    """A port whose next connection is that socket: for viewers that nobody here wrote."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def copy(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            listener.close()
+            sock.settimeout(None)
+            threading.Thread(target=copy, args=(connection, sock), daemon=True).start()
+            copy(sock, connection)
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def judged_right(gateway, identity, given):
+    identity.asked()
+    identity.answer(ask=BOTH, tries=3)
+    gateway.expect("ASKING")
+    check(identity.given() == given, "name and password of the viewer")
+    identity.answer()
+    gateway.expect("WANT_SESSION")
+    stream = gateway.open()
+    take(stream, b"\1")  # ClientInit: it has seen a good SecurityResult
+    stream.sendall(server_init(100, 100))
+    return stream
+
+
+def libvncclient_gives_it_by_x509plain(broker):
+    priorities, factors = broker.folder / "gnutls.conf", broker.folder / "factors"
+    priorities.write_text("[overrides]\n" + "".join(f"tls-disabled-kx = {kx}\n" for kx in ("SRP", "SRP-DSS", "SRP-RSA")))
+    for password, given, right in (("秘密 pass123456", ("秘密 pass", "123456"), True), ("wrong000000", ("wrong", "000000"), False)):
+        factors.write_text(f"hanako\n{password}\n")
+        identity = Identity()
+        gateway = Gateway(broker, "vencrypt", identity=(identity.ours, identity.theirs))
+        viewer = subprocess.Popen([BUILD / "tests/libvncclient_peer", "localhost", str(outside(gateway.viewer)), broker.pki.ca / "ca.pem",
+                                   *broker.pki.certificate("hanako"), factors], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, env={**os.environ, "GNUTLS_SYSTEM_PRIORITY_FILE": str(priorities),
+                                                               "ASAN_OPTIONS": "detect_leaks=0"})
+        try:
+            if right:
+                judged_right(gateway, identity, given)
+                check(viewer.stdout.readline() == b"ok connected\n", "libvncclient")
+            else:
+                identity.asked()
+                identity.answer(ask=BOTH, tries=3)
+                gateway.expect("ASKING")
+                check(identity.given() == given)
+                identity.answer("WRONG_FACTOR", ask=BOTH, tries=2)
+                out, error = viewer.communicate(timeout=SLOW)
+                check(b"cannot connect" in out and b"one-time code is wrong" in error, "libvncclient", out, error)
+                gateway.ends("WRONG_FACTOR")
+        finally:
+            viewer.kill()
+            viewer.communicate()
+
+
+def tigervnc_gives_it_by_plain_through_stunnel(broker):
+    identity = Identity()
+    gateway = Gateway(broker, identity=(identity.ours, identity.theirs))
+    certificate, key = broker.pki.certificate("hanako")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    configuration, log = broker.folder / "stunnel.conf", broker.folder / "stunnel.log"
+    configuration.write_text(f"""foreground = yes
+pid =
+[garasu]
+client = yes
+accept = 127.0.0.1:{port}
+connect = 127.0.0.1:{outside(gateway.viewer)}
+cert = {certificate}
+key = {key}
+CAfile = {broker.pki.ca}/ca.pem
+verifyChain = yes
+checkHost = localhost
+sslVersionMin = TLSv1.3
+""")
+    read, write = os.pipe()
+    started = [subprocess.Popen(["stunnel", configuration], stderr=log.open("wb")),
+               subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "640x480x24", "-nolisten", "tcp"], pass_fds=[write],
+                                stderr=subprocess.DEVNULL)]
+    os.close(write)
+    try:
+        with os.fdopen(read) as line:
+            display = ":" + line.readline().strip()
+        end = time.monotonic() + SLOW
+        while b"started" not in log.read_bytes() and b"Configuration successful" not in log.read_bytes():
+            check(time.monotonic() < end, "stunnel", log.read_bytes())
+            time.sleep(0.05)
+        # How this viewer takes a name and a password without its dialogue.
+        environment = {**os.environ, "DISPLAY": display, "HOME": str(broker.folder), "VNC_USERNAME": "hanako", "VNC_PASSWORD": "secret123456"}
+        started.append(subprocess.Popen(["xtigervncviewer", "-SecurityTypes=Plain", f"127.0.0.1::{port}"], env=environment,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        judged_right(gateway, identity, ("secret", "123456"))
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
 def who_gives_no_answer_is_let_go_after_two_minutes(broker):
     """All at once, each by its own clock: takes two minutes, so only when it is asked for."""
     if not os.environ.get("GARASU_SLOW_TESTS"):
@@ -362,7 +472,8 @@ def who_must_see_a_watermark_needs_our_viewer(broker):
 
 TESTS = (our_viewer_is_asked_until_the_last_answer, each_kind_of_question_reaches_our_viewer, what_is_no_answer_ends_the_connection,
          a_person_who_leaves_is_noticed, passwords_do_not_stay_in_the_gateways_memory, vencrypt_x509plain_gives_password_and_code,
-         a_viewer_behind_a_tunnel_gives_it_by_plain, a_wrong_factor_is_told_to_a_standard_viewer,
+         a_viewer_behind_a_tunnel_gives_it_by_plain, libvncclient_gives_it_by_x509plain,
+         tigervnc_gives_it_by_plain_through_stunnel, a_wrong_factor_is_told_to_a_standard_viewer,
          who_gives_no_answer_is_let_go_after_two_minutes, ready_tells_of_watermark_and_recording,
          who_must_see_a_watermark_needs_our_viewer)
 

@@ -14,8 +14,10 @@ static struct gr_identity_factors factors, none;
 
 static void make(const char *password, size_t password_length, const char *code, size_t code_length)
 {
+	static const uint8_t head[6] = { 'G', 'R', 'S', 'A', 1, 1 };
+
 	memset(answer, 0, sizeof answer);
-	memcpy(answer, "GRSA\1\1", 6);
+	memcpy(answer, head, sizeof head);
 	answer[8] = (uint8_t)(password_length >> 8);
 	answer[9] = (uint8_t)password_length;
 	answer[10] = (uint8_t)(code_length >> 8);

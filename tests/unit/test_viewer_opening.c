@@ -59,20 +59,22 @@ static void fields_that_a_kind_has_not_are_zero(void **state)
 
 static void an_answer_is_as_published(void **state)
 {
-	struct gr_viewer_factors factors = { .password_length = 3, .code_length = 6 };
+	struct gr_viewer_factors factors = {
+		.password_length = 3, .code_length = 6, .password = "abc", .code = "123456"
+	};
 	uint8_t answer[GR_ANSWER_BYTES], expected[GR_ANSWER_BYTES] = "GRSA\1\1\0\0\0\3\0\6";
 	(void)state;
-	memcpy(factors.password, "abc", 3);
-	memcpy(factors.code, "123456", 6);
-	memcpy(expected + 16, "abc", 3);
-	memcpy(expected + 272, "123456", 6);
+	memcpy(expected + 16, factors.password, 3);
+	memcpy(expected + 272, factors.code, 6);
 	gr_opening_answer(&factors, answer);
 	assert_memory_equal(answer, expected, sizeof(answer));
 	factors.password_length = GR_PASSWORD_MAX;
 	factors.code_length = GR_CODE_MAX;
 	memset(factors.password, 'p', sizeof(factors.password));
 	memset(factors.code, 'c', sizeof(factors.code));
-	memcpy(expected + 8, "\1\0\0\x40", 4);
+	expected[8] = 1;
+	expected[9] = 0;
+	expected[11] = 64;
 	memset(expected + 16, 'p', GR_PASSWORD_MAX);
 	memset(expected + 272, 'c', GR_CODE_MAX);
 	gr_opening_answer(&factors, answer);
