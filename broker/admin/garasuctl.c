@@ -66,9 +66,15 @@ static int find_socket(const char *config_file, const char *path, struct sockadd
 	}
 	gr_config_init(&config);
 	rc = gr_config_load(&config, config_file ? config_file : GR_CONFIG_DEFAULT_FILE, &err);
-	if (rc < 0 && (rc != GR_ENOENT || config_file)) {
-		fprintf(stderr, "garasuctl: %s\n", err.text);
+	if (rc < 0 && config_file) {
+		fprintf(stderr, "garasuctl: %s\nName the broker's socket with --socket instead.\n", err.text);
 		return EXIT_USAGE;
+	}
+	if (rc < 0) {
+		/* In an emergency somebody's half-done change must not stand in the way. */
+		if (rc != GR_ENOENT)
+			fprintf(stderr, "garasuctl: %s\n", err.text);
+		gr_config_init(&config);
 	}
 	if (gr_config_socket(&config, GR_ADMIN_SOCKET, out) < 0)
 		return wrong("broker.run_directory is too long for a socket's path");

@@ -25,18 +25,19 @@ enum gr_audit_kind {
 	GR_AUDIT_EGRESS_REQUEST, /* session, container, person, target = METHOD host:port; before the connection is made */
 	GR_AUDIT_EGRESS_REFUSED, /* the same with reason in detail */
 	GR_AUDIT_EGRESS_END, /* the same with down, up */
-	GR_AUDIT_ADMIN, /* person = local user, target = what was asked, session */
+	GR_AUDIT_ADMIN, /* actor, target = what was asked, person and session = whose; reason and detail when it was refused */
 	GR_AUDIT_GUARD, /* connection, session, person, peer, target = the file with the bytes (evidence.h), detail = direction,
 			   offset, bytes, their SHA-256, the rule */
 	GR_AUDIT_CLIPBOARD, /* connection, session, person, peer, up (bytes), detail = the text's SHA-256 */
 	GR_AUDIT_FAULT, /* a child ended unexpectedly: detail */
 	GR_AUDIT_LOGIN_FAILED, /* connection, peer, person, reason, detail = which factor and why */
 	GR_AUDIT_USER, /* person = whom, target = add, password, …, actor, detail = why */
-	GR_AUDIT_POLICY_CHANGE, /* target = the change's id, actor, detail = why, approved by whom */
-	GR_AUDIT_POLICY_DIFFERENCE, /* target = the change's id, detail = one difference: "group \"広報課\" recording: none -> on" */
+	GR_AUDIT_POLICY_CHANGE, /* target = the change's id, actor, detail = why; or who approved it and why */
+	GR_AUDIT_POLICY_DIFFERENCE, /* target = the change's id, or "start"; detail = one difference: "group \"広報課\" recording: none -> on".
+			   Of a change that was proposed, once: behind POLICY_PROPOSED */
 	GR_AUDIT_POLICY_PROPOSED, /* as POLICY_CHANGE: it waits for a second administrator */
 	GR_AUDIT_POLICY_REJECTED, /* the same */
-	GR_AUDIT_CONFIGURATION, /* at start: target = the file, detail = its SHA-256 */
+	GR_AUDIT_CONFIGURATION, /* at start, and when another is in force: target = the file, detail = its SHA-256, and which that is */
 	GR_AUDIT_KEY, /* target = which key or certificate, detail = its fingerprint: at start, and when another is in use */
 	GR_AUDIT_CUTOFF, /* group, "" = everybody; actor, detail = why */
 	GR_AUDIT_RESTORE, /* the same */

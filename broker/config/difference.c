@@ -78,6 +78,9 @@ static void tell(const struct comparison *c, const char *text)
 
 	snprintf(line, sizeof(line), "%s: %s", c->where, text);
 	cut(line, GR_DIFFERENCE_TEXT - 1);
+	for (char *at = line; *at; at++) /* a path can have them */
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
 	c->found(c->context, c->restart, line);
 }
 

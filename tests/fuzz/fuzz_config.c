@@ -3,6 +3,7 @@
  * promises (config.h), and reads the same again.
  */
 #include "broker/config/config.h"
+#include "broker/config/difference.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -60,6 +61,32 @@ static int read_config(struct gr_config *config, const char *text, size_t size)
 	return status;
 }
 
+static void check_difference(void *context, int restart, const char *text)
+{
+	unsigned *count = context;
+	(void)restart;
+	(*count)++;
+	assert(strlen(text) < GR_DIFFERENCE_TEXT);
+	for (const char *at = text; *at; at++)
+		assert((unsigned char)*at >= ' ' && *at != 0x7f);
+}
+
+/* What differs from the defaults is told in lines; nothing differs from itself. */
+static void check_differences(struct gr_config *first, const struct gr_config *second)
+{
+	static struct gr_config defaults;
+	unsigned count = 0;
+	gr_config_init(&defaults);
+	assert(gr_config_difference(&defaults, first, check_difference, &count) == 0);
+	count = 0;
+	assert(gr_config_difference(first, second, check_difference, &count) == 0 && count == 0);
+	/* What counts at once goes over, and back. */
+	gr_config_apply(&defaults, first);
+	gr_config_apply(&defaults, first);
+	assert(gr_config_difference(first, second, check_difference, &count) == 0 && count == 0);
+	gr_config_finish(&defaults);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct gr_config first, second;
@@ -72,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(read_config(&second, text, size) == status);
 	if (status == 0) {
 		check(&first);
+		check_differences(&first, &second);
 		assert(first.group_count == second.group_count &&
 		       first.egress.reach.allow.count == second.egress.reach.allow.count);
 	}

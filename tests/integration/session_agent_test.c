@@ -298,7 +298,7 @@ static void t22_an_agent_that_stalls_is_given_up_with_the_reason(void **state)
 	}
 	for (int i = 0; i < STALLS; i++) {
 		struct gr_ipc_message m;
-		assert_true(readable(rigs[i].control, 30000));
+		assert_true(speaks(&rigs[i], 30000));
 		m = heard(&rigs[i], GR_IPC_AGENT_LOST);
 		assert_int_equal(m.reason, GR_REASON_CONTAINER_FAILED);
 		assert_string_equal(m.text, reasons[i]);
@@ -326,7 +326,7 @@ static void an_agent_of_an_idle_page_is_left_in_peace(void **state)
 		;
 	while (readable(r.agent, 300))
 		agent_hears_any(&r);
-	assert_false(readable(r.control, 13000));
+	assert_false(speaks(&r, 13000));
 	close(viewer);
 	heard(&r, GR_IPC_DETACHED);
 	finish(&r);

@@ -30,6 +30,7 @@ struct rig {
 	int memory_fd;
 	uint16_t w, h; /* of the screen that the agent plays */
 	struct gr_record_hello hello;
+	unsigned activities; /* ACTIVITY messages that were passed over */
 };
 
 /* ---- the supervisor and the agent ---- */
@@ -39,6 +40,8 @@ int readable(int fd, int ms);
 uint32_t random_below(uint32_t n);
 void order(struct rig *r, uint32_t type, uint32_t reason, uint32_t connection, int fd);
 struct gr_ipc_message heard(struct rig *r, uint32_t type);
+/* Whether the process says something to the supervisor, but ACTIVITY, within ms. */
+int speaks(struct rig *r, int ms);
 void silent(struct rig *r);
 void start_process(struct rig *r);
 void clean(struct rig *r);

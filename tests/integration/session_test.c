@@ -130,6 +130,7 @@ static void the_window_is_resized_through_the_viewer(void **state)
 	pictures_are_equal(&r, c);
 	libvncclient_close(c);
 	heard(&r, GR_IPC_DETACHED);
+	assert_int_equal(r.activities, 0); /* no key and no pointer */
 	finish(&r);
 }
 
@@ -173,6 +174,7 @@ static void keys_pointer_and_text_arrive_exactly(void **state)
 	(void)state;
 	struct rig r;
 	start_painted(&r);
+	double begun = now_us();
 	int fd = raw_attach(&r, 1);
 	raw_first_update(fd);
 	static const uint8_t messages[] = {
@@ -235,6 +237,8 @@ static void keys_pointer_and_text_arrive_exactly(void **state)
 	struct gr_ipc_message m = heard(&r, GR_IPC_DETACHED);
 	assert_int_equal(m.reason, GR_REASON_VIEWER_LEFT);
 	assert_true(m.bytes_down > 640 * 480 * 4 && m.bytes_up > 2 * sizeof(messages));
+	/* That it did something was told, once in ten seconds. */
+	assert_in_range(r.activities, 1, 1 + (unsigned)((now_us() - begun) / 10e6));
 	finish(&r);
 }
 
