@@ -2,6 +2,7 @@
 
 #include "broker/config/trust.h"
 #include "broker/egress/credentials.h"
+#include "broker/recording/seal.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -171,6 +172,26 @@ static void check_trusted_ca(struct check *check)
 	gr_trust_free(list);
 }
 
+/* Somebody is to be recorded: there must be auditors who can see it. */
+static void check_recording(struct check *check)
+{
+	const struct gr_config *config = check->config;
+	struct gr_recording_auditors *auditors = NULL;
+	int wanted = config->limits.recording != GR_RECORDING_NONE;
+	struct gr_error err;
+
+	for (unsigned i = 0; i < config->group_count; i++)
+		wanted |= config->groups[i].limits.recording != GR_RECORDING_NONE;
+	if (!wanted)
+		return;
+	check_directory(check, "recording", "directory", config->recording.directory);
+	if (!config->recording.auditors[0])
+		problem(check, "recording", "auditors", "sessions are to be recorded, but for nobody to see");
+	else if (gr_recording_auditors_load(config->recording.auditors, &auditors, &err) != 0)
+		problem(check, "recording", "auditors", "%s", err.text);
+	gr_recording_auditors_destroy(auditors);
+}
+
 unsigned gr_check(const struct gr_config *config, gr_check_found found, void *context)
 {
 	struct check check = { config, found, context, 0 };
@@ -190,6 +211,7 @@ unsigned gr_check(const struct gr_config *config, gr_check_found found, void *co
 	if (config->egress.upstream_credentials[0])
 		check_egress_credentials(&check);
 	check_pool(&check);
+	check_recording(&check);
 	check_directory(&check, "audit", "directory", config->audit.directory);
 	check_directory(&check, "broker", "run_directory", config->broker.run_directory);
 	if (gr_config_socket(config, "admin.sock", &socket_path) < 0)

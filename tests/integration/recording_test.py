@@ -282,6 +282,19 @@ class Recording(unittest.TestCase):
         self.assertEqual(recorded.events("login.refused")[-1]["reason"], "recording-failed")
         broker.finish()
 
+    def test_4_nothing_starts_that_nobody_could_watch(self):
+        for recording, problem in ({"auditors": ""}, "for nobody to see"), ({"auditors": "CA/persons/hanako.pem"}, "does not name an auditor"):
+            recorded = Recorded("on", recording=dict(recording))
+            self.addCleanup(recorded.close)
+            self.addCleanup(recorded.broker.remove)
+            text = recorded.broker.config.read_text()
+            recorded.broker.config.write_text(text.replace("CA/", f"{recorded.broker.ca}/"))
+            done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", recorded.broker.config],
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("recording.auditors", done.stderr)
+            self.assertIn(problem, done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
