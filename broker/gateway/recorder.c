@@ -33,6 +33,7 @@ struct gr_recorder {
 	struct gr_loop_timer *chunk_timer, *sync_timer, *mark_timer;
 	struct gr_recording_chunk chunk; /* of what waits in content */
 	struct reach written, syncing, synced, told;
+	uint64_t sync_ms; /* when the last one began */
 	bool in_sync; /* a flush is under way, up to `syncing` */
 	bool mark_wanted; /* tell when the next one is over */
 	uint8_t content[GR_RECORDING_CHUNK_MAX];
@@ -147,6 +148,7 @@ static void begin_sync(struct gr_recorder *recorder)
 		return;
 	}
 	recorder->in_sync = true;
+	recorder->sync_ms = gr_io_now_ms();
 	recorder->syncing = recorder->written;
 }
 
@@ -171,8 +173,11 @@ static void sync_over(void *context, int fd, unsigned events)
 		recorder->mark_wanted = false;
 		tell(recorder, &recorder->synced, false, NULL);
 	}
-	if (unsynced(recorder))
-		gr_loop_timer_set(recorder->sync_timer, GR_RECORDER_SYNC_MS);
+	if (unsynced(recorder)) {
+		uint64_t ago = gr_io_now_ms() - recorder->sync_ms;
+		gr_loop_timer_set(recorder->sync_timer,
+				  ago < GR_RECORDER_SYNC_MS ? (int64_t)(GR_RECORDER_SYNC_MS - ago) : 0);
+	}
 }
 
 static void sync_due(void *context)

@@ -2,6 +2,8 @@
 
 #include <openssl/cms.h>
 #include <openssl/err.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +29,47 @@ int gr_recording_open_with(const uint8_t *untrusted_header, size_t size, const u
 	return 0;
 }
 
+/* One recipient, as seal.c makes them. */
+static bool is_ours(CMS_RecipientInfo *recipient)
+{
+	const ASN1_OBJECT *kind;
+	X509_ALGOR *algorithm = NULL;
+	ASN1_OCTET_STRING *ignored;
+	const void *value;
+	int type;
+
+	if (CMS_RecipientInfo_type(recipient) == CMS_RECIPINFO_TRANS)
+		return CMS_RecipientInfo_ktri_get0_algs(recipient, NULL, NULL, &algorithm) == 1 &&
+		       OBJ_obj2nid(algorithm->algorithm) == NID_rsaesOaep;
+	if (CMS_RecipientInfo_type(recipient) != CMS_RECIPINFO_AGREE ||
+	    CMS_RecipientInfo_kari_get0_alg(recipient, &algorithm, &ignored) != 1 ||
+	    OBJ_obj2nid(algorithm->algorithm) != NID_dhSinglePass_stdDH_sha256kdf_scheme)
+		return false;
+	X509_ALGOR_get0(&kind, &type, &value, algorithm);
+	if (type != V_ASN1_SEQUENCE)
+		return false;
+	const unsigned char *at = ASN1_STRING_get0_data(value);
+	X509_ALGOR *wrap = d2i_X509_ALGOR(NULL, &at, ASN1_STRING_length(value));
+	bool plain = wrap && OBJ_obj2nid(wrap->algorithm) == NID_id_aes256_wrap;
+	X509_ALGOR_free(wrap);
+	return plain;
+}
+
+/*
+ * Nothing but what we write is handed to libcrypto's CMS, which can much more: OpenSSL 3.0.19 writes behind its memory when a key
+ * wrapped by id-aes256-wrap-pad does not fit (found by fuzz_recording).
+ */
+static bool are_ours(CMS_ContentInfo *cms)
+{
+	STACK_OF(CMS_RecipientInfo) *recipients = CMS_get0_RecipientInfos(cms);
+	int count = recipients ? sk_CMS_RecipientInfo_num(recipients) : 0;
+	bool ours = count > 0;
+
+	for (int i = 0; ours && i < count; i++)
+		ours = is_ours(sk_CMS_RecipientInfo_value(recipients, i));
+	return ours;
+}
+
 int gr_recording_open(const uint8_t *untrusted_header, size_t size, EVP_PKEY *key, struct gr_recording_opened **out)
 {
 	struct gr_recording_header header;
@@ -37,7 +80,8 @@ int gr_recording_open(const uint8_t *untrusted_header, size_t size, EVP_PKEY *ke
 		return GR_EPROTO;
 	const unsigned char *at = untrusted_header + GR_RECORDING_HEADER_FIXED;
 	CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &at, (long)(size - GR_RECORDING_HEADER_FIXED));
-	if (!cms || at != untrusted_header + size || OBJ_obj2nid(CMS_get0_type(cms)) != NID_pkcs7_enveloped) {
+	if (!cms || at != untrusted_header + size || OBJ_obj2nid(CMS_get0_type(cms)) != NID_pkcs7_enveloped ||
+	    !are_ours(cms)) {
 		CMS_ContentInfo_free(cms);
 		ERR_clear_error();
 		return GR_EPROTO;

@@ -141,14 +141,14 @@ class Recording(unittest.TestCase):
         subprocess.run([garasu.SOURCE / "certs/garasu-ca", "person", broker.ca, "kanri", "--role", "admin"], check=True,
                        stdout=subprocess.DEVNULL)
         for other in ("persons/hanako.key", "admins/kanri.key", "server.key"):
-            self.assertIn("does not open it", replay(file, "--key", broker.ca / other, "--check", expect=1))
+            self.assertIn("does not open it", replay(file, "--key", broker.ca / other, "--check", expect=3))
         data = bytearray(file.read_bytes())
         changed = folder / "changed.grec"
         changed.write_bytes(data[:chunks(file)[5][0]])
-        self.assertIn("cut off", replay(changed, "--key", key, "--log", log, "--check", expect=3))
+        self.assertIn("cut off", replay(changed, "--key", key, "--log", log, "--check", expect=1))
         data[chunks(file)[5][0] + CHUNK_HEAD] ^= 1
         changed.write_bytes(data)
-        told = replay(changed, "--key", key, "--log", log, "--check", expect=3)
+        told = replay(changed, "--key", key, "--log", log, "--check", expect=1)
         self.assertIn("NOT what was recorded", told)
         self.assertIn("from chunk 6 on", told)
         self.video(file, key, folder, int(chunks(file)[-1][2] - first))
@@ -281,6 +281,19 @@ class Recording(unittest.TestCase):
         self.assertIn("quota", failed["detail"])
         self.assertEqual(recorded.events("login.refused")[-1]["reason"], "recording-failed")
         broker.finish()
+
+    def test_4_nothing_starts_that_nobody_could_watch(self):
+        for recording, problem in ({"auditors": ""}, "for nobody to see"), ({"auditors": "CA/persons/hanako.pem"}, "does not name an auditor"):
+            recorded = Recorded("on", recording=dict(recording))
+            self.addCleanup(recorded.close)
+            self.addCleanup(recorded.broker.remove)
+            text = recorded.broker.config.read_text()
+            recorded.broker.config.write_text(text.replace("CA/", f"{recorded.broker.ca}/"))
+            done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", recorded.broker.config],
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("recording.auditors", done.stderr)
+            self.assertIn(problem, done.stderr)
 
 
 if __name__ == "__main__":

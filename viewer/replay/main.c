@@ -33,7 +33,7 @@ const char *__lsan_default_suppressions(void)
 }
 #endif
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_DIFFERENT = 3 };
+enum { EXIT_DIFFERENT = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 }; /* as those of garasu-audit */
 
 static const char usage[] = "usage: garasu-audit replay FILE --key KEY [--password-file FILE] [--log DIRECTORY]\n"
 			    "           [--check | --png FILE [--at TIME] | --video FILE [--from TIME] [--to TIME] "
