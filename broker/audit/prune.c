@@ -171,7 +171,7 @@ static int record(struct gr_audit_pruner *pruner, const struct gr_audit_pruned *
 	/* A reason that does not fit any more is cut, never the numbers. */
 	snprintf(event.detail, sizeof(event.detail), "first=%" PRIu64 " last=%" PRIu64 " count=%" PRIu64 "%s%.160s",
 		 pruned->first, pruned->last, pruned->count, pruner->asked.text[0] ? ": " : "", pruner->asked.text);
-	return pruner->hooks.record(pruner->hooks.context, &event);
+	return pruner->hooks.record(pruner->hooks.record_context, &event);
 }
 
 /* One segment; in between, the audit process does what it is there for. */
