@@ -156,6 +156,9 @@ static void show_status(char *text, int json)
 		if (!value)
 			continue;
 		*value++ = '\0';
+		for (char *c = value; *c && strcmp(pair, "audit") == 0; c++)
+			if (*c == '_')
+				*c = ' ';
 		cells[count++] = json ? pair : label(pair);
 		cells[count++] = value;
 	}

@@ -61,6 +61,8 @@ struct gr_audit_event {
 	uint64_t token; /* comes back in the acknowledgement; 0 = none wanted */
 	uint64_t session;
 	uint32_t container, connection;
+	uint32_t permit; /* 1: something waits for the acknowledgement; client.c sets it */
+	uint32_t unused;
 	uint64_t down, up; /* bytes towards and from the person */
 	char person[GR_PERSON_MAX + 8]; /* strings: terminated, any bytes; the audit process escapes them */
 	char group[104]; /* of the person, in logins and sessions */
@@ -70,9 +72,23 @@ struct gr_audit_event {
 	char detail[256];
 };
 
+#define GR_AUDIT_KEPT UINT64_MAX
+
+enum gr_audit_state {
+	GR_AUDIT_WRITABLE,
+	GR_AUDIT_UNWRITABLE, /* the record: what permits something is refused, the rest is kept in the reserve */
+	GR_AUDIT_UNSIGNED, /* no tree head can be made; the record itself is written */
+};
+
+/* Also sent by itself, token 0, when the state changes. */
 struct gr_audit_acknowledgement {
 	uint64_t token;
-	uint64_t sequence; /* of the line; 0: it could not be written, and nothing may be permitted on its account */
+	uint64_t sequence; /* of the line; GR_AUDIT_KEPT: durably kept, and written as soon as the record can be;
+			      0: neither, and nothing may be permitted on its account */
+	uint32_t state; /* gr_audit_state */
+	uint32_t cause; /* errno of what does not work */
+	uint32_t kept; /* events in the reserve */
+	uint32_t unused;
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #define RETRY_FIRST_MS 1000
@@ -16,7 +17,6 @@
 struct entry {
 	TAILQ_ENTRY(entry) link;
 	struct gr_audit_event event;
-	int permit; /* otherwise kept */
 	gr_audit_answered answered; /* NULL: nobody waits, or not any more */
 	void *context;
 	uint64_t number;
@@ -38,7 +38,7 @@ struct gr_audit_client {
 	uint64_t lost; /* events that there was no room to keep */
 	int64_t retry_ms;
 	int sock;
-	int refusing; /* the last answer was that it could not be written */
+	struct gr_audit_acknowledgement state; /* as last told */
 };
 
 static void send_waiting(struct gr_audit_client *client)
@@ -72,7 +72,7 @@ static struct entry *first_permit(const struct gr_audit_client *client)
 	struct entry *entry;
 
 	TAILQ_FOREACH(entry, &client->entries, link)
-	if (entry->permit)
+	if (entry->event.permit)
 		return entry;
 	return NULL;
 }
@@ -97,7 +97,7 @@ static void finish_entry(struct gr_audit_client *client, struct entry *entry, in
 
 	TAILQ_REMOVE(&client->entries, entry, link);
 	client->count--;
-	if (entry->permit)
+	if (entry->event.permit)
 		arm_deadline(client);
 	free(entry);
 	if (answered)
@@ -142,7 +142,8 @@ static void retry_over(void *context)
 	release_held(client);
 }
 
-static int add(struct gr_audit_client *client, const struct gr_audit_event *event, size_t room, struct entry **out)
+static int add(struct gr_audit_client *client, const struct gr_audit_event *event, int permit, size_t room,
+	       struct entry **out)
 {
 	struct entry *entry = client->count < room ? calloc(1, sizeof(*entry)) : NULL;
 
@@ -150,6 +151,7 @@ static int add(struct gr_audit_client *client, const struct gr_audit_event *even
 		return client->count < room ? GR_ENOMEM : GR_EFULL;
 	entry->event = *event;
 	entry->event.token = ++client->last_token;
+	entry->event.permit = (uint32_t)permit;
 	TAILQ_INSERT_TAIL(&client->entries, entry, link);
 	client->count++;
 	*out = entry;
@@ -163,37 +165,49 @@ static void report_lost(struct gr_audit_client *client)
 
 	snprintf(event.detail, sizeof(event.detail), "%" PRIu64 " events were lost: there was no room to keep them",
 		 client->lost);
-	if (client->source == GR_AUDIT_SOURCE_SUPERVISOR && add(client, &event, GR_AUDIT_QUEUE_MAX, &entry) < 0)
+	if (client->source == GR_AUDIT_SOURCE_SUPERVISOR && add(client, &event, 0, GR_AUDIT_QUEUE_MAX, &entry) < 0)
 		return;
 	gr_log_error("audit: %s", event.detail);
 	client->lost = 0;
 	send_waiting(client);
 }
 
+static void note_state(struct gr_audit_client *client, const struct gr_audit_acknowledgement *answer)
+{
+	uint32_t before = client->state.state;
+
+	client->state = *answer;
+	if (answer->state == before)
+		return;
+	if (answer->state == GR_AUDIT_WRITABLE)
+		gr_log_info("audit: the record is written and signed again");
+	else if (answer->state == GR_AUDIT_UNWRITABLE)
+		gr_log_error("audit: the record cannot be written: %s; nothing new is permitted until it can",
+			     strerror((int)answer->cause));
+	else
+		gr_log_error("audit: the record cannot be signed: %s", strerror((int)answer->cause));
+}
+
 static void acknowledged(struct gr_audit_client *client, const struct gr_audit_acknowledgement *answer)
 {
 	struct entry *entry;
 
+	note_state(client, answer);
 	TAILQ_FOREACH(entry, &client->entries, link)
 	if (entry->sent && entry->event.token == answer->token)
 		break;
-	if (answer->sequence) {
+	if (answer->sequence && answer->sequence != GR_AUDIT_KEPT)
 		client->sequence = answer->sequence;
-		if (client->refusing)
-			gr_log_info("audit: the record is written again");
-		client->refusing = 0;
+	if (answer->sequence || (answer->token == 0 && answer->state != GR_AUDIT_UNWRITABLE)) {
 		client->retry_ms = RETRY_FIRST_MS;
 		release_held(client);
 		if (client->lost && client->count < GR_AUDIT_QUEUE_MAX / 2)
 			report_lost(client);
-	} else if (!client->refusing) {
-		client->refusing = 1;
-		gr_log_error("audit: the record cannot be written; nothing new is permitted until it can");
 	}
 	if (!entry)
-		return; /* given up before */
-	if (answer->sequence || entry->permit) {
-		finish_entry(client, entry, answer->sequence != 0);
+		return; /* given up before, or only the state */
+	if (answer->sequence || entry->event.permit) {
+		finish_entry(client, entry, answer->sequence != 0 && answer->sequence != GR_AUDIT_KEPT);
 	} else {
 		entry->sent = 0;
 		entry->held = 1;
@@ -296,11 +310,10 @@ int gr_audit_client_permit(struct gr_audit_client *client, const struct gr_audit
 			   gr_audit_answered answered, void *context, uint64_t number, uint64_t *token_out)
 {
 	struct entry *entry;
-	int rc = add(client, event, GR_AUDIT_QUEUE_MAX, &entry);
+	int rc = add(client, event, 1, GR_AUDIT_QUEUE_MAX, &entry);
 
 	if (rc < 0)
 		return rc;
-	entry->permit = 1;
 	entry->answered = answered;
 	entry->context = context;
 	entry->number = number;
@@ -331,7 +344,7 @@ void gr_audit_client_keep(struct gr_audit_client *client, const struct gr_audit_
 {
 	struct entry *entry;
 
-	if (add(client, event, GR_AUDIT_QUEUE_MAX - RESERVED, &entry) < 0) {
+	if (add(client, event, 0, GR_AUDIT_QUEUE_MAX - RESERVED, &entry) < 0) {
 		if (client->lost++ == 0)
 			gr_log_error("audit: events are being lost: the record has not been writable for too long");
 		return;
@@ -344,8 +357,16 @@ size_t gr_audit_client_pending(const struct gr_audit_client *client)
 	return client->count;
 }
 
-int gr_audit_client_available(const struct gr_audit_client *client, uint64_t *sequence_out)
+void gr_audit_client_state(const struct gr_audit_client *client, char *out, size_t cap, uint64_t *sequence_out)
 {
 	*sequence_out = client->sequence;
-	return client->sock >= 0 && !client->refusing;
+	if (client->sock < 0)
+		snprintf(out, cap, "not running");
+	else if (client->state.state == GR_AUDIT_UNWRITABLE)
+		snprintf(out, cap, "cannot be written: %s (%u events kept)", strerror((int)client->state.cause),
+			 client->state.kept);
+	else if (client->state.state == GR_AUDIT_UNSIGNED)
+		snprintf(out, cap, "cannot be signed: %s", strerror((int)client->state.cause));
+	else
+		snprintf(out, cap, "ok");
 }

@@ -3,7 +3,7 @@
  *
  *   permit  something waits for the answer: it comes within GR_AUDIT_DEADLINE_MS, within which the audit process may be
  *           started again, or at once when the record cannot be written. Without a yes nothing may be permitted.
- *   keep    tells what has happened: kept, and sent again until it is written.
+ *   keep    tells what has happened: kept here, and sent again until it is in the record or in the audit process's reserve.
  *
  * What an audit process did not acknowledge before it died is sent again to the next one, so that an event may stand in the
  * record twice when it died between writing and answering.
@@ -52,7 +52,7 @@ void gr_audit_client_keep(struct gr_audit_client *client, const struct gr_audit_
 
 /* How many events have not been acknowledged yet. */
 size_t gr_audit_client_pending(const struct gr_audit_client *client);
-/* Whether the audit process is there and wrote what it was last given; the last sequence number that it told. */
-int gr_audit_client_available(const struct gr_audit_client *client, uint64_t *sequence_out);
+/* "ok", or what is wrong with the record, as it was last told; the last sequence number that was. */
+void gr_audit_client_state(const struct gr_audit_client *client, char *out, size_t cap, uint64_t *sequence_out);
 
 #endif

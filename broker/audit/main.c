@@ -1,12 +1,15 @@
 /*
- * garasu-audit <config file>: writes the audit record. The only process that can.
+ * garasu-audit <config file>: writes the audit record (docs/AUDIT.md). The only process that can.
  *
  * fd 3 is the control socket; GR_IPC_PEER brings the sockets that events come from. Every wake-up takes the waiting events
- * of all peers, writes them by one write and one fdatasync, and then acknowledges: while the disk is busy
- * the next batch gathers. It ends when the supervisor closes the control socket, after what was sent until then is written; signals that a
- * terminal or an init system sends to the whole group do not stop it before.
+ * of all peers, writes them by one write and one fdatasync, and then acknowledges: while the disk is busy the next batch
+ * gathers. Then come the tree head, when one is due. It ends when the supervisor closes the control socket, after what was
+ * sent until then is written and signed; signals that a terminal or an init system sends to the whole group do not stop it
+ * before.
  */
 #include "broker/audit/policy.h"
+#include "broker/audit/segment.h"
+#include "broker/audit/signing.h"
 #include "broker/audit/writer.h"
 #include "broker/ipc/child.h"
 #include "broker/ipc/ipc.h"
@@ -24,6 +27,7 @@
 
 #define PEERS_MAX 8
 #define PEER_BATCH_MAX (GR_AUDIT_BATCH_MAX / 2) /* so that no peer fills a batch alone */
+#define RETRY_MS 1000 /* of what could not be written */
 
 struct peer {
 	struct audit *audit;
@@ -38,8 +42,13 @@ struct peer {
 struct audit {
 	struct gr_loop *loop;
 	struct gr_audit_writer *writer;
+	EVP_PKEY *key;
+	struct gr_loop_timer *sign; /* armed while there are records behind the last tree head */
+	struct gr_loop_timer *retry; /* armed while something could not be written */
 	struct peer peers[PEERS_MAX];
 	unsigned first; /* the peer whose turn is first */
+	int sign_armed;
+	uint32_t told_state, told_cause; /* what the peers know */
 };
 
 #define KIND(kind) (UINT64_C(1) << (kind))
@@ -70,7 +79,7 @@ static void fault(struct peer *peer, const char *what)
 	char detail[256];
 	snprintf(detail, sizeof(detail), "audit peer %s sent %s: closed", source_name(peer->source), what);
 	gr_log_error("%s", detail);
-	gr_audit_writer_owe_fault(peer->audit->writer, detail);
+	gr_audit_writer_add_fault(peer->audit->writer, detail);
 	close_peer(peer);
 }
 
@@ -81,6 +90,8 @@ static const char *check_event(const struct gr_audit_event *untrusted_event, siz
 	if (untrusted_event->kind >= GR_AUDIT_KINDS || !(permitted[source] & KIND(untrusted_event->kind)))
 		return "an event that it may not send";
 	if (!memchr(untrusted_event->person, 0, sizeof(untrusted_event->person)) ||
+	    !memchr(untrusted_event->group, 0, sizeof(untrusted_event->group)) ||
+	    !memchr(untrusted_event->actor, 0, sizeof(untrusted_event->actor)) ||
 	    !memchr(untrusted_event->peer, 0, sizeof(untrusted_event->peer)) ||
 	    !memchr(untrusted_event->target, 0, sizeof(untrusted_event->target)) ||
 	    !memchr(untrusted_event->detail, 0, sizeof(untrusted_event->detail)))
@@ -109,9 +120,9 @@ static unsigned take_events(struct peer *peer)
 			break;
 		}
 		struct gr_audit_acknowledgement *acknowledgement = &peer->acknowledgements[peer->count];
-		acknowledgement->token = untrusted_event.token;
-		acknowledgement->sequence = 0;
-		status = gr_audit_writer_add(peer->audit->writer, &untrusted_event, &acknowledgement->sequence);
+		*acknowledgement = (struct gr_audit_acknowledgement){ .token = untrusted_event.token };
+		status = gr_audit_writer_add(peer->audit->writer, &untrusted_event,
+					     acknowledgement->token ? &acknowledgement->sequence : NULL);
 		if (status != 0)
 			gr_log_error("an event could not be formatted: %s", gr_status_text(status));
 		taken++;
@@ -139,6 +150,62 @@ static void send_acknowledgements(struct peer *peer)
 		gr_loop_change(peer->watch, peer->count ? GR_LOOP_WRITE : GR_LOOP_READ);
 }
 
+/* The timers as what is there wants them. */
+static void arm_timers(struct audit *audit)
+{
+	int due = gr_audit_writer_unsigned(audit->writer) > 0;
+	if (due != audit->sign_armed)
+		gr_loop_timer_set(audit->sign, due ? GR_AUDIT_HEAD_SECONDS * 1000 : -1);
+	audit->sign_armed = due;
+	gr_loop_timer_set(audit->retry, gr_audit_writer_waits(audit->writer) ? RETRY_MS : -1);
+}
+
+/* A state that changed is told to all; who cannot take it now is told with the next acknowledgement. */
+static void tell_state(struct audit *audit)
+{
+	struct gr_audit_acknowledgement state = gr_audit_writer_state(audit->writer);
+	if (state.state == audit->told_state && state.cause == audit->told_cause)
+		return;
+	audit->told_state = state.state;
+	audit->told_cause = state.cause;
+	for (unsigned at = 0; at < PEERS_MAX; at++)
+		if (audit->peers[at].fd >= 0)
+			(void)gr_io_send(audit->peers[at].fd, &state, sizeof(state), -1);
+}
+
+/* Writes what has come. Nobody is acknowledged here. */
+static void commit(struct audit *audit)
+{
+	gr_audit_writer_commit(audit->writer);
+	/* Here the lines that were written could go on: into an index, say, at most once a second. */
+}
+
+/* What follows a commit, once everybody is acknowledged. */
+static void after_commit(struct audit *audit)
+{
+	if (gr_audit_writer_unsigned(audit->writer) >= GR_AUDIT_HEAD_RECORDS)
+		(void)gr_audit_writer_sign(audit->writer); /* the writer says so, and the timer tries again */
+	tell_state(audit);
+	arm_timers(audit);
+}
+
+static void sign_over(void *context)
+{
+	struct audit *audit = context;
+	audit->sign_armed = 0;
+	(void)gr_audit_writer_sign(audit->writer);
+	after_commit(audit);
+}
+
+static void retry_over(void *context)
+{
+	struct audit *audit = context;
+	commit(audit);
+	if (gr_audit_writer_state(audit->writer).state == GR_AUDIT_UNSIGNED)
+		(void)gr_audit_writer_sign(audit->writer);
+	after_commit(audit);
+}
+
 /* One batch of everybody's events. Returns how many there were. */
 static unsigned run_batch(struct audit *audit)
 {
@@ -154,17 +221,20 @@ static unsigned run_batch(struct audit *audit)
 		busy += fresh[at] > 0;
 	}
 	audit->first = (audit->first + 1) % PEERS_MAX;
-	if (!gr_audit_writer_has_batch(audit->writer))
-		return 0;
-	int status = gr_audit_writer_commit(audit->writer);
+	commit(audit);
+	struct gr_audit_acknowledgement state = gr_audit_writer_state(audit->writer);
 	for (unsigned at = 0; at < PEERS_MAX; at++) {
 		struct peer *peer = &audit->peers[at];
 		if (!fresh[at])
 			continue;
-		for (unsigned i = 0; status != 0 && i < peer->count; i++)
-			peer->acknowledgements[i].sequence = 0;
+		for (unsigned i = 0; i < peer->count; i++) {
+			peer->acknowledgements[i].state = state.state;
+			peer->acknowledgements[i].cause = state.cause;
+			peer->acknowledgements[i].kept = state.kept;
+		}
 		send_acknowledgements(peer);
 	}
+	after_commit(audit);
 	return taken;
 }
 
@@ -212,6 +282,7 @@ static void finish(struct audit *audit, int code)
 	/* What was sent before the end is written; each turn takes a batch, and a peer sends no faster than it is read. */
 	for (unsigned turns = 0; turns < 64 && run_batch(audit) > 0; turns++)
 		;
+	(void)gr_audit_writer_sign(audit->writer);
 	gr_loop_stop(audit->loop, code);
 }
 
@@ -241,9 +312,13 @@ static void control_ready(void *context, int fd, unsigned events)
 	}
 }
 
-/* Makes the directory (parents readable by all, itself 0700 and the audit process's own) and opens it. */
-static int open_directory(const struct gr_config *config, uid_t uid, int *out, struct gr_error *err)
+/*
+ * Makes the directory (parents readable by all, itself the audit process's own) and the segments' in it, and opens both. Their group
+ * is garasu-forward's, also that of files that are made in them (the bit 02000): it may read the segments and heads.
+ */
+static int open_directories(const struct gr_config *config, uid_t uid, int *out, int *log_out, struct gr_error *err)
 {
+	gid_t gid = (gid_t)(config->broker.uid_base + GR_UID_FORWARD);
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s", config->audit.directory);
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -257,8 +332,16 @@ static int open_directory(const struct gr_config *config, uid_t uid, int *out, s
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return gr_error_errno(err, "audit.directory: cannot open %s", path);
-	if ((uid && fchown(fd, uid, (gid_t)uid) < 0) || fchmod(fd, 0700) < 0) {
+	if ((mkdirat(fd, GR_AUDIT_LOG_DIRECTORY, 0700) < 0 && errno != EEXIST) ||
+	    (*log_out = openat(fd, GR_AUDIT_LOG_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0) {
+		gr_error_errno(err, "audit.directory: cannot make or open " GR_AUDIT_LOG_DIRECTORY " in %s", path);
+		close(fd);
+		return GR_EIO;
+	}
+	if ((uid && (fchown(fd, uid, gid) < 0 || fchown(*log_out, uid, gid) < 0)) || fchmod(fd, 02710) < 0 ||
+	    fchmod(*log_out, 02750) < 0 || fsync(fd) < 0) {
 		gr_error_errno(err, "audit.directory: cannot own %s", path);
+		gr_io_close(log_out);
 		close(fd);
 		return GR_EIO;
 	}
@@ -282,17 +365,21 @@ static void read_boot_id(char out[33])
 static int start(struct audit *audit, const char *file, struct gr_error *err)
 {
 	static struct gr_config config;
-	char boot[33];
+	struct gr_audit_places places = { .log = -1 };
 	int directory = -1;
 	if (gr_ipc_child_configure("garasu-audit", file, &config, err) != 0)
 		return err->code;
-	read_boot_id(boot);
+	read_boot_id(places.boot);
 	int root = geteuid() == 0;
 	uid_t uid = root ? (uid_t)(config.broker.uid_base + GR_UID_AUDIT) : 0;
-	if (open_directory(&config, uid, &directory, err) != 0)
+	if (gr_audit_key_load(config.audit.signing_key, &places.key, err) != 0 ||
+	    open_directories(&config, uid, &directory, &places.log, err) != 0)
 		return err->code;
+	audit->key = places.key;
 	audit->loop = gr_loop_create();
-	if (!audit->loop || gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1) != 0 ||
+	audit->sign = audit->loop ? gr_loop_timer_add(audit->loop, sign_over, audit) : NULL;
+	audit->retry = audit->loop ? gr_loop_timer_add(audit->loop, retry_over, audit) : NULL;
+	if (!audit->sign || !audit->retry || gr_io_set_nonblocking(GR_IPC_CONTROL_FD, 1) != 0 ||
 	    !gr_loop_add(audit->loop, GR_IPC_CONTROL_FD, GR_LOOP_READ, control_ready, audit)) {
 		close(directory);
 		return gr_error_errno(err, "cannot watch the control socket");
@@ -304,7 +391,8 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 		.directory = directory,
 	};
 	int status = gr_confine(&gr_audit_policy, &place, err);
-	if (status == 0 && gr_audit_writer_open(&audit->writer, directory, boot, err) != 0)
+	places.directory = directory;
+	if (status == 0 && gr_audit_writer_open(&audit->writer, &places, err) != 0)
 		status = gr_error_wrap(err, "%s", config.audit.directory);
 	close(directory);
 	if (status != 0)
@@ -338,6 +426,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < PEERS_MAX; i++)
 		close_peer(&audit.peers[i]);
 	gr_audit_writer_close(audit.writer);
+	EVP_PKEY_free(audit.key);
 	gr_loop_destroy(audit.loop);
 	return code;
 }

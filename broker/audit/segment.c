@@ -180,6 +180,21 @@ int gr_audit_sum_parse(const char *untrusted_line, size_t n, struct gr_audit_sum
 	return 0;
 }
 
+int gr_audit_sum_write(int log, const struct gr_audit_sum *sum)
+{
+	char name[GR_AUDIT_SEGMENT_NAME], text[GR_AUDIT_SUM_MAX];
+	size_t n = gr_audit_sum_format(sum, text);
+	gr_audit_segment_name(sum->segment, "sum", name);
+	int fd = openat(log, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return GR_EIO;
+	int failed = gr_io_write_all(fd, text, n) != 0 || fsync(fd) < 0 || fsync(log) < 0;
+	int cause = errno;
+	close(fd);
+	errno = cause;
+	return failed ? GR_EIO : 0;
+}
+
 int gr_audit_sum_read(int log, uint64_t number, struct gr_audit_sum *out, struct gr_error *err)
 {
 	char name[GR_AUDIT_SEGMENT_NAME], text[GR_AUDIT_SUM_MAX + 1];

@@ -12,7 +12,9 @@
 
 #define GR_AUDIT_LOG_DIRECTORY "log"
 #define GR_AUDIT_HEADS_FILE "heads.log"
+#ifndef GR_AUDIT_SEGMENT_HEIGHT /* a test has smaller ones */
 #define GR_AUDIT_SEGMENT_HEIGHT 16
+#endif
 #define GR_AUDIT_SEGMENT_LINES (1u << GR_AUDIT_SEGMENT_HEIGHT)
 #define GR_AUDIT_SEGMENT_NAME 32 /* room for a name, terminated */
 
@@ -60,6 +62,8 @@ struct gr_audit_sum {
 size_t gr_audit_sum_format(const struct gr_audit_sum *sum, char out[GR_AUDIT_SUM_MAX]);
 /* n bytes without the newline. GR_EPROTO. */
 int gr_audit_sum_parse(const char *untrusted_line, size_t n, struct gr_audit_sum *out);
+/* Writes it durably into its file. GR_EIO, with errno. */
+int gr_audit_sum_write(int log, const struct gr_audit_sum *sum);
 /* That of segment number, which it must name. GR_ENOENT, GR_EPROTO, GR_EIO. */
 int gr_audit_sum_read(int log, uint64_t number, struct gr_audit_sum *out, struct gr_error *err);
 

@@ -1,151 +1,346 @@
 #include "broker/audit/writer.h"
 
-#include "broker/audit/segment.h"
-#include "common/io.h"
+#include "broker/audit/recover.h"
+#include "broker/audit/reserve.h"
 #include "common/log.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define OWED_MAX 8
+#define OWN_MAX 16 /* faults of this process itself */
+#define ITEMS_MAX (GR_AUDIT_BATCH_MAX + OWN_MAX)
+static_assert(ITEMS_MAX * GR_AUDIT_LINE_MAX <= GR_AUDIT_BATCH_BYTES, "recovery knows how much one write is at most");
 
-struct gr_audit_writer {
-	int fd;
-	char boot[33];
-	/* what is durable */
-	uint64_t sequence, length;
-	uint8_t chain[GR_TREE_HASH];
-	/* the batch */
-	uint64_t next_sequence;
-	uint8_t next_chain[GR_TREE_HASH];
-	char *batch;
-	size_t used;
-	unsigned events, own_events;
-	/* faults of our own that are not in the file yet */
-	char owed[OWED_MAX][256];
-	unsigned owed_count;
-	int failing; /* the last commit failed */
-	int dirty; /* a failed batch could not be taken back yet */
+struct item {
+	struct gr_audit_stamp stamp;
+	struct gr_audit_event event;
+	uint64_t *sequence; /* NULL: nobody asks */
+	int own;
 };
 
-static void begin_batch(struct gr_audit_writer *writer)
+struct gr_audit_writer {
+	int log;
+	EVP_PKEY *key;
+	char boot[33];
+	/* what is durable */
+	struct gr_audit_position position;
+	struct gr_append segment, heads; /* segment.fd -1: the next one is not made yet */
+	uint64_t head_size;
+	struct gr_reserve reserve;
+	unsigned moved; /* of the reserve's events, from the first: they are in the record already */
+	/* the batch */
+	struct item items[ITEMS_MAX];
+	unsigned count, own;
+	uint64_t last_mono;
+	/* what does not work */
+	int failing, heads_failing; /* errno, 0 = it works */
+	uint64_t refused; /* events since it began to fail */
+	/* scratch */
+	struct item taken[ITEMS_MAX]; /* from the reserve */
+	char lines[ITEMS_MAX * GR_AUDIT_LINE_MAX];
+};
+
+/* ---- the batch ---- */
+
+static void stamp_item(struct gr_audit_writer *writer, struct item *item)
 {
-	writer->next_sequence = writer->sequence + 1;
-	memcpy(writer->next_chain, writer->chain, sizeof(writer->chain));
-	writer->used = 0;
-	writer->events = writer->own_events = 0;
+	struct timespec mono;
+	memcpy(item->stamp.boot, writer->boot, sizeof(item->stamp.boot));
+	clock_gettime(CLOCK_REALTIME, &item->stamp.time);
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	item->stamp.mono = (uint64_t)mono.tv_sec * 1000000000u + (uint64_t)mono.tv_nsec;
+	/* Strictly upwards: by it the reserve's events are known again in the record. */
+	if (item->stamp.mono <= writer->last_mono)
+		item->stamp.mono = writer->last_mono + 1;
+	writer->last_mono = item->stamp.mono;
 }
 
-/* Copies the torn end of the file aside, durably, then cuts it off. */
-static int move_torn_end(struct gr_audit_writer *writer, int directory, uint64_t torn, struct gr_error *err)
+int gr_audit_writer_add(struct gr_audit_writer *writer, const struct gr_audit_event *event, uint64_t *sequence_out)
 {
-	char name[64], stamp[32], bytes[GR_AUDIT_LINE_MAX], detail[256];
-	time_t now = time(NULL);
-	struct tm tm;
-	if (torn > sizeof(bytes) || pread(writer->fd, bytes, torn, (off_t)writer->length) != (ssize_t)torn)
-		return gr_error_errno(err, "cannot read the torn line at the end of " GR_AUDIT_FILE);
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
-	int fd = -1;
-	for (int attempt = 0; attempt < 100 && fd < 0; attempt++) {
-		if (attempt)
-			snprintf(name, sizeof(name), GR_AUDIT_FILE ".torn-%s.%d", stamp, attempt);
-		else
-			snprintf(name, sizeof(name), GR_AUDIT_FILE ".torn-%s", stamp);
-		fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (fd < 0 && errno != EEXIST)
-			break;
-	}
-	if (fd < 0)
-		return gr_error_errno(err, "cannot put the torn line at the end of " GR_AUDIT_FILE " aside into %s",
-				      name);
-	int failed = gr_io_write_all(fd, bytes, torn) != 0 || fsync(fd) < 0 || fsync(directory) < 0;
-	if (failed) {
-		gr_error_errno(err, "cannot put the torn line at the end of " GR_AUDIT_FILE " aside into %s", name);
-		close(fd);
-		unlinkat(directory, name, 0);
-		return GR_EIO;
-	}
-	close(fd);
-	if (ftruncate(writer->fd, (off_t)writer->length) < 0 || fsync(writer->fd) < 0)
-		return gr_error_errno(err, "cannot cut the torn line off " GR_AUDIT_FILE);
-	snprintf(detail, sizeof(detail), "torn line of %" PRIu64 " bytes after seq %" PRIu64 " moved to %s", torn,
-		 writer->sequence, name);
-	gr_log_warning("%s: the broker or the machine was stopped while writing; nothing that was acknowledged is lost",
-		       detail);
-	gr_audit_writer_owe_fault(writer, detail);
+	struct item *item = &writer->items[writer->count];
+	char time[GR_AUDIT_TIME_TEXT];
+	if (writer->count - writer->own == GR_AUDIT_BATCH_MAX)
+		return GR_EFULL;
+	stamp_item(writer, item);
+	if (!gr_audit_kind_name(event->kind) || gr_audit_time_format(&item->stamp.time, time) != 0)
+		return GR_EINVAL;
+	item->event = *event;
+	item->sequence = sequence_out;
+	item->own = 0;
+	writer->count++;
 	return 0;
 }
 
-static int verify(struct gr_audit_writer *writer, uint64_t *torn_out, struct gr_error *err)
+void gr_audit_writer_add_fault(struct gr_audit_writer *writer, const char *detail)
 {
-	struct gr_audit_segment *segment;
-	struct gr_audit_record record;
-	int status = gr_audit_segment_open(&segment, -1, writer->fd, 0, NULL, err);
-	if (status != 0)
-		return status;
-	while ((status = gr_audit_segment_next(segment, &record, err)) == 1) {
-		writer->sequence = record.line.sequence;
-		writer->length = record.offset + record.length + 1;
-		memcpy(writer->chain, record.leaf, sizeof(writer->chain));
+	struct item *item = &writer->items[writer->count];
+	if (writer->own == OWN_MAX) { /* replaces the last of them */
+		for (item = &writer->items[writer->count - 1]; !item->own; item--)
+			;
+	} else {
+		writer->count++;
+		writer->own++;
+		item->event = (struct gr_audit_event){ .kind = GR_AUDIT_FAULT };
+		item->sequence = NULL;
+		item->own = 1;
+		stamp_item(writer, item);
 	}
-	*torn_out = gr_audit_segment_torn(segment);
-	gr_audit_segment_close(segment);
-	return status;
+	snprintf(item->event.detail, sizeof(item->event.detail), "%s", detail);
 }
 
-static int open_and_verify(struct gr_audit_writer *writer, int directory, struct gr_error *err)
+int gr_audit_writer_has_batch(const struct gr_audit_writer *writer)
 {
-	struct stat status;
-	writer->fd = openat(directory, GR_AUDIT_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
-			    0600);
-	if (writer->fd < 0)
-		return gr_error_errno(err, "cannot open " GR_AUDIT_FILE);
-	if (flock(writer->fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? gr_error_set(err, GR_EEXIST,
-							   GR_AUDIT_FILE " is in use: another garasu-audit is running")
-					    : gr_error_errno(err, "cannot lock " GR_AUDIT_FILE);
-	if (fstat(writer->fd, &status) < 0 || fchmod(writer->fd, 0600) < 0 || fsync(directory) < 0)
-		return gr_error_errno(err, "cannot prepare " GR_AUDIT_FILE);
-	if (!S_ISREG(status.st_mode) || status.st_nlink != 1)
-		return gr_error_set(err, GR_EDENIED, GR_AUDIT_FILE " is no regular file with one name");
-	uint64_t torn = 0;
-	if (verify(writer, &torn, err) != 0) {
-		int code = gr_error_wrap(err, GR_AUDIT_FILE);
-		char reason[sizeof(err->text)];
-		snprintf(reason, sizeof(reason), "%s", err->text);
-		return code != GR_EPROTO ? code
-					 : gr_error_set(err, code,
-							"%.300s. Nothing is appended to a broken record: keep the file "
-							"as evidence (move it "
-							"elsewhere) and start again for a new one",
-							reason);
-	}
-	return torn ? move_torn_end(writer, directory, torn, err) : 0;
+	return writer->count > 0 || writer->reserve.count > 0;
 }
 
-int gr_audit_writer_open(struct gr_audit_writer **out, int directory, const char boot[33], struct gr_error *err)
+int gr_audit_writer_waits(const struct gr_audit_writer *writer)
 {
+	return writer->failing || writer->heads_failing || writer->reserve.count > 0;
+}
+
+/* ---- writing ---- */
+
+static int open_segment(struct gr_audit_writer *writer)
+{
+	char name[GR_AUDIT_SEGMENT_NAME];
+	struct gr_error err;
+	gr_audit_segment_name(gr_audit_position_segment(&writer->position), "log", name);
+	if (gr_append_open(&writer->segment, writer->log, name, &err) != 0)
+		return GR_EIO;
+	if (writer->segment.length == 0)
+		return 0;
+	gr_append_close(&writer->segment);
+	errno = EEXIST;
+	return GR_EIO;
+}
+
+/* Writes n lines, which the open segment has room for, all or none of them. GR_EIO, with errno. */
+static int write_lines(struct gr_audit_writer *writer, struct item *items, unsigned n)
+{
+	struct gr_audit_position position = writer->position;
+	struct gr_audit_sum sum;
+	uint8_t leaf[GR_TREE_HASH];
+	size_t used = 0, length;
+	int full = 0;
+	memcpy(leaf, position.last, sizeof(leaf));
+	for (unsigned i = 0; i < n; i++) {
+		items[i].stamp.sequence = gr_audit_position_count(&position) + 1;
+		if (gr_audit_line_format(&items[i].stamp, &items[i].event, leaf, writer->lines + used, &length) != 0 ||
+		    (full = gr_audit_position_add(&position, leaf, &sum)) < 0) {
+			errno = ENOMEM; /* libcrypto says no more */
+			return GR_EIO;
+		}
+		used += length;
+	}
+	if (gr_append_write(&writer->segment, writer->lines, used) != 0)
+		return GR_EIO;
+	writer->position = position;
+	if (full) {
+		gr_append_close(&writer->segment);
+		/* It only spares reading when the process starts, which makes it when it is missing. */
+		if (gr_audit_sum_write(writer->log, &sum) != 0)
+			gr_log_warning("cannot write the sum of segment %" PRIu64 ": %s", sum.segment, strerror(errno));
+	}
+	return 0;
+}
+
+/* Writes as many of the n as it can, tells their numbers, and returns how many. errno says why not all. */
+static unsigned write_items(struct gr_audit_writer *writer, struct item *items, unsigned n)
+{
+	unsigned done = 0;
+	while (done < n) {
+		unsigned room = gr_audit_position_room(&writer->position), take = n - done < room ? n - done : room;
+		if ((writer->segment.fd < 0 && open_segment(writer) != 0) ||
+		    write_lines(writer, items + done, take) != 0)
+			break;
+		for (; take > 0; take--, done++)
+			if (items[done].sequence)
+				*items[done].sequence = items[done].stamp.sequence;
+	}
+	return done;
+}
+
+/*
+ * Moves the reserve's events into the record. Nothing else is written before all of them are there and the reserve is durably
+ * empty: the last line then tells after a crash which of them are in the record. GR_EIO, with errno.
+ */
+static int move_reserve(struct gr_audit_writer *writer)
+{
+	while (writer->moved < writer->reserve.count) {
+		unsigned n = 0;
+		for (; n < ITEMS_MAX && writer->moved + n < writer->reserve.count; n++) {
+			struct item *item = &writer->taken[n];
+			item->sequence = NULL;
+			if (gr_reserve_get(&writer->reserve, writer->moved + n, &item->stamp, &item->event) != 0)
+				return GR_EIO;
+		}
+		unsigned written = write_items(writer, writer->taken, n);
+		writer->moved += written;
+		if (written < n)
+			return GR_EIO;
+	}
+	if (writer->reserve.count > 0 && gr_reserve_clear(&writer->reserve) != 0)
+		return GR_EIO;
+	writer->moved = 0;
+	return 0;
+}
+
+/* Puts the items that nothing waits for into the reserve, durably; the others are refused. What is our own stays if need be. */
+static void keep_items(struct gr_audit_writer *writer, unsigned from)
+{
+	unsigned left = 0,
+		 end = from; /* past the last one that is in the reserve; none behind one that is not, for the order */
+	for (; end < writer->count; end++)
+		if (!writer->items[end].event.permit &&
+		    gr_reserve_add(&writer->reserve, &writer->items[end].stamp, &writer->items[end].event) != 0)
+			break;
+	if (gr_reserve_flush(&writer->reserve) != 0)
+		end = from;
+	for (unsigned i = from; i < writer->count; i++) {
+		struct item *item = &writer->items[i];
+		int safe = !item->event.permit && i < end;
+		if (item->sequence)
+			*item->sequence = safe ? GR_AUDIT_KEPT : 0;
+		writer->refused += !safe && !item->own;
+		if (item->own && !safe)
+			writer->items[left++] = *item;
+	}
+	writer->count = writer->own = left;
+}
+
+static void begin_failing(struct gr_audit_writer *writer, int cause)
+{
+	char detail[200];
+	if (!writer->failing) {
+		gr_log_error("cannot write the audit record: %s; whatever needs a record is refused until it can be "
+			     "written again",
+			     strerror(cause));
+		snprintf(detail, sizeof(detail), "the record could not be written: %s", strerror(cause));
+		writer->refused = 0;
+		gr_audit_writer_add_fault(writer, detail);
+	}
+	writer->failing = cause ? cause : EIO;
+}
+
+static void end_failing(struct gr_audit_writer *writer)
+{
+	char detail[200];
+	writer->failing = 0;
+	gr_log_warning("the audit record can be written again");
+	snprintf(detail, sizeof(detail), "the record is written again; %" PRIu64 " events were refused",
+		 writer->refused);
+	gr_audit_writer_add_fault(writer, detail);
+}
+
+void gr_audit_writer_commit(struct gr_audit_writer *writer)
+{
+	if (!gr_audit_writer_has_batch(writer))
+		return;
+	unsigned written = move_reserve(writer) == 0 ? write_items(writer, writer->items, writer->count) : 0;
+	if (writer->reserve.count > 0 || written < writer->count) {
+		begin_failing(writer, errno);
+		keep_items(writer, written);
+		return;
+	}
+	writer->count = writer->own = 0;
+	if (writer->failing) {
+		end_failing(writer);
+		gr_audit_writer_commit(writer); /* that it ended */
+	}
+}
+
+/* ---- heads ---- */
+
+uint64_t gr_audit_writer_unsigned(const struct gr_audit_writer *writer)
+{
+	return gr_audit_position_count(&writer->position) - writer->head_size;
+}
+
+int gr_audit_writer_sign(struct gr_audit_writer *writer)
+{
+	uint8_t root[GR_TREE_HASH];
+	char line[GR_HEAD_LINE_MAX];
+	struct timespec now;
+	size_t n;
+	uint64_t size = gr_audit_position_count(&writer->position);
+	if (size == writer->head_size)
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	errno = EIO;
+	if (gr_audit_position_root(&writer->position, root) != 0 ||
+	    gr_head_sign(writer->key, size, root, &now, line, &n) != 0 ||
+	    gr_append_write(&writer->heads, line, n) != 0) {
+		if (!writer->heads_failing)
+			gr_log_error("cannot sign the audit record or write " GR_AUDIT_HEADS_FILE ": %s",
+				     strerror(errno));
+		writer->heads_failing = errno;
+		return GR_EIO;
+	}
+	writer->head_size = size;
+	writer->heads_failing = 0;
+	return 0;
+}
+
+/* ---- opening and closing ---- */
+
+struct gr_audit_acknowledgement gr_audit_writer_state(const struct gr_audit_writer *writer)
+{
+	struct gr_audit_acknowledgement state = { .state = GR_AUDIT_WRITABLE };
+	if (writer->failing)
+		state.state = GR_AUDIT_UNWRITABLE;
+	else if (writer->heads_failing)
+		state.state = GR_AUDIT_UNSIGNED;
+	state.cause = (uint32_t)(writer->failing ? writer->failing : writer->heads_failing);
+	state.kept = writer->reserve.count - writer->moved;
+	return state;
+}
+
+/* What was moved before a crash, but not wiped: the last line has the stamp of one of the events, or of a later one. */
+static int find_moved(struct gr_audit_writer *writer, const struct gr_audit_recovered *found, struct gr_error *err)
+{
+	struct item *item = &writer->taken[0];
+	for (; writer->moved < writer->reserve.count; writer->moved++) {
+		if (gr_reserve_get(&writer->reserve, writer->moved, &item->stamp, &item->event) != 0)
+			return gr_error_errno(err, "cannot read " GR_AUDIT_RESERVE_FILE);
+		if (strcmp(item->stamp.boot, found->boot) != 0 || item->stamp.mono > found->mono)
+			break;
+	}
+	return 0;
+}
+
+int gr_audit_writer_open(struct gr_audit_writer **out, const struct gr_audit_places *places, struct gr_error *err)
+{
+	struct gr_audit_recovered found;
 	struct gr_audit_writer *writer = calloc(1, sizeof(*writer));
 	if (!writer)
 		return gr_error_set(err, GR_ENOMEM, "no memory");
-	writer->fd = -1;
-	memcpy(writer->boot, boot, sizeof(writer->boot));
-	writer->batch = malloc((size_t)(GR_AUDIT_BATCH_MAX + OWED_MAX) * GR_AUDIT_LINE_MAX);
-	int status = writer->batch ? open_and_verify(writer, directory, err)
-				   : gr_error_set(err, GR_ENOMEM, "no memory");
+	writer->segment.fd = writer->heads.fd = writer->reserve.fd = -1;
+	writer->log = places->log;
+	writer->key = places->key;
+	memcpy(writer->boot, places->boot, sizeof(writer->boot));
+	int status = gr_audit_recover(places->directory, places->log, places->key, &found, err);
+	if (status == 0) {
+		writer->position = found.position;
+		writer->segment = found.segment;
+		writer->heads = found.heads;
+		writer->head_size = found.head_size;
+		status = gr_reserve_open(&writer->reserve, places->directory, err);
+	}
+	if (status == 0)
+		status = find_moved(writer, &found, err);
 	if (status != 0) {
 		gr_audit_writer_close(writer);
 		return status;
 	}
-	begin_batch(writer);
+	if (strcmp(found.boot, writer->boot) == 0)
+		writer->last_mono = found.mono;
+	if (found.note[0])
+		gr_audit_writer_add_fault(writer, found.note);
 	*out = writer;
 	return 0;
 }
@@ -154,122 +349,8 @@ void gr_audit_writer_close(struct gr_audit_writer *writer)
 {
 	if (!writer)
 		return;
-	gr_io_close(&writer->fd);
-	free(writer->batch);
+	gr_append_close(&writer->segment);
+	gr_append_close(&writer->heads);
+	gr_reserve_close(&writer->reserve);
 	free(writer);
-}
-
-static int append(struct gr_audit_writer *writer, const struct gr_audit_event *event)
-{
-	struct gr_audit_stamp stamp = { .sequence = writer->next_sequence };
-	struct timespec mono;
-	size_t length;
-	memcpy(stamp.boot, writer->boot, sizeof(stamp.boot));
-	clock_gettime(CLOCK_REALTIME, &stamp.time);
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	stamp.mono = (uint64_t)mono.tv_sec * 1000000000u + (uint64_t)mono.tv_nsec;
-	int status = gr_audit_line_format(&stamp, event, writer->next_chain, writer->batch + writer->used, &length);
-	if (status != 0)
-		return status;
-	writer->used += length;
-	writer->next_sequence++;
-	return 0;
-}
-
-static void append_owed(struct gr_audit_writer *writer)
-{
-	while (writer->own_events < writer->owed_count) {
-		struct gr_audit_event event = { .kind = GR_AUDIT_FAULT };
-		memcpy(event.detail, writer->owed[writer->own_events], sizeof(event.detail));
-		if (append(writer, &event) != 0)
-			return;
-		writer->own_events++;
-	}
-}
-
-int gr_audit_writer_add(struct gr_audit_writer *writer, const struct gr_audit_event *event, uint64_t *sequence_out)
-{
-	if (writer->events == GR_AUDIT_BATCH_MAX)
-		return GR_EFULL;
-	append_owed(writer);
-	int status = append(writer, event);
-	if (status != 0)
-		return status;
-	writer->events++;
-	*sequence_out = writer->next_sequence - 1;
-	return 0;
-}
-
-void gr_audit_writer_owe_fault(struct gr_audit_writer *writer, const char *detail)
-{
-	/* What is in the batch already must not change under it. */
-	if (writer->owed_count == OWED_MAX && writer->own_events == OWED_MAX)
-		return;
-	unsigned place = writer->owed_count < OWED_MAX ? writer->owed_count++ : OWED_MAX - 1;
-	snprintf(writer->owed[place], sizeof(writer->owed[place]), "%s", detail);
-}
-
-int gr_audit_writer_has_batch(const struct gr_audit_writer *writer)
-{
-	return writer->events > 0 || writer->owed_count > 0;
-}
-
-/* Takes a half-written batch out of the file again. */
-static int cut_back(struct gr_audit_writer *writer)
-{
-	if (ftruncate(writer->fd, (off_t)writer->length) < 0) {
-		writer->dirty = 1;
-		return GR_EIO;
-	}
-	writer->dirty = 0;
-	return 0;
-}
-
-static int write_batch(struct gr_audit_writer *writer)
-{
-	size_t written = 0;
-	if (writer->dirty && cut_back(writer) != 0)
-		return -1;
-	while (written < writer->used) {
-		ssize_t n = write(writer->fd, writer->batch + written, writer->used - written);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0) {
-			errno = ENOSPC;
-			return -1;
-		}
-		written += (size_t)n;
-	}
-	return fdatasync(writer->fd);
-}
-
-int gr_audit_writer_commit(struct gr_audit_writer *writer)
-{
-	append_owed(writer);
-	if (writer->used == 0)
-		return 0;
-	if (write_batch(writer) < 0) {
-		int cause = errno;
-		cut_back(writer);
-		if (!writer->failing)
-			gr_log_error("cannot write the audit record: %s; whatever needs a record is refused until it "
-				     "can be written again",
-				     strerror(cause));
-		writer->failing = 1;
-		begin_batch(writer);
-		return cause == ENOSPC || cause == EDQUOT || cause == EFBIG ? GR_EFULL : GR_EIO;
-	}
-	if (writer->failing)
-		gr_log_warning("the audit record can be written again");
-	writer->failing = 0;
-	writer->length += writer->used;
-	writer->sequence = writer->next_sequence - 1;
-	memcpy(writer->chain, writer->next_chain, sizeof(writer->chain));
-	memmove(writer->owed, writer->owed[writer->own_events],
-		sizeof(*writer->owed) * (writer->owed_count - writer->own_events));
-	writer->owed_count -= writer->own_events;
-	begin_batch(writer);
-	return 0;
 }

@@ -53,21 +53,28 @@ static void status(struct gr_supervisor *supervisor, struct gr_ipc_message *mess
 	struct gr_container_counts counts;
 	char since[32], image[48];
 	uint64_t records;
-	int available = gr_audit_client_available(supervisor->audit, &records);
+	char audit[80];
 
+	gr_audit_client_state(supervisor->audit, audit, sizeof(audit), &records);
+	for (char *c = audit; *c; c++)
+		if (*c == ' ')
+			*c = '_';
 	gr_containers_count(supervisor, &counts);
 	time_text(supervisor->since, since, sizeof(since));
 	image_version(supervisor, image, sizeof(image));
-	snprintf(message->text, sizeof(message->text),
-		 "version=%s since=%s uptime=%" PRIu64
-		 " warm=%u used=%u starting=%u maximum=%u sessions=%u viewers=%u audit=%s "
-		 "records=%" PRIu64 " forward=%s image=%s tls=%s vencrypt=%s",
-		 GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm, counts.used,
-		 counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
-		 gr_connections_viewers(supervisor), available ? "ok" : "unavailable", records,
-		 supervisor->forward ? supervisor->forward : "-", image,
-		 supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
-		 supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "-");
+	int n = snprintf(message->text, sizeof(message->text),
+			 "version=%s since=%s uptime=%" PRIu64
+			 " warm=%u used=%u starting=%u maximum=%u sessions=%u viewers=%u "
+			 "records=%" PRIu64 " forward=%s image=%s tls=%s vencrypt=%s",
+			 GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm,
+			 counts.used, counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
+			 gr_connections_viewers(supervisor), records,
+			 supervisor->forward ? supervisor->forward : "-", image,
+			 supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
+			 supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "-");
+	/* Last, for it may be cut short. */
+	if (n > 0 && (size_t)n < sizeof(message->text))
+		snprintf(message->text + n, sizeof(message->text) - (size_t)n, " audit=%s", audit);
 }
 
 static void sessions(struct gr_supervisor *supervisor, uint64_t number)

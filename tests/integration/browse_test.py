@@ -6,11 +6,13 @@ What the page recorded is compared with what was sent, and what the viewer shows
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import tempfile
 import unittest
 
 import garasu
+import record
 from garasu import wait_for
 
 
@@ -300,14 +302,14 @@ sslVersionMin = TLSv1.3
         self.assertTrue(any(authority in r["target"] for r in mine if r["kind"] == "egress.request"))
         self.assertEqual(mine[-1]["reason"], "ended-by-admin")
         self.assertTrue(any(r["kind"] == "admin" for r in story))
-        done = self.broker.verify()
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.broker.verify()
         # One changed byte is found.
-        copy = self.folder / "audit.log"
-        copy.write_bytes((pathlib.Path(self.broker.audit_directory) / "audit.log").read_bytes().replace(b"person=hanako", b"person=haneko", 1))
-        changed = subprocess.run([garasu.BUILD / "bin/garasu-audit-verify", copy], capture_output=True, text=True)
-        self.assertEqual(changed.returncode, 1)
-        self.assertIn("line ", changed.stderr + changed.stdout)
+        copy = self.folder / "audit"
+        shutil.copytree(self.broker.audit_directory, copy)
+        changed = copy / "log/00000000.log"
+        changed.write_bytes(changed.read_bytes().replace(b"person=hanako", b"person=haneko", 1))
+        with self.assertRaises(record.Broken):
+            record.Record(copy).verify()
 
     def test_7_an_idle_page_wakes_nobody(self):
         """A still page and a warm container: no process of the broker and no agent is scheduled in 10 seconds.

@@ -270,8 +270,7 @@ class Broker:
     def stop(self):
         check(self.egress.stop() == 0, self.egress.said())
         check(self.audit.stop() == 0, self.audit.said())
-        result = self.folder.verify()
-        check(result.returncode == 0, result.stderr)
+        self.folder.verify()
         return self.folder.lines()
 
 
@@ -539,7 +538,7 @@ def an_upstream_proxy_is_shown_the_credentials_and_its_refusal_is_not_passed_on(
     def stop(broker):
         check(CarefulProxy.CREDENTIALS not in broker.egress.said(), "the password in the log")
         details = [line.get("detail") for line in broker.stop() if line["kind"] == "egress.end"]
-        os.unlink(world.folder.log)
+        shutil.rmtree(world.folder.audit)
         os.unlink(f"{world.folder.path}/c1.sock")
         return details
 
@@ -642,7 +641,7 @@ def each_person_reaches_what_the_group_may(world):
                         ("tanaka", "other.example:8080"): "port%20not%20permitted"}.items():
         check(refused.get(who) == detail, who, refused.get(who))
     world.configure("ports = {8080}")
-    os.unlink(world.folder.log)
+    shutil.rmtree(world.folder.audit)
     broker = Broker(world.folder)
     path = broker.container(9)
     check(get(path, "other.example:8080").endswith(b"the internet"), "a configured port")
@@ -702,7 +701,7 @@ def by_default_deny_only_what_is_allowed_is_reached(world):
 def a_full_disk_stops_the_internet_until_there_is_room(world):
     world.allow()
     os.mkdir(world.folder.audit)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", world.folder.audit], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8300k", "tmpfs", world.folder.audit], check=True)
     broker = Broker(world.folder)
     path = broker.container(1)
     request = f"GET http://127.0.0.1:{world.http}/full HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
@@ -713,9 +712,8 @@ def a_full_disk_stops_the_internet_until_there_is_room(world):
         check(len(Site.heads) == reached + (answers[-1] == b"200"), "a refused request reached the site")
     check(answers.count(b"200") > 20 and answers.count(b"503") == 10, answers)
     check("監査記録に書き込めない".encode() in raw(path, request), "page")
-    subprocess.run(["mount", "-o", "remount,size=1m", world.folder.audit], check=True)
+    subprocess.run(["mount", "-o", "remount,size=20m", world.folder.audit], check=True)
     wait_for(lambda: raw(path, request)[9:12] == b"200", "it to work again")
-    time.sleep(2.5)  # ends that could not be written come again
     lines = broker.stop()
     kinds = [line["kind"] for line in lines]
     check(kinds.count("egress.request") == kinds.count("egress.end"), kinds[-10:])

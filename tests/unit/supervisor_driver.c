@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -54,7 +55,11 @@ static void acknowledge(int sock, int drive, const char *where)
 
 	while (gr_io_receive(sock, &event, sizeof(event), &size, NULL) == 0) {
 		snprintf(full, sizeof(full), "%s/full", where);
-		answer = (struct gr_audit_acknowledgement){ event.token, access(full, F_OK) == 0 ? 0 : ++sequence };
+		int writable = access(full, F_OK) != 0;
+		answer = (struct gr_audit_acknowledgement){ .token = event.token,
+							    .sequence = writable ? ++sequence : 0,
+							    .state = writable ? GR_AUDIT_WRITABLE : GR_AUDIT_UNWRITABLE,
+							    .cause = writable ? 0 : ENOSPC };
 		send(drive, &event, sizeof(event), MSG_NOSIGNAL | MSG_DONTWAIT);
 		gr_io_send(sock, &answer, sizeof(answer), -1);
 	}

@@ -2,6 +2,7 @@
 #include "broker/audit/client.h"
 #include "common/io.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,15 +104,30 @@ static uint32_t next(uint64_t *token)
 		return 0;
 	assert_int_equal(size, sizeof(got));
 	assert_int_not_equal(got.token, 0);
+	assert_int_equal(got.permit, got.kind == GR_AUDIT_LOGIN || got.kind == GR_AUDIT_EGRESS_REQUEST);
 	*token = got.token;
 	return got.kind;
 }
 
 static void acknowledge(uint64_t token, uint64_t sequence)
 {
-	struct gr_audit_acknowledgement answer = { token, sequence };
+	struct gr_audit_acknowledgement answer = {
+		.token = token,
+		.sequence = sequence,
+		.state = sequence && sequence != GR_AUDIT_KEPT ? GR_AUDIT_WRITABLE : GR_AUDIT_UNWRITABLE,
+		.cause = ENOSPC,
+		.kept = sequence == GR_AUDIT_KEPT,
+	};
 
 	assert_int_equal(gr_io_send(other, &answer, sizeof(answer), -1), 0);
+}
+
+static const char *state_text(uint64_t *sequence)
+{
+	static char text[128];
+
+	gr_audit_client_state(client, text, sizeof(text), sequence);
+	return text;
 }
 
 static void permission_comes_with_the_acknowledgement_only(void **state)
@@ -128,7 +144,7 @@ static void permission_comes_with_the_acknowledgement_only(void **state)
 	assert_int_equal(answers, 1);
 	assert_int_equal(recorded_answers, 1);
 	assert_int_equal(last_number, 5);
-	assert_true(gr_audit_client_available(client, &sequence));
+	assert_string_equal(state_text(&sequence), "ok");
 	assert_int_equal(sequence, 17);
 	acknowledge(token, 17); /* a second one finds nothing */
 	acknowledge(4711, 18);
@@ -150,7 +166,7 @@ static void full_disk_refuses_permission_and_keeps_reports(void **state)
 	turn(20);
 	assert_int_equal(answers, 1);
 	assert_int_equal(recorded_answers, 0);
-	assert_false(gr_audit_client_available(client, &sequence));
+	assert_string_equal(state_text(&sequence), "cannot be written: No space left on device (0 events kept)");
 	assert_int_equal(gr_audit_client_pending(client), 1);
 	/* Not at every new event, but with the first that can be written. */
 	permit(GR_AUDIT_LOGIN, 3, NULL);
@@ -163,6 +179,45 @@ static void full_disk_refuses_permission_and_keeps_reports(void **state)
 	turn(20);
 	assert_int_equal(gr_audit_client_pending(client), 0);
 	assert_int_equal(recorded_answers, 1);
+}
+
+static void what_the_reserve_has_is_settled_and_permits_nothing(void **state)
+{
+	uint64_t token, sequence;
+
+	(void)state;
+	keep(GR_AUDIT_SESSION_END);
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
+	acknowledge(token, GR_AUDIT_KEPT);
+	permit(GR_AUDIT_LOGIN, 1, NULL);
+	assert_int_equal(next(&token), GR_AUDIT_LOGIN);
+	acknowledge(token, GR_AUDIT_KEPT); /* which the audit process does not answer */
+	turn(20);
+	assert_int_equal(gr_audit_client_pending(client), 0);
+	assert_int_equal(answers, 1);
+	assert_int_equal(recorded_answers, 0);
+	assert_string_equal(state_text(&sequence), "cannot be written: No space left on device (1 events kept)");
+	assert_int_equal(sequence, 0);
+}
+
+static void the_state_is_told_by_itself(void **state)
+{
+	struct gr_audit_acknowledgement told = { .state = GR_AUDIT_UNSIGNED, .cause = EIO };
+	uint64_t token, sequence;
+
+	(void)state;
+	keep(GR_AUDIT_SESSION_END);
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END);
+	acknowledge(token, 0);
+	turn(20);
+	assert_int_equal(next(&token), 0);
+	assert_int_equal(gr_io_send(other, &told, sizeof(told), -1), 0);
+	turn(20);
+	assert_string_equal(state_text(&sequence), "cannot be signed: Input/output error");
+	assert_int_equal(next(&token), GR_AUDIT_SESSION_END); /* what was held is tried at once */
+	gr_io_close(&other);
+	turn(20);
+	assert_string_equal(state_text(&sequence), "not running");
 }
 
 static void kept_report_is_tried_again_by_itself(void **state)
@@ -264,6 +319,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(permission_comes_with_the_acknowledgement_only, begin, end),
 		cmocka_unit_test_setup_teardown(full_disk_refuses_permission_and_keeps_reports, begin, end),
+		cmocka_unit_test_setup_teardown(what_the_reserve_has_is_settled_and_permits_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(the_state_is_told_by_itself, begin, end),
 		cmocka_unit_test_setup_teardown(kept_report_is_tried_again_by_itself, begin, end),
 		cmocka_unit_test_setup_teardown(events_wait_for_the_next_audit_process_in_order, begin, end),
 		cmocka_unit_test_setup_teardown(silence_refuses_after_the_deadline, begin, end),

@@ -226,6 +226,7 @@ static void do_audit(void)
 	NEED(fchmod(fd, 0600) == 0 && fstat(fd, &status) == 0);
 	NEED(gr_io_write_all(fd, "line\n", 5) == 0 && fdatasync(fd) == 0 && fsync(fd) == 0);
 	NEED(pread(fd, text, 5, 0) == 5 && !memcmp(text, "line\n", 5));
+	NEED(pwrite(fd, "slot", 4, 0) >= 0);
 	NEED(ftruncate(fd, 0) == 0);
 	NEED(unlinkat(directory, "record", 0) == 0);
 }

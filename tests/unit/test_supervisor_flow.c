@@ -326,7 +326,8 @@ static void nothing_starts_that_cannot_be_recorded(void **state)
 	viewer = want("hanako");
 	assert_int_equal(hear(viewer.gateway, GR_IPC_REFUSE).reason, GR_REASON_AUDIT_UNAVAILABLE);
 	leave(&viewer);
-	assert_non_null(strstr(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS }).text, "audit=unavailable"));
+	assert_non_null(strstr(ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS }).text,
+			       "audit=cannot_be_written:_No_space_left_on_device"));
 	/* The container was given to nobody: the next person has it, once the record can be written. */
 	unlink(full);
 	viewer = want("taro");
