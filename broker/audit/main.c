@@ -329,9 +329,13 @@ static void control_ready(void *context, int fd, unsigned events)
 	}
 }
 
-/* Makes the directory (parents readable by all, itself 0700 and the audit process's own) and the segments' in it, and opens both. */
+/*
+ * Makes the directory (parents readable by all, itself the audit process's own) and the segments' in it, and opens both. Their group
+ * is garasu-forward's, also that of files that are made in them (the bit 02000): it may read the segments and heads.
+ */
 static int open_directories(const struct gr_config *config, uid_t uid, int *out, int *log_out, struct gr_error *err)
 {
+	gid_t gid = (gid_t)(config->broker.uid_base + GR_UID_FORWARD);
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s", config->audit.directory);
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -351,8 +355,8 @@ static int open_directories(const struct gr_config *config, uid_t uid, int *out,
 		close(fd);
 		return GR_EIO;
 	}
-	if ((uid && (fchown(fd, uid, (gid_t)uid) < 0 || fchown(*log_out, uid, (gid_t)uid) < 0)) ||
-	    fchmod(fd, 0700) < 0 || fchmod(*log_out, 0700) < 0 || fsync(fd) < 0) {
+	if ((uid && (fchown(fd, uid, gid) < 0 || fchown(*log_out, uid, gid) < 0)) || fchmod(fd, 02710) < 0 ||
+	    fchmod(*log_out, 02750) < 0 || fsync(fd) < 0) {
 		gr_error_errno(err, "audit.directory: cannot own %s", path);
 		gr_io_close(log_out);
 		close(fd);

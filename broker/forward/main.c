@@ -133,7 +133,7 @@ static void look(struct forward *forward, int replaced)
 		gr_loop_timer_set(forward->more, 0);
 	if (forward->to_syslog)
 		gr_syslog_wake(&forward->syslog, replaced);
-	if (checked && !more && forward->to_stamper)
+	if (!more && forward->to_stamper)
 		gr_stamper_wake(&forward->stamper);
 }
 

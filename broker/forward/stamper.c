@@ -115,8 +115,9 @@ static int begin_exchange(struct gr_stamper *stamper, SSL *ssl)
 		stamper->bio = BIO_new_socket(stamper->fd, BIO_NOCLOSE);
 	}
 	if (stamper->bio && body && i2d_TS_REQ_bio(body, stamper->question) == 1)
-		stamper->http = OSSL_HTTP_open(stamper->host, stamper->port, NULL, NULL, ssl != NULL, stamper->bio,
-					       stamper->bio, NULL, NULL, 0, 0);
+		stamper->http = OSSL_HTTP_open(stamper->host, stamper->port, NULL, NULL,
+					       0, /* TLS is in the BIO already, if there is any */
+					       stamper->bio, stamper->bio, NULL, NULL, 0, 0);
 	if (stamper->http)
 		made = OSSL_HTTP_set1_request(stamper->http, stamper->path, NULL, ASK_TYPE, body, ANSWER_TYPE, 1,
 					      GR_STAMP_MAX, 0, 0);
@@ -135,7 +136,7 @@ static void linked(void *context, int status, int fd, SSL *ssl, const char *deta
 	if (status != 0)
 		failed(stamper, detail);
 	else if (begin_exchange(stamper, ssl) != 0)
-		failed(stamper, "no memory");
+		failed(stamper, "HTTP cannot begin");
 }
 
 static void ask(struct gr_stamper *stamper)

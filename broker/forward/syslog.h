@@ -12,7 +12,7 @@
 #include "broker/forward/reader.h"
 #include "broker/forward/state.h"
 
-#define GR_SYSLOG_SETTLE_MS 10000
+#define GR_SYSLOG_SETTLE_MS 5000
 #define GR_SYSLOG_BUFFER 65536
 #define GR_SYSLOG_AGAIN_FIRST_MS 1000 /* doubled with each failure, up to: */
 #define GR_SYSLOG_AGAIN_LAST_MS 60000

@@ -140,7 +140,7 @@ def events_of_two_sources_are_acknowledged_and_chained(folder):
     lines = folder.lines()
     check(len(lines) == 2201 and lines[-1]["kind"] == "broker.start", "the last event was lost")
     check({line["detail"] for line in lines if line["kind"] == "session.start" and "detail" in line} == {"改行%0Aと%25"}, "escaping")
-    check(os.stat(folder.log).st_mode & 0o777 == 0o600 and os.stat(folder.audit).st_mode & 0o777 == 0o700, "modes")
+    check(os.stat(folder.log).st_mode & 0o777 == 0o640 and os.stat(folder.audit).st_mode & 0o7777 == 0o2710, "modes")
     count, heads = folder.verify()
     check(count == 2201 and 3 <= heads <= 4, "a head after each 1,000 records and one at the end", count, heads)
     check(int(folder.record.heads()[-1][1]) == 2201, "the last head is not over everything")

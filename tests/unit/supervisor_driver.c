@@ -297,6 +297,7 @@ static void run_broker(int out)
 	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
 	snprintf(config.audit.directory, sizeof(config.audit.directory), "%s", folder);
 	config.listen.failures_per_minute = FAILURES_PER_MINUTE;
+	snprintf(config.syslog.server.host, sizeof(config.syslog.server.host), "syslog.example"); /* for a forward process */
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;
 	config.session.grace_seconds = 60;
@@ -338,7 +339,7 @@ int begin(void **state)
 	close(out[1]);
 	memset(children, 0, sizeof(children));
 	for (int kind = 0; kind < GR_SERVICES; kind++)
-		services[kind] = kind == GR_IPC_KIND_FORWARD || kind == GR_IPC_KIND_PAM ? -1 : take_child(kind, NULL);
+		services[kind] = kind == GR_IPC_KIND_PAM ? -1 : take_child(kind, NULL);
 	/* It is ready with its first container, which then goes: each test warms up its own. */
 	warm_up(1);
 	assert_true(readable(out[0], PATIENCE_MS));

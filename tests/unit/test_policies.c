@@ -5,6 +5,7 @@
 #include "broker/admin/policy.h"
 #include "broker/audit/policy.h"
 #include "broker/egress/policy.h"
+#include "broker/forward/policy.h"
 #include "broker/gateway/policy.h"
 #include "broker/identity/policy.h"
 #include "broker/keys/policy.h"
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -182,7 +184,8 @@ static void do_session(void)
 	NEED(ioctl(packets[0], SIOCOUTQ, &queued) == 0);
 }
 
-static void do_egress(void)
+/* What resolving names and connecting takes. Returns the connection. */
+static int connect_out(void)
 {
 	struct sockaddr_storage own;
 	socklen_t size = sizeof(own);
@@ -201,6 +204,12 @@ static void do_egress(void)
 	NEED(gr_io_set_nonblocking(tcp, 1) == 0);
 	NEED(setsockopt(tcp, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) == 0);
 	NEED(getsockopt(tcp, SOL_SOCKET, SO_ERROR, &cause, &(socklen_t){ sizeof(cause) }) == 0 && cause == 0);
+	return tcp;
+}
+
+static void do_egress(void)
+{
+	int tcp = connect_out();
 	int server = accept4(tcp_listener, NULL, NULL, SOCK_CLOEXEC);
 	NEED(server >= 0);
 	NEED(gr_io_set_nonblocking(tcp, 0) == 0);
@@ -222,6 +231,21 @@ static void do_audit(void)
 	NEED(unlinkat(directory, "record", 0) == 0);
 }
 
+static void do_forward(void)
+{
+	int value = 60000, queued;
+	int tcp = connect_out();
+	NEED(setsockopt(tcp, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value)) == 0);
+	NEED(ioctl(tcp, SIOCOUTQ, &queued) == 0);
+	int fd = openat(directory, ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	struct stat status;
+	NEED(fd >= 0 && gr_io_write_all(fd, "state", 5) == 0 && fsync(fd) == 0 && fstat(fd, &status) == 0);
+	NEED(renameat(directory, ".new", directory, "record") == 0 && fsync(directory) == 0);
+	fd = openat(directory, "record", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char text[5];
+	NEED(fd >= 0 && pread(fd, text, 5, 0) == 5 && !memcmp(text, "state", 5));
+}
+
 /* ---- */
 
 static const struct {
@@ -237,6 +261,7 @@ static const struct {
 	{ &gr_session_policy, do_session, { NULL } },
 	{ &gr_egress_policy, do_egress, { "inet socket", "connect", NULL } },
 	{ &gr_audit_policy, do_audit, { "open", NULL } },
+	{ &gr_forward_policy, do_forward, { "open", "inet socket", "connect", NULL } },
 };
 #define PROCESSES (sizeof(processes) / sizeof(*processes))
 
@@ -268,17 +293,23 @@ static void open_outside(void)
 	NEED(openat(AT_FDCWD, "/tmp/garasu-policy-file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0 && errno == EACCES);
 	NEED(openat(directory, "../../etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES);
 	NEED(openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES);
+}
+
+static void open_and_remove_outside(void)
+{
+	open_outside();
 	NEED(unlinkat(AT_FDCWD, "/tmp/garasu-policy-file", 0) < 0);
 }
 
-static void the_audit_process_opens_nothing_outside_its_directory(void **state)
+static void who_opens_files_opens_none_outside_of_the_record(void **state)
 {
 	(void)state;
 	if (gr_landlock_version() < 1) {
 		print_message("this kernel has no Landlock\n");
 		skip();
 	}
-	assert_int_equal(policy_child(&gr_audit_policy, directory, open_outside), 0);
+	assert_int_equal(policy_child(&gr_audit_policy, directory, open_and_remove_outside), 0);
+	assert_int_equal(policy_child(&gr_forward_policy, directory, open_outside), 0);
 }
 
 /* Landlock alone, behind a filter that would let all of this pass. */
@@ -420,7 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_process_needs_works),
 		cmocka_unit_test(what_it_has_no_business_with_kills),
-		cmocka_unit_test(the_audit_process_opens_nothing_outside_its_directory),
+		cmocka_unit_test(who_opens_files_opens_none_outside_of_the_record),
 		cmocka_unit_test(landlock_denies_files_and_tcp_by_itself),
 		cmocka_unit_test(landlock_denies_other_processes_by_itself),
 		cmocka_unit_test(nothing_can_be_gained_back),

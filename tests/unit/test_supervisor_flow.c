@@ -354,6 +354,37 @@ static void egress_that_died_is_told_of_its_containers_again(void **state)
 	close(session);
 }
 
+static const char *status_text(void)
+{
+	static struct gr_ipc_message answer;
+
+	answer = ask((struct gr_ipc_message){ .type = GR_IPC_ADMIN_STATUS });
+	return answer.text;
+}
+
+static void alarm_of_forward_is_recorded_and_shown(void **state)
+{
+	int forward = services[GR_IPC_KIND_FORWARD];
+	struct gr_ipc_message message = { .type = GR_IPC_FORWARD_STATE, .subject = "unreachable" };
+
+	(void)state;
+	assert_non_null(strstr(status_text(), " forward=ok "));
+	assert_true(say(forward, message));
+	let_hear();
+	assert_non_null(strstr(status_text(), " forward=unreachable "));
+	message.reason = GR_REASON_INTERNAL;
+	snprintf(message.subject, sizeof(message.subject), "alarm");
+	snprintf(message.text, sizeof(message.text), "the record was rolled back");
+	assert_true(say(forward, message));
+	assert_string_equal(recorded(GR_AUDIT_FAULT).detail, "forward: the record was rolled back");
+	assert_non_null(strstr(status_text(), " forward=alarm "));
+	/* A word that there is not, which might be two of status's fields. */
+	snprintf(message.subject, sizeof(message.subject), "ok sessions=0");
+	say(forward, message);
+	gone(forward);
+	services[GR_IPC_KIND_FORWARD] = take_child(GR_IPC_KIND_FORWARD, NULL);
+}
+
 static void agent_that_breaks_the_protocol_ends_its_session(void **state)
 {
 	struct gr_ipc_message lost = { .type = GR_IPC_AGENT_LOST, .text = "a cursor of 65535x1 pixels" };
@@ -638,6 +669,7 @@ int main(int argc, char **argv)
 		flow_test(one_too_many_is_refused),
 		flow_test(nothing_starts_that_cannot_be_recorded),
 		flow_test(egress_that_died_is_told_of_its_containers_again),
+		flow_test(alarm_of_forward_is_recorded_and_shown),
 		flow_test(agent_that_breaks_the_protocol_ends_its_session),
 		flow_test(changed_revocation_list_counts_from_the_next_connection_on),
 		flow_test(revoked_certificate_ends_its_connection_and_session),
