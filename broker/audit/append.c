@@ -10,10 +10,10 @@
 int gr_append_open(struct gr_append *file, int directory, const char *name, struct gr_error *err)
 {
 	struct stat status;
-	int fd = openat(directory, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	int fd = openat(directory, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return gr_error_errno(err, "cannot open %s", name);
-	if (fstat(fd, &status) < 0 || fchmod(fd, 0600) < 0 || fsync(directory) < 0) {
+	if (fstat(fd, &status) < 0 || fchmod(fd, 0640) < 0 || fsync(directory) < 0) {
 		gr_error_errno(err, "cannot prepare %s", name);
 		close(fd);
 		return GR_EIO;

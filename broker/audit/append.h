@@ -14,7 +14,7 @@ struct gr_append {
 };
 
 /*
- * Opens the file in the directory (makes it, mode 0600), which must be a regular file with one name. length is its size.
+ * Opens the file in the directory (makes it, mode 0640: the directory's group may read), which must be a regular file with one name. length is its size.
  * GR_EDENIED, GR_EIO with name and cause.
  */
 int gr_append_open(struct gr_append *file, int directory, const char *name, struct gr_error *err);

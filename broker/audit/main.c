@@ -8,6 +8,7 @@
  * before.
  */
 #include "broker/audit/head.h"
+#include "broker/audit/housekeeping.h"
 #include "broker/audit/policy.h"
 #include "broker/audit/segment.h"
 #include "broker/audit/signing.h"
@@ -46,6 +47,7 @@ struct audit {
 	EVP_PKEY *key;
 	struct gr_loop_timer *sign; /* armed while there are records behind the last tree head */
 	struct gr_loop_timer *retry; /* armed while something could not be written */
+	struct gr_audit_housekeeping *housekeeping; /* the index and pruning */
 	struct peer peers[PEERS_MAX];
 	unsigned first; /* the peer whose turn is first */
 	int sign_armed;
@@ -178,7 +180,7 @@ static void tell_state(struct audit *audit)
 static void commit(struct audit *audit)
 {
 	gr_audit_writer_commit(audit->writer);
-	/* Here the lines that were written could go on: into an index, say, at most once a second. */
+	gr_audit_housekeeping_wake(audit->housekeeping);
 }
 
 /* What follows a commit, once everybody is acknowledged. */
@@ -252,6 +254,19 @@ static void peer_ready(void *context, int fd, unsigned events)
 	run_batch(peer->audit);
 }
 
+/* A prune record: written at once, or not at all. */
+static int record_prune(void *context, const struct gr_audit_event *event)
+{
+	struct audit *audit = context;
+	uint64_t sequence = 0;
+	int status = gr_audit_writer_add(audit->writer, event, &sequence);
+	if (status != 0)
+		return status;
+	commit(audit);
+	after_commit(audit);
+	return sequence && sequence != GR_AUDIT_KEPT ? 0 : GR_EIO;
+}
+
 static int add_peer(struct audit *audit, int fd, uint64_t source)
 {
 	if (source >= SOURCES || !permitted[source]) {
@@ -303,6 +318,8 @@ static void control_ready(void *context, int fd, unsigned events)
 		}
 		if (status == 0 && message.type == GR_IPC_PEER)
 			status = add_peer(audit, received, message.number);
+		else if (status == 0 && message.type == GR_IPC_PRUNE)
+			gr_audit_housekeeping_prune(audit->housekeeping, &message);
 		else
 			status = GR_EPROTO;
 		if (status != 0) {
@@ -313,9 +330,13 @@ static void control_ready(void *context, int fd, unsigned events)
 	}
 }
 
-/* Makes the directory (parents readable by all, itself 0700 and the audit process's own) and the segments' in it, and opens both. */
+/*
+ * Makes the directory (parents readable by all, itself the audit process's own) and the segments' in it, and opens both. Their group
+ * is garasu-forward's, also that of files that are made in them (the bit 02000): it may read the segments and heads.
+ */
 static int open_directories(const struct gr_config *config, uid_t uid, int *out, int *log_out, struct gr_error *err)
 {
+	gid_t gid = (gid_t)(config->broker.uid_base + GR_UID_FORWARD);
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s", config->audit.directory);
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -335,8 +356,8 @@ static int open_directories(const struct gr_config *config, uid_t uid, int *out,
 		close(fd);
 		return GR_EIO;
 	}
-	if ((uid && (fchown(fd, uid, (gid_t)uid) < 0 || fchown(*log_out, uid, (gid_t)uid) < 0)) ||
-	    fchmod(fd, 0700) < 0 || fchmod(*log_out, 0700) < 0 || fsync(fd) < 0) {
+	if ((uid && (fchown(fd, uid, gid) < 0 || fchown(*log_out, uid, gid) < 0)) || fchmod(fd, 02710) < 0 ||
+	    fchmod(*log_out, 02750) < 0 || fsync(fd) < 0) {
 		gr_error_errno(err, "audit.directory: cannot own %s", path);
 		gr_io_close(log_out);
 		close(fd);
@@ -404,6 +425,10 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 	close(directory);
 	if (status != 0)
 		return status;
+	audit->housekeeping = gr_audit_housekeeping_create(audit->loop, places.log, root ? "" : config.audit.directory,
+							   record_prune, audit);
+	if (!audit->housekeeping)
+		return gr_error_set(err, GR_ENOMEM, "no memory for the index");
 	record_key(audit);
 	run_batch(audit); /* and what the opening found */
 	return gr_ipc_child_ready(err);
@@ -433,6 +458,7 @@ int main(int argc, char **argv)
 		code = gr_loop_run(audit.loop) == 0 ? 0 : 1;
 	for (unsigned i = 0; i < PEERS_MAX; i++)
 		close_peer(&audit.peers[i]);
+	gr_audit_housekeeping_destroy(audit.housekeeping);
 	gr_audit_writer_close(audit.writer);
 	EVP_PKEY_free(audit.key);
 	gr_loop_destroy(audit.loop);

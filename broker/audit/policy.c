@@ -16,8 +16,13 @@ static const struct gr_seccomp_rule rules[] = {
 	GR_CALL(fstat),
 	GR_CALL_1(newfstatat, 3, AT_EMPTY_PATH),
 	GR_CALL_1(fchmod, 1, 0600),
+	GR_CALL_1(fchmod, 1, 0640),
 	GR_CALL_1(flock, 1, LOCK_EX | LOCK_NB),
-	GR_CALL(unlinkat), /* the copy of a torn line, when it cannot be written */
+	GR_CALL(unlinkat), /* the copy of a torn line, when it cannot be written; an index that does not fit */
+	GR_CALL(renameat), /* a pruned segment takes the place of the whole one */
+	/* SQLite (index.c has it do without more) */
+	GR_CALL_1(fcntl, 1, F_GETFD),
+	GR_CALL_1(fcntl, 1, F_SETFD),
 };
 
 const struct gr_confine_policy gr_audit_policy = {

@@ -114,7 +114,7 @@ int gr_audit_prune_prepare(int log, uint64_t number, enum gr_audit_prune_sort so
 	if (!output)
 		return gr_error_set(err, GR_ENOMEM, "no memory to prune");
 	output->used = 0;
-	output->fd = openat(log, GR_AUDIT_PRUNE_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	output->fd = openat(log, GR_AUDIT_PRUNE_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
 	status = output->fd < 0 ? failed(err, "cannot make " GR_AUDIT_PRUNE_FILE)
 				: gr_audit_segment_open(&segment, log, -1, number, NULL, err);
 	if (status == 0)
@@ -171,7 +171,7 @@ static int record(struct gr_audit_pruner *pruner, const struct gr_audit_pruned *
 	/* A reason that does not fit any more is cut, never the numbers. */
 	snprintf(event.detail, sizeof(event.detail), "first=%" PRIu64 " last=%" PRIu64 " count=%" PRIu64 "%s%.160s",
 		 pruned->first, pruned->last, pruned->count, pruner->asked.text[0] ? ": " : "", pruner->asked.text);
-	return pruner->hooks.record(pruner->hooks.context, &event);
+	return pruner->hooks.record(pruner->hooks.record_context, &event);
 }
 
 /* One segment; in between, the audit process does what it is there for. */

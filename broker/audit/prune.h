@@ -38,10 +38,11 @@ int gr_audit_prune_apply(int log, uint64_t number, struct gr_error *err);
 struct gr_audit_pruner;
 
 struct gr_audit_pruner_hooks {
-	void *context;
-	int (*record)(void *context, const struct gr_audit_event *event); /* 0 when it is written durably */
+	int (*record)(void *record_context, const struct gr_audit_event *event); /* 0 when it is written durably */
+	void *record_context;
 	void (*changed)(void *context, uint64_t segment); /* it was written anew; may be NULL */
 	void (*answer)(void *context, const struct gr_ipc_message *message); /* GR_IPC_PRUNED */
+	void *context;
 };
 
 /* Borrows all of it. NULL: no memory. */

@@ -24,7 +24,7 @@ struct gr_audit_places {
 };
 
 /*
- * Opens what is there (recover.h), makes what is not, mode 0600. A torn end and so on are recorded with the next commit, which
+ * Opens what is there (recover.h), makes what is not, mode 0640. A torn end and so on are recorded with the next commit, which
  * also moves what the reserve holds. Errors as gr_audit_recover and gr_reserve_open.
  */
 int gr_audit_writer_open(struct gr_audit_writer **out, const struct gr_audit_places *places, struct gr_error *err);

@@ -126,7 +126,7 @@ static void a_batch_is_written_and_goes_on_after_a_restart(void **state)
 	gr_audit_writer_close(writer);
 	assert_int_equal(count_lines(), 2);
 	assert_int_equal(fstatat(logs, FIRST, &status, 0), 0);
-	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_int_equal(status.st_mode & 0777, 0640);
 	/* The reserve takes its room at once, also when the first time there was too little. */
 	for (int turn = 0; turn < 2; turn++) {
 		assert_int_equal(fstatat(directory, GR_AUDIT_RESERVE_FILE, &status, 0), 0);
