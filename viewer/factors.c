@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int gr_factors_open(const char *file, struct gr_error *err)
+static int open_file(const char *file, struct gr_error *err)
 {
 	struct stat status;
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -37,18 +37,21 @@ static size_t take_line(const char **text, size_t *left, const char **line)
 	return n && (*line)[n - 1] == '\r' ? n - 1 : n;
 }
 
-int gr_factors_read(int fd, struct gr_viewer_factors *out, struct gr_error *err)
+int gr_factors_read(const char *file, struct gr_viewer_factors *out, struct gr_error *err)
 {
 	char buffer[GR_PASSWORD_MAX + GR_CODE_MAX + 5]; /* and their line ends, and one too many */
 	const char *text = buffer, *password, *code;
 	size_t used = 0;
 	ssize_t n;
 	memset(out, 0, sizeof(*out));
+	int fd = open_file(file, err);
+	if (fd < 0)
+		return fd;
 	while (used < sizeof(buffer) && (n = read(fd, buffer + used, sizeof(buffer) - used)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			n = gr_error_errno(err, "--factors");
+			n = gr_error_errno(err, "%s", file);
 			close(fd);
 			explicit_bzero(buffer, sizeof(buffer));
 			return (int)n;
@@ -71,5 +74,5 @@ int gr_factors_read(int fd, struct gr_viewer_factors *out, struct gr_error *err)
 		out->code_length = (uint32_t)code_length;
 	}
 	explicit_bzero(buffer, sizeof(buffer));
-	return status ? gr_error_set(err, status, "--factors: not two lines of text, a password and a code") : 0;
+	return status ? gr_error_set(err, status, "%s: not two lines of text, a password and a code", file) : 0;
 }

@@ -38,8 +38,7 @@ struct program {
 	struct gr_window *window;
 	struct gr_script *script;
 	int signals;
-	int factors_fd; /* -1: none, or read */
-	int factors_given; /* what --factors has is ready in factors, or was given */
+	int factors_ready; /* factors has what --factors says, not given yet */
 	struct gr_viewer_factors factors; /* wiped when it was given */
 	int capture; /* -1: none; closed in this process after the forks */
 	uint32_t *picture; /* writable: unmapped in this process after the forks */
@@ -82,34 +81,19 @@ static int open_capture(struct program *program)
 	return -1;
 }
 
-static int factors_failed(const struct gr_error *err)
-{
-	struct gr_message message = gr_message_get(GR_FAIL_FACTORS_FILE, 0);
-	fprintf(stderr, "garasu-viewer: %s%s%s [%s: %s]\n", message.what, gr_messages_japanese() ? "" : " ",
-		message.action, message.name, err->text);
-	return -1;
-}
-
-/* Before the forks only opened, so that what is wrong with it is told at once; read behind them, so that no other process has it. */
-static int open_factors(struct program *program)
-{
-	struct gr_error err = { 0 };
-	program->factors_fd = -1;
-	if (!program->options.factors)
-		return 0;
-	program->factors_fd = gr_factors_open(program->options.factors, &err);
-	return program->factors_fd < 0 ? factors_failed(&err) : 0;
-}
-
 static int read_factors(struct program *program)
 {
 	struct gr_error err = { 0 };
-	if (program->factors_fd < 0)
+	if (!program->options.factors)
 		return 0;
-	int status = gr_factors_read(program->factors_fd, &program->factors, &err);
-	program->factors_fd = -1;
-	program->factors_given = !status;
-	return status ? factors_failed(&err) : 0;
+	if (gr_factors_read(program->options.factors, &program->factors, &err)) {
+		struct gr_message message = gr_message_get(GR_FAIL_FACTORS_FILE, 0);
+		fprintf(stderr, "garasu-viewer: %s%s%s [%s: %s]\n", message.what, gr_messages_japanese() ? "" : " ",
+			message.action, message.name, err.text);
+		return -1;
+	}
+	program->factors_ready = 1;
+	return 0;
 }
 
 /* What every child does first: it ends with this process, and holds only its own descriptors. -1 in keep counts for nothing. */
@@ -178,6 +162,7 @@ static int start_processes(struct program *program)
 			settings.height = WINDOW_HEIGHT;
 		}
 		prctl(PR_SET_NAME, "garasu-decoder");
+		explicit_bzero(&program->factors, sizeof(program->factors)); /* this process's copy */
 		munmap((void *)(uintptr_t)viewer->picture, GR_PICTURE_BYTES);
 		munmap(counters, sizeof(struct gr_viewer_counters));
 		_exit(gr_decoder_run(&settings));
@@ -199,6 +184,7 @@ static int start_processes(struct program *program)
 			.counters = counters,
 		};
 		prctl(PR_SET_NAME, "garasu-transp.");
+		explicit_bzero(&program->factors, sizeof(program->factors));
 		munmap((void *)(uintptr_t)viewer->picture, GR_PICTURE_BYTES);
 		munmap(program->picture, GR_PICTURE_BYTES);
 		_exit(gr_transport_run(&settings));
@@ -286,7 +272,7 @@ static int answer(struct program *program)
 	struct gr_viewer *viewer = &program->viewer;
 	if (viewer->state != GR_VIEWER_ASKED)
 		return -1;
-	if (program->factors_given) {
+	if (program->factors_ready) {
 		unsigned seconds = gr_viewer_seconds_until(viewer->ask.from_us);
 		if (program->window)
 			gr_window_answered(program->window, 1);
@@ -301,7 +287,7 @@ static int answer(struct program *program)
 			program->factors.code_length = 0;
 		}
 		gr_viewer_answer(viewer, &program->factors);
-		program->factors_given = 0;
+		program->factors_ready = 0;
 	} else if (program->window) {
 		gr_window_answered(program->window, 0);
 	} else if (viewer->ask.reason) {
@@ -397,15 +383,11 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	program.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (program.signals < 0 || make_picture(&program) || open_factors(&program) || open_capture(&program) ||
+	if (program.signals < 0 || make_picture(&program) || read_factors(&program) || open_capture(&program) ||
 	    start_processes(&program))
 		return 1;
 
 	struct gr_error err = { 0 };
-	if (read_factors(&program)) {
-		gr_viewer_finish(&program.viewer);
-		return 1;
-	}
 	if (!program.options.headless && !(program.window = gr_window_create(&program.viewer, &program.options, &err)))
 		gr_viewer_end(&program.viewer, GR_FAIL_DISPLAY, 0, err.text);
 	else if (make_script(&program))
