@@ -120,6 +120,7 @@ tls {{
   client_ca = "{ca}/ca.pem"
   client_crl = "{ca / 'crl.pem' if crl is None else crl}"
 }}
+identity {{ password = "none" code = "none" directory = "{self.folder}/identity" }}
 broker {{
   run_directory = "{self.folder}/run"
   uid_base = {UID_BASE}

@@ -150,7 +150,8 @@ def ask_identity(broker, ders, lengths=None, count=None):
     if not answer:
         return None
     check(peer.recv(100) == b"", "one request per connection")
-    reason, person = struct.unpack("=I40s", answer)
+    reason, ask, tries, wait, person = struct.unpack("=IIII40s", answer)
+    check((ask, tries, wait) == (0, 0, 0), "asked for more", ask, tries, wait)
     return REASON_NAMES[reason], person.split(b"\0")[0].decode()
 
 
