@@ -119,6 +119,7 @@ int gr_request_message(struct gr_supervisor *supervisor, const struct gr_ipc_mes
 	case GR_IPC_ADMIN_STATUS: status(supervisor, &done); break;
 	case GR_IPC_ADMIN_SESSIONS: sessions(supervisor, message->number); break;
 	case GR_IPC_ADMIN_KILL: end_session(supervisor, message, &done); break;
+	case GR_IPC_ADMIN_USER: gr_users_request(supervisor, message); return 0;
 	default: return GR_EPROTO;
 	}
 	answer(supervisor, &done);
