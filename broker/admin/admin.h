@@ -17,16 +17,20 @@ enum gr_admin_kind {
 	GR_ADMIN_STATUS = 1,
 	GR_ADMIN_SESSIONS,
 	GR_ADMIN_KILL, /* session, or 0 and person */
+	GR_ADMIN_USER, /* person; subject = add, password, code, recovery, unlock, remove, list; text = why */
 	/* answers */
 	GR_ADMIN_ROW =
 		64, /* of SESSIONS: session, container, connection (0 = no viewer), person, text = since (RFC 3339) */
+	/* of USER: text = what is shown once; list: "person=… kept=yes code=yes recovery=10 failures=0 locked=0", 64 at most */
 	GR_ADMIN_DONE, /* reason NONE, or why not with text; of STATUS: text = "key=value" pairs, separated by spaces */
 };
 
 struct gr_admin_request {
 	uint32_t version, kind;
 	uint64_t session;
-	char person[GR_PERSON_MAX + 8]; /* terminated */
+	char person[GR_PERSON_MAX + 8]; /* strings: terminated */
+	char subject[104];
+	char text[256];
 };
 
 struct gr_admin_answer {

@@ -1,6 +1,7 @@
 /* garasuctl: status, sessions and the end of one, for people and (--json) for programs. */
 #include "broker/admin/admin.h"
 #include "broker/admin/table.h"
+#include "broker/admin/user.h"
 #include "broker/config/config.h"
 #include "broker/ipc/ipc.h"
 #include "common/io.h"
@@ -22,10 +23,17 @@
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NOT_RUNNING = 3 };
 
 static const char usage[] =
-	"usage: garasuctl [--config FILE | --socket PATH] [--json] status | sessions | kill SESSION|PERSON\n"
+	"usage: garasuctl [--config FILE | --socket PATH] [--json] status | sessions | kill SESSION|PERSON | user …\n"
 	"  status            how the broker is\n"
 	"  sessions          who has a session\n"
 	"  kill              ends a session, given by its 16 hexadecimal digits, or a person's session\n"
+	"  user add PERSON   a person of users.db; its password is made and shown once\n"
+	"  user password | code | recovery PERSON\n"
+	"                    a new password, a new secret for one-time codes, ten new recovery codes: shown once\n"
+	"  user unlock | remove PERSON\n"
+	"                    forgets the wrong tries; removes the person\n"
+	"  user list         who is in it, and who has wrong tries\n"
+	"  --reason TEXT     why, for the record: with user … but list\n"
 	"  --config FILE     the broker's configuration, which says where its socket is (" GR_CONFIG_DEFAULT_FILE ")\n"
 	"  --socket PATH     the broker's admin socket itself\n"
 	"  --json            answers for programs\n"
@@ -283,12 +291,41 @@ static int parse_target(const char *text, struct gr_admin_request *request)
 	return 0;
 }
 
-static int parse_command(int count, char **words, struct gr_admin_request *request)
+/* gr_user_ask; context: the socket. */
+static int ask_user(void *context, const struct gr_admin_request *request, struct gr_admin_answer *rows_out,
+		    size_t *count_out, struct gr_admin_answer *done_out)
 {
+	const int *sock = context;
+	int rc;
+
+	if (gr_io_send(*sock, request, sizeof(*request), -1) < 0) {
+		fprintf(stderr, "garasuctl: the broker refused: only root may ask\n");
+		return EXIT_REFUSED;
+	}
+	*count_out = 0;
+	while ((rc = next_answer(*sock, done_out)) == 0 && done_out->kind == GR_ADMIN_ROW)
+		if (*count_out < GR_USER_ROWS_MAX)
+			rows_out[(*count_out)++] = *done_out;
+	if (!rc && done_out->reason != GR_REASON_NONE) {
+		fprintf(stderr, "garasuctl: %s\n",
+			done_out->text[0] ? done_out->text : gr_reason_name(done_out->reason));
+		rc = EXIT_REFUSED;
+	}
+	return rc;
+}
+
+static int parse_command(int count, char **words, const char *reason, struct gr_admin_request *request)
+{
+	const char *user_wrong;
+
 	request->version = GR_ADMIN_VERSION;
 	if (count == 0)
 		return wrong("what is to be done?");
-	if (strcmp(words[0], "status") == 0 && count == 1)
+	if (strcmp(words[0], "user") == 0) {
+		user_wrong = gr_user_parse(count - 1, words + 1, reason, request);
+		if (user_wrong)
+			return wrong(user_wrong);
+	} else if (strcmp(words[0], "status") == 0 && count == 1)
 		request->kind = GR_ADMIN_STATUS;
 	else if (strcmp(words[0], "sessions") == 0 && count == 1)
 		request->kind = GR_ADMIN_SESSIONS;
@@ -304,11 +341,15 @@ static int parse_command(int count, char **words, struct gr_admin_request *reque
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "socket", required_argument, NULL, 's' },
-		{ "json", no_argument, NULL, 'j' },         { "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+		{ "config", required_argument, NULL, 'c' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "reason", required_argument, NULL, 'r' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
-	const char *config_file = NULL, *socket_path = NULL;
+	const char *config_file = NULL, *socket_path = NULL, *reason = NULL;
 	struct gr_admin_request request = { 0 };
 	struct sockaddr_un address;
 	int json = 0, option, rc, sock;
@@ -320,19 +361,20 @@ int main(int argc, char **argv)
 		case 'c': config_file = optarg; break;
 		case 's': socket_path = optarg; break;
 		case 'j': json = 1; break;
+		case 'r': reason = optarg; break;
 		case 'v': printf("garasuctl %s\n", GARASU_VERSION); return 0;
 		case 'h': fputs(usage, stdout); return 0;
 		default: fputs(usage, stderr); return EXIT_USAGE;
 		}
 	}
-	rc = parse_command(argc - optind, argv + optind, &request);
+	rc = parse_command(argc - optind, argv + optind, reason, &request);
 	if (rc == 0)
 		rc = find_socket(config_file, socket_path, &address);
 	if (rc == 0)
 		rc = reach_broker(&address, &sock);
 	if (rc)
 		return rc;
-	rc = ask(sock, &request, json);
+	rc = request.kind == GR_ADMIN_USER ? gr_user_run(&request, json, ask_user, &sock) : ask(sock, &request, json);
 	gr_io_close(&sock);
 	return rc;
 }

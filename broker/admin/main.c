@@ -55,6 +55,7 @@ static void client_ready(void *context, int fd, unsigned events)
 		[GR_ADMIN_STATUS] = GR_IPC_ADMIN_STATUS,
 		[GR_ADMIN_SESSIONS] = GR_IPC_ADMIN_SESSIONS,
 		[GR_ADMIN_KILL] = GR_IPC_ADMIN_KILL,
+		[GR_ADMIN_USER] = GR_IPC_ADMIN_USER,
 	};
 	struct client *client = context;
 	struct gr_ipc_message message = { 0 };
@@ -68,8 +69,10 @@ static void client_ready(void *context, int fd, unsigned events)
 	/* ---- checked from here ---- */
 	if (rc < 0 || size != sizeof(untrusted_request) || client->number ||
 	    untrusted_request.version != GR_ADMIN_VERSION || untrusted_request.kind < GR_ADMIN_STATUS ||
-	    untrusted_request.kind > GR_ADMIN_KILL ||
-	    !memchr(untrusted_request.person, 0, sizeof(untrusted_request.person))) {
+	    untrusted_request.kind > GR_ADMIN_USER ||
+	    !memchr(untrusted_request.person, 0, sizeof(untrusted_request.person)) ||
+	    !memchr(untrusted_request.subject, 0, sizeof(untrusted_request.subject)) ||
+	    !memchr(untrusted_request.text, 0, sizeof(untrusted_request.text))) {
 		drop(client);
 		return;
 	}
@@ -79,7 +82,13 @@ static void client_ready(void *context, int fd, unsigned events)
 	gr_log_escape(message.person, sizeof(message.person), untrusted_request.person,
 		      strlen(untrusted_request.person));
 	message.number = client->number = ++admin.last_number;
-	snprintf(message.text, sizeof(message.text), client->uid == 0 ? "root" : "uid:%u", (unsigned)client->uid);
+	snprintf(message.actor, sizeof(message.actor), client->uid == 0 ? "root" : "uid:%u", (unsigned)client->uid);
+	if (message.type == GR_IPC_ADMIN_USER) {
+		memcpy(message.subject, untrusted_request.subject, sizeof(message.subject));
+		memcpy(message.text, untrusted_request.text, sizeof(message.text));
+	} else {
+		memcpy(message.text, message.actor, sizeof(message.actor));
+	}
 	if (gr_ipc_send(GR_IPC_CONTROL_FD, &message, -1) < 0)
 		drop(client);
 }
@@ -147,7 +156,11 @@ static void control_ready(void *context, int fd, unsigned events)
 	answer.session = message.session;
 	memcpy(answer.person, message.person, sizeof(answer.person));
 	memcpy(answer.text, message.text, sizeof(answer.text));
-	if (gr_io_send(client->sock, &answer, sizeof(answer), -1) < 0) {
+	rc = gr_io_send(client->sock, &answer, sizeof(answer), -1);
+	/* A password, perhaps. */
+	explicit_bzero(answer.text, sizeof(answer.text));
+	explicit_bzero(&message, sizeof(message));
+	if (rc < 0) {
 		drop(client); /* it does not read */
 		return;
 	}
