@@ -493,8 +493,10 @@ void gr_logins_destroy(struct gr_logins *logins)
 {
 	if (!logins)
 		return;
-	while (!TAILQ_EMPTY(&logins->list))
-		finish(TAILQ_FIRST(&logins->list));
+	for (struct login *login = TAILQ_FIRST(&logins->list), *next; login; login = next) {
+		next = TAILQ_NEXT(login, link);
+		finish(login);
+	}
 	gr_loop_remove(logins->pam_watch);
 	gr_io_close(&logins->pam);
 	gr_loop_timer_remove(logins->work);

@@ -17,23 +17,22 @@ static void words_become_requests_or_what_is_wrong_with_them(void **state)
 {
 	static const struct {
 		const char *words[3];
-		int count;
 		const char *reason;
-		int good;
+		int count, good;
 	} lines[] = {
-		{ { "add", "hanako" }, 2, "new", 1 },
-		{ { "code", "hanako" }, 2, "\xe7\xab\xaf\xe6\x9c\xab", 1 },
-		{ { "list" }, 1, NULL, 1 },
-		{ { "list" }, 1, "monthly", 1 },
-		{ { "list", "hanako" }, 2, NULL, 0 },
-		{ { "add", "hanako" }, 2, NULL, 0 },
-		{ { "add", "hanako" }, 2, "", 0 },
-		{ { "add" }, 1, "new", 0 },
-		{ { "add", "hanako", "taro" }, 3, "new", 0 },
-		{ { "add", "" }, 2, "new", 0 },
-		{ { "add", "abcdefghijklmnopqrstuvwxyz0123456" }, 2, "new", 0 },
-		{ { "promote", "hanako" }, 2, "new", 0 },
-		{ { NULL }, 0, "new", 0 },
+		{ { "add", "hanako" }, "new", 2, 1 },
+		{ { "code", "hanako" }, "\xe7\xab\xaf\xe6\x9c\xab", 2, 1 },
+		{ { "list" }, NULL, 1, 1 },
+		{ { "list" }, "monthly", 1, 1 },
+		{ { "list", "hanako" }, NULL, 2, 0 },
+		{ { "add", "hanako" }, NULL, 2, 0 },
+		{ { "add", "hanako" }, "", 2, 0 },
+		{ { "add" }, "new", 1, 0 },
+		{ { "add", "hanako", "taro" }, "new", 3, 0 },
+		{ { "add", "" }, "new", 2, 0 },
+		{ { "add", "abcdefghijklmnopqrstuvwxyz0123456" }, "new", 2, 0 },
+		{ { "promote", "hanako" }, "new", 2, 0 },
+		{ { NULL }, "new", 0, 0 },
 	};
 
 	(void)state;
