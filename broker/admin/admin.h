@@ -27,11 +27,13 @@ enum gr_admin_kind {
 	GR_ADMIN_APPROVE, /* subject = the change; text = why */
 	GR_ADMIN_REJECT, /* the same */
 	GR_ADMIN_PRUNE, /* subject = egress, records or recordings */
+	GR_ADMIN_USER, /* person; subject = add, password, code, recovery, unlock, remove, list; text = why */
 	GR_ADMIN_REQUESTS,
 	/* answers */
 	GR_ADMIN_ROW =
 		64, /* of SESSIONS: session, container, connection (0 = no viewer), person, text = since (RFC 3339);
 		       of STATUS: who is cut off: reason (CUT_OFF, or NONE = let back), subject = group, actor, person = since, text = why;
+		       of USER: text = what is shown once; list: "person=… kept=yes code=yes recovery=10 failures=0 locked=0", 64 at most;
 		       of RELOAD: text = what is wrong, or one difference;
 		       of PENDING: first subject = the change, actor, person = since, text = why; then text = one difference */
 	GR_ADMIN_DONE, /* reason NONE, or why not with text; of STATUS: text and subject = "key=value" pairs, separated by spaces */

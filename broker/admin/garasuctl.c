@@ -2,6 +2,7 @@
 #include "broker/admin/admin.h"
 #include "broker/admin/show.h"
 #include "broker/admin/table.h"
+#include "broker/admin/user.h"
 #include "broker/config/config.h"
 #include "broker/ipc/ipc.h"
 #include "common/io.h"
@@ -39,6 +40,13 @@ static const char usage[] =
 	"                               says yes or no to it\n"
 	"  prune egress|records|recordings\n"
 	"                               removes what is past its time; an auditor's\n"
+	"  user add PERSON --reason TEXT\n"
+	"                               a person of users.db; its password is made and shown once\n"
+	"  user password|code|recovery PERSON --reason TEXT\n"
+	"                               a new password, a new secret for one-time codes, ten new recovery codes: shown once\n"
+	"  user unlock|remove PERSON --reason TEXT\n"
+	"                               forgets the wrong tries; removes the person\n"
+	"  user list                    who is in it, and who has wrong tries\n"
 	"  --config FILE     the broker's configuration, which says where its socket is (" GR_CONFIG_DEFAULT_FILE ")\n"
 	"  --socket PATH     the broker's admin socket itself\n"
 	"  --json            answers for programs\n"
@@ -327,14 +335,42 @@ static const struct {
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+/* gr_user_ask; context: the socket. */
+static int ask_user(void *context, const struct gr_admin_request *request, struct gr_admin_answer *rows_out,
+		    size_t *count_out, struct gr_admin_answer *done_out)
+{
+	const int *sock = context;
+	int rc;
+
+	if (gr_io_send(*sock, request, sizeof(*request), -1) < 0) {
+		fprintf(stderr, "garasuctl: the broker refused: only administrators and auditors may ask\n");
+		return EXIT_REFUSED;
+	}
+	*count_out = 0;
+	while ((rc = next_answer(*sock, done_out)) == 0 && done_out->kind == GR_ADMIN_ROW)
+		if (*count_out < GR_USER_ROWS_MAX)
+			rows_out[(*count_out)++] = *done_out;
+	if (!rc && done_out->reason != GR_REASON_NONE) {
+		fprintf(stderr, "garasuctl: %s\n",
+			done_out->text[0] ? done_out->text : gr_reason_name(done_out->reason));
+		rc = EXIT_REFUSED;
+	}
+	return rc;
+}
+
 static int parse_command(int count, char **words, const char *reason, const char *group,
 			 struct gr_admin_request *request)
 {
+	const char *user_wrong;
 	size_t i = 0;
 
 	request->version = GR_ADMIN_VERSION;
 	if (count == 0)
 		return wrong("what is to be done?");
+	if (strcmp(words[0], "user") == 0 && !group) {
+		user_wrong = gr_user_parse(count - 1, words + 1, reason, request);
+		return user_wrong ? wrong(user_wrong) : 0;
+	}
 	while (i < COMMANDS && strcmp(commands[i].word, words[0]) != 0)
 		i++;
 	if (i == COMMANDS || count != 1 + commands[i].subject || (reason && !commands[i].reason) ||
@@ -400,7 +436,7 @@ int main(int argc, char **argv)
 		rc = reach_broker(&address, &sock);
 	if (rc)
 		return rc;
-	rc = ask(sock, &request, json);
+	rc = request.kind == GR_ADMIN_USER ? gr_user_run(&request, json, ask_user, &sock) : ask(sock, &request, json);
 	gr_io_close(&sock);
 	return rc;
 }

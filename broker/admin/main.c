@@ -176,7 +176,11 @@ static void control_ready(void *context, int fd, unsigned events)
 	memcpy(answer.actor, message.actor, sizeof(answer.actor));
 	memcpy(answer.subject, message.subject, sizeof(answer.subject));
 	memcpy(answer.text, message.text, sizeof(answer.text));
-	if (gr_io_send(client->sock, &answer, sizeof(answer), -1) < 0) {
+	rc = gr_io_send(client->sock, &answer, sizeof(answer), -1);
+	/* A password, perhaps. */
+	explicit_bzero(answer.text, sizeof(answer.text));
+	explicit_bzero(&message, sizeof(message));
+	if (rc < 0) {
 		drop(client); /* it does not read */
 		return;
 	}

@@ -3,8 +3,8 @@
  * itself (it does not take the gateway's word), takes the person from the SAN URI garasu:user/<id>, tells the supervisor
  * (GR_IPC_IDENTIFIED) and answers the gateway. Where the configuration asks for a second factor the first answer asks for it:
  * the gateway has the viewer give it, sends gr_identity_factors, and gets another answer, until one asks no more. A wrong
- * factor is told to the supervisor (GR_IPC_LOGIN_FAILED); IDENTIFIED comes once, with the last answer. It keeps the certificates of who is connected, and
- * tells the supervisor (GR_IPC_REVOKED) of those that a new list revokes.
+ * factor is told to the supervisor (GR_IPC_LOGIN_FAILED); IDENTIFIED comes once, with the last answer. It keeps the certificates of who is connected, and tells the supervisor (GR_IPC_REVOKED) of those
+ * that a new list revokes.
  */
 #ifndef GARASU_BROKER_IDENTITY_H
 #define GARASU_BROKER_IDENTITY_H
@@ -35,7 +35,7 @@ struct gr_identity_answer {
 	uint32_t ask; /* set of gr_identity_ask; 0 = this is the last answer */
 	uint32_t tries_left; /* before the person is locked out; with ask */
 	uint32_t wait_seconds; /* the next try counts only after so long; with ask; of LOCKED_OUT: how long */
-	char person[GR_PERSON_MAX + 8];
+	char person[GR_PERSON_MAX + 8]; /* with ask: whose the certificate is; without: who is let in, or empty */
 };
 
 /* From the gateway, after an answer that asks. What is not asked for is empty. Wiped by whoever holds it, at once. */
@@ -50,5 +50,14 @@ struct gr_identity_factors {
  * GR_EINVAL when it is not exactly of that form.
  */
 int gr_identity_person_of_uri(const char *untrusted_uri, size_t length, char *id_out);
+
+/* Whether this is a person's id: [a-z0-9][a-z0-9._-]*, at most GR_PERSON_MAX bytes. */
+int gr_identity_is_person(const char *untrusted_id, size_t length);
+
+/*
+ * Whether a packet is well-formed factors, as an answer to what was asked for (a set of gr_identity_ask): nothing that was not
+ * asked for, and of a code only printable ASCII. GR_EPROTO.
+ */
+int gr_identity_factors_check(const struct gr_identity_factors *untrusted, size_t size, uint32_t asked);
 
 #endif

@@ -57,8 +57,9 @@ enum gr_ipc_type {
 	/* any child to the supervisor */
 	GR_IPC_READY = 1,
 
-	/* supervisor to keys, identity, audit: serve this peer too. fd = its socket.
-	   audit: number = a gr_audit_source; keys, identity: connection.
+	/* supervisor to keys, identity, audit, pam: serve this peer too. fd = its socket.
+	   audit: number = a gr_audit_source; keys, identity: connection; identity with connection 0, and pam: the other one of the
+	   two (broker/pam/pam.h), in place of an earlier one.
 	   supervisor to egress: number = GR_AUDIT_SOURCE_EGRESS; fd = its own socket to the audit process, in place of an earlier one */
 	GR_IPC_PEER,
 

@@ -151,6 +151,7 @@ static int receive_some(struct gr_child *child, unsigned count)
 			return rc;
 		deliver(child, &message, &fd);
 		gr_io_close(&fd);
+		explicit_bzero(&message, sizeof(message)); /* the identity process's may hold a password for an admin */
 	}
 	return child->control >= 0 ? 0 : GR_ECLOSED;
 }

@@ -96,7 +96,7 @@ static void count_failure(const struct gr_connection *connection)
 		return;
 	memcpy(event.peer, connection->peer, sizeof(event.peer));
 	snprintf(event.detail, sizeof(event.detail),
-		 "%u handshakes from this address failed within a minute: not served for %u s", maximum,
+		 "%u handshakes or logins from this address failed within a minute: not served for %u s", maximum,
 		 (unsigned)(ms / 1000));
 	gr_supervisor_record(supervisor, &event);
 	gr_log_warning("%s: %s", connection->peer, event.detail);
@@ -370,12 +370,36 @@ int gr_connection_identified(struct gr_supervisor *supervisor, const struct gr_i
 	memcpy(connection->certificate, message->text, sizeof(connection->certificate));
 	if (message->reason != GR_REASON_NONE) {
 		/* The gateway has the same answer and tells the viewer. */
-		record_refused(connection, message->reason, "certificate refused");
+		record_refused(connection, message->reason,
+			       message->reason == GR_REASON_LOCKED_OUT ? "second factor refused"
+								       : "certificate refused");
 		close_soon(connection, message->reason);
 		return 0;
 	}
 	connection->state = GR_CONNECTION_IDENTIFIED;
 	connection->identity = gr_service_child(supervisor, GR_IPC_KIND_IDENTITY)->pid;
+	return 0;
+}
+
+int gr_connection_login_failed(struct gr_supervisor *supervisor, const struct gr_ipc_message *message)
+{
+	struct gr_connection *connection = gr_connection_find(supervisor, message->connection);
+	struct gr_audit_event event;
+
+	if (!connection)
+		return message->connection ? 0 : GR_EPROTO;
+	if (!gr_connection_permits(connection->state, GR_IPC_LOGIN_FAILED) || !message->person[0] ||
+	    strlen(message->person) > GR_PERSON_MAX)
+		return GR_EPROTO;
+	/* Whether its viewer is still there or not: it tried. */
+	event = event_of(connection, GR_AUDIT_LOGIN_FAILED);
+	memcpy(event.person, message->person, sizeof(event.person));
+	event.reason = message->reason;
+	memcpy(event.detail, message->text, sizeof(event.detail));
+	gr_supervisor_record(supervisor, &event);
+	gr_log_info("connection %u from %s: a wrong answer of %s (%s)", connection->number, connection->peer,
+		    message->person, gr_reason_name(message->reason));
+	count_failure(connection);
 	return 0;
 }
 

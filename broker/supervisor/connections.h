@@ -51,6 +51,9 @@ struct gr_connection *gr_connection_find(struct gr_supervisor *supervisor, uint3
 /* IDENTIFIED from the identity process. GR_EPROTO. */
 int gr_connection_identified(struct gr_supervisor *supervisor, const struct gr_ipc_message *message);
 
+/* LOGIN_FAILED from it: recorded, and counted against the source. GR_EPROTO. */
+int gr_connection_login_failed(struct gr_supervisor *supervisor, const struct gr_ipc_message *message);
+
 /* REVOKED from it: the viewer is told and let go, and its session ended. GR_EPROTO. */
 int gr_connection_revoked(struct gr_supervisor *supervisor, const struct gr_ipc_message *message);
 

@@ -298,6 +298,7 @@ int gr_request_message(struct gr_supervisor *supervisor, const struct gr_ipc_mes
 	case GR_IPC_ADMIN_APPROVE: gr_reload_approve(supervisor, message); break;
 	case GR_IPC_ADMIN_REJECT: gr_reload_reject(supervisor, message); break;
 	case GR_IPC_ADMIN_PRUNE: prune(supervisor, message); break;
+	case GR_IPC_ADMIN_USER: gr_users_request(supervisor, message); break;
 	default: return GR_EPROTO;
 	}
 	return 0;

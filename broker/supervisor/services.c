@@ -139,6 +139,34 @@ static void connect_egress(struct gr_supervisor *supervisor)
 	gr_io_close(&fd);
 }
 
+/* A way between identity and pam, whenever one of them is new. */
+static void connect_pam(struct gr_supervisor *supervisor)
+{
+	struct gr_ipc_message message = { .type = GR_IPC_PEER };
+	int pair[2];
+
+	if (!gr_service_ready(supervisor, GR_IPC_KIND_IDENTITY) || !gr_service_ready(supervisor, GR_IPC_KIND_PAM))
+		return;
+	if (gr_io_pair(SOCK_SEQPACKET, pair) < 0) {
+		gr_child_kill(gr_service_child(supervisor, GR_IPC_KIND_PAM), "no descriptor is left for its socket");
+		return;
+	}
+	gr_services_send(supervisor, GR_IPC_KIND_PAM, &message, pair[0]);
+	gr_services_send(supervisor, GR_IPC_KIND_IDENTITY, &message, pair[1]);
+	gr_io_close(&pair[0]);
+	gr_io_close(&pair[1]);
+}
+
+static int identity_message(struct gr_supervisor *supervisor, const struct gr_ipc_message *message)
+{
+	switch (message->type) {
+	case GR_IPC_IDENTIFIED: return gr_connection_identified(supervisor, message);
+	case GR_IPC_LOGIN_FAILED: return gr_connection_login_failed(supervisor, message);
+	case GR_IPC_REVOKED: return gr_connection_revoked(supervisor, message);
+	default: return gr_users_answer(supervisor, message);
+	}
+}
+
 static void child_ready(struct gr_child *child)
 {
 	struct gr_service *service = child->context;
@@ -162,6 +190,8 @@ static void child_ready(struct gr_child *child)
 	} else if (child->kind == GR_IPC_KIND_EGRESS) {
 		connect_egress(supervisor);
 		gr_containers_tell_egress(supervisor);
+	} else if (child->kind == GR_IPC_KIND_IDENTITY || child->kind == GR_IPC_KIND_PAM) {
+		connect_pam(supervisor);
 	}
 	gr_supervisor_service_ready(supervisor);
 }
@@ -190,9 +220,7 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 	struct gr_service *service = child->context;
 
 	switch (child->kind) {
-	case GR_IPC_KIND_IDENTITY:
-		return message->type == GR_IPC_REVOKED ? gr_connection_revoked(service->supervisor, message)
-						       : gr_connection_identified(service->supervisor, message);
+	case GR_IPC_KIND_IDENTITY: return identity_message(service->supervisor, message);
 	case GR_IPC_KIND_POOL: return gr_containers_message(service->supervisor, message, fd);
 	case GR_IPC_KIND_ADMIN: return gr_request_message(service->supervisor, message);
 	case GR_IPC_KIND_AUDIT: gr_request_pruned(service->supervisor, message); return 0;
@@ -213,6 +241,8 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 		gr_audit_client_disconnect(supervisor->audit);
 	if (child->kind == GR_IPC_KIND_POOL)
 		gr_containers_pool_gone(supervisor);
+	if (child->kind == GR_IPC_KIND_IDENTITY)
+		gr_users_identity_gone(supervisor);
 	if (gr_supervisor_stopping(supervisor)) {
 		if (!end->in_order)
 			gr_log_warning("garasu-%s: %s", name, end->text);

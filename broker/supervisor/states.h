@@ -37,7 +37,7 @@ enum gr_container_state {
 	GR_CONTAINER_STATES
 };
 
-/* type: a gr_ipc_type that the gateway sent, or IDENTIFIED or REVOKED from the identity process about this connection. */
+/* type: a gr_ipc_type that the gateway sent, or what the identity process said about this connection. */
 int gr_connection_permits(enum gr_connection_state state, uint32_t type);
 /* type: from the session process. */
 int gr_session_permits(enum gr_session_state state, uint32_t type);

@@ -21,6 +21,7 @@
 #include "broker/supervisor/services.h"
 #include "broker/supervisor/sessions.h"
 #include "broker/supervisor/sources.h"
+#include "broker/supervisor/users.h"
 #include "common/loop.h"
 
 #include <sys/stat.h>
@@ -68,6 +69,7 @@ struct gr_supervisor {
 	struct gr_sources sources; /* whose handshakes failed */
 	struct gr_recordings recordings;
 	struct gr_queue queue; /* connections that wait for a container */
+	struct gr_users_pending user_requests[GR_USERS_PENDING_MAX];
 	unsigned turned_away; /* connections since it was last told */
 	uint64_t turned_away_told; /* ms; 0 = never */
 };

@@ -19,7 +19,7 @@ from garasu import wait_for
 ENGLISH = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 # The most that these keep of root's powers, as bits of linux/capability.h (broker/*/policy.h, docs/decisions/0008-supervisor.md).
 CAPABILITIES = {"garasu-pool": sum(1 << n for n in (0, 1, 3, 6, 7, 8, 12, 18, 21, 24))}
-CAPABILITIES["garasu-broker"] = CAPABILITIES["garasu-pool"] | 1 << 5 | 1 << 10  # KILL, NET_BIND_SERVICE
+CAPABILITIES["garasu-broker"] = CAPABILITIES["garasu-pool"] | 1 << 5 | 1 << 10 | 1 << 29  # KILL, NET_BIND_SERVICE, AUDIT_WRITE
 JAPANESE = {"LANG": "ja_JP.UTF-8", "LC_ALL": "ja_JP.UTF-8"}
 
 

@@ -113,9 +113,10 @@ class Child:
     def says_nothing(self, seconds=0.0):
         return not select.select([self.control], [], [], seconds)[0]
 
-    def send(self, kind, reason="NONE", connection=0, container=0, session=0, number=0, person="", fd=None):
+    def send(self, kind, reason="NONE", connection=0, container=0, session=0, number=0, person="", actor="", subject="", text="",
+             fd=None):
         packet = MESSAGE.pack(TYPES[kind], REASONS[reason], connection, container, session, number, 0, 0, person.encode(),
-                              b"", b"", b"")
+                              actor.encode(), subject.encode(), text.encode())
         socket.send_fds(self.control, [packet], [] if fd is None else [fd])
 
     def peer(self, **fields):

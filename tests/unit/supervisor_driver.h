@@ -24,6 +24,7 @@ int stand_in(const char *kind_name, char **argv);
 
 /* Set up and tear down a broker for one test (cmocka): its folder, its process, where its children come to. */
 int begin(void **state);
+extern enum gr_config_factor code_factor; /* of the configuration of those that begin from now on */
 int end(void **state);
 extern char folder[64];
 extern enum gr_config_recording recording; /* limits.recording of the next begin() */

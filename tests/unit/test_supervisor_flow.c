@@ -607,7 +607,8 @@ static void source_whose_handshakes_fail_is_not_served_for_a_while(void **state)
 		leave(&bad);
 	}
 	event = recorded(GR_AUDIT_LOGIN_REFUSED);
-	assert_string_equal(event.detail, "5 handshakes from this address failed within a minute: not served for 10 s");
+	assert_string_equal(event.detail,
+			    "5 handshakes or logins from this address failed within a minute: not served for 10 s");
 	assert_int_equal(strncmp(event.peer, "127.0.0.1:", 10), 0);
 	for (int i = 0; i < 3; i++) {
 		tcp = connect_viewer();

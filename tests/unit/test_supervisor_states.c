@@ -17,7 +17,7 @@ typedef int (*permits)(int state, uint32_t type);
 
 struct line {
 	int state;
-	uint32_t types[12]; /* 0 ends */
+	uint32_t types[16]; /* 0 ends */
 };
 
 static int of_connection(int state, uint32_t type)
@@ -41,7 +41,7 @@ static void compare(permits function, const struct line *lines, size_t count)
 		for (uint32_t type = 0; type < 200; type++) {
 			int expected = 0;
 
-			for (size_t k = 0; k < 12 && lines[i].types[k]; k++)
+			for (size_t k = 0; k < 16 && lines[i].types[k]; k++)
 				expected |= lines[i].types[k] == type;
 			if (function(lines[i].state, type) != expected)
 				fail_msg("state %d, message %u", lines[i].state, type);
@@ -54,16 +54,16 @@ static void connection_permits_exactly_its_table(void **state)
 	static const struct line lines[GR_CONNECTION_STATES] = {
 		{ GR_CONNECTION_FREE, { 0 } },
 		{ GR_CONNECTION_HANDSHAKE,
-		  { GR_IPC_ASKING, GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED } },
+		  { GR_IPC_ASKING, GR_IPC_LOGIN_FAILED, GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED } },
 		{ GR_CONNECTION_IDENTIFIED,
 		  { GR_IPC_WANT_SESSION, GR_IPC_HANDSHAKE_FAILED, GR_IPC_CLOSED, GR_IPC_REVOKED } },
 		{ GR_CONNECTION_WAITING, { GR_IPC_RECORDED, GR_IPC_CLOSED, GR_IPC_REVOKED } },
 		{ GR_CONNECTION_OPEN,
 		  { GR_IPC_RECORDED, GR_IPC_VIOLATION, GR_IPC_CLIPBOARD, GR_IPC_CLOSED, GR_IPC_REVOKED } },
 		{ GR_CONNECTION_CLOSING,
-		  { GR_IPC_ASKING, GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_WANT_SESSION, GR_IPC_RECORDED,
+		  { GR_IPC_ASKING, GR_IPC_LOGIN_FAILED, GR_IPC_IDENTIFIED, GR_IPC_HANDSHAKE_FAILED, GR_IPC_WANT_SESSION, GR_IPC_RECORDED,
 		    GR_IPC_VIOLATION, GR_IPC_CLIPBOARD, GR_IPC_CLOSED, GR_IPC_REVOKED } },
-		{ GR_CONNECTION_CLOSED, { GR_IPC_REVOKED } },
+		{ GR_CONNECTION_CLOSED, { GR_IPC_LOGIN_FAILED, GR_IPC_REVOKED } },
 	};
 
 	(void)state;
