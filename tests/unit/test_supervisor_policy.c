@@ -455,6 +455,7 @@ static void a_group_is_cut_off_and_let_back(void **state)
 
 	(void)state;
 	answered(request(GR_IPC_ADMIN_CUTOFF, "root", "税務科", "ransomware"), GR_REASON_NOT_PERMITTED, "no group");
+	freeze();
 	answered(request(GR_IPC_ADMIN_CUTOFF, "root", "税務課", "ransomware"), GR_REASON_NONE, "1 session ended");
 	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_CUT_OFF);
 	event = recorded(GR_AUDIT_CUTOFF);
