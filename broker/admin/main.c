@@ -247,6 +247,7 @@ static int prepare(struct gr_error *err)
 	admin.loop = gr_loop_create();
 	if (!admin.loop)
 		return gr_error_errno(err, "cannot make the event loop");
+	admin.last_number = gr_io_now_us(); /* above those of a process before this one, whose answers may still come */
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		admin.clients[i].sock = -1;
 		admin.clients[i].deadline = gr_loop_timer_add(admin.loop, deadline_over, &admin.clients[i]);

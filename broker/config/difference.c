@@ -280,7 +280,7 @@ static int compare_fields(const void *before, const void *after, const char *gro
 
 static const struct gr_config_group *find_group(const struct gr_config *config, const char *name)
 {
-	for (unsigned g = 0; g < config->group_count; g++)
+	for (unsigned g = 0; config->groups && g < config->group_count; g++)
 		if (strcmp(config->groups[g].name, name) == 0)
 			return &config->groups[g];
 	return NULL;
@@ -304,12 +304,12 @@ int gr_config_difference(const struct gr_config *before, const struct gr_config 
 	struct comparison c = { .found = found, .context = context };
 	int status = compare_fields(before, after, NULL, &c);
 
-	for (unsigned g = 0; g < before->group_count && status == 0; g++) {
+	for (unsigned g = 0; before->groups && g < before->group_count && status == 0; g++) {
 		const struct gr_config_group *group = &before->groups[g], *now = find_group(after, group->name);
 
 		status = now ? compare_fields(group, now, group->name, &c) : tell_group(before, group, 0, &c);
 	}
-	for (unsigned g = 0; g < after->group_count && status == 0; g++)
+	for (unsigned g = 0; after->groups && g < after->group_count && status == 0; g++)
 		if (!find_group(before, after->groups[g].name))
 			status = tell_group(after, &after->groups[g], 1, &c);
 	return status;

@@ -2,9 +2,9 @@
 
 static uint64_t burst(const struct gr_rate *rate)
 {
-	uint64_t bits = rate->kbit * GR_RATE_BURST_MS;
+	const uint64_t bits = rate->kbit * GR_RATE_BURST_MS, least = UINT64_C(8) * GR_RATE_BURST_MIN;
 
-	return bits > GR_RATE_BURST_MIN * 8u ? bits : GR_RATE_BURST_MIN * 8u;
+	return bits > least ? bits : least;
 }
 
 void gr_rate_init(struct gr_rate *rate, unsigned kbit, uint64_t now_ms)
@@ -44,7 +44,7 @@ void gr_rate_spend(struct gr_rate *rate, size_t n)
 
 int64_t gr_rate_wait(struct gr_rate *rate, uint64_t now_ms)
 {
-	const uint64_t chunk = GR_RATE_CHUNK * 8u;
+	const uint64_t chunk = UINT64_C(8) * GR_RATE_CHUNK;
 
 	if (gr_rate_room(rate, now_ms))
 		return 0;

@@ -120,8 +120,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "garasu-broker: \"%s\" is not understood\n%s", argv[optind], usage);
 		return 2;
 	}
-	/* The children start in another folder: they need the whole path. */
-	if (realpath(file, resolved))
+	/* A reload reads it again, by this name: a link may lead elsewhere by then. */
+	if (file[0] != '/' && realpath(file, resolved))
 		file = resolved;
 	if (gr_policy_text_read(&text, file, &err) < 0 || gr_policy_text_parse(&text, file, &config, &err) < 0) {
 		fprintf(stderr, "garasu-broker: %s\n", err.text);

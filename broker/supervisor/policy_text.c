@@ -36,8 +36,8 @@ void gr_policy_text_finish(struct gr_policy_text *text)
 int gr_policy_text_read(struct gr_policy_text *text, const char *file, struct gr_error *err)
 {
 	FILE *stream = fopen(file, "re");
-	char *bytes = NULL;
 	size_t size = 0, room = 65536, n = 1;
+	char *bytes, *larger;
 	int rc = 0;
 
 	if (!stream) {
@@ -46,24 +46,22 @@ int gr_policy_text_read(struct gr_policy_text *text, const char *file, struct gr
 		rc = gr_error_errno(err, "cannot read the configuration %s", file);
 		return missing ? err->code = GR_ENOENT : rc;
 	}
-	while (rc == 0 && n > 0) {
-		char *larger = realloc(bytes, room);
-
-		if (!larger) {
-			rc = gr_error_set(err, GR_ENOMEM, "out of memory");
-			break;
-		}
-		bytes = larger;
+	bytes = malloc(room);
+	while (rc == 0 && bytes && n > 0) {
 		n = fread(bytes + size, 1, room - size, stream);
 		size += n;
-		if (ferror(stream))
+		if (ferror(stream)) {
 			rc = gr_error_errno(err, "cannot read the configuration %s", file);
-		else if (size > GR_POLICY_TEXT_MAX)
+		} else if (size > GR_POLICY_TEXT_MAX) {
 			rc = gr_error_set(err, GR_EFULL, "the configuration %s is too long", file);
-		else if (size == room)
-			room *= 2;
+		} else if (size == room) {
+			larger = realloc(bytes, room *= 2);
+			if (!larger)
+				free(bytes);
+			bytes = larger;
+		}
 	}
-	if (rc == 0 && gr_policy_text_set(text, bytes, size) < 0)
+	if (!bytes || (rc == 0 && gr_policy_text_set(text, bytes, size) < 0))
 		rc = gr_error_set(err, GR_ENOMEM, "out of memory");
 	free(bytes);
 	fclose(stream);
@@ -93,9 +91,8 @@ int gr_policy_text_copy(const struct gr_policy_text *text, const char *path, str
 	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	if (unlink(fresh) < 0 && errno != ENOENT)
 		return gr_error_errno(err, "cannot remove %s", fresh);
-	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
-	if (fd < 0 || fchmod(fd, 0444) < 0 || gr_io_write_all(fd, text->bytes, text->size) < 0 ||
-	    rename(fresh, path) < 0)
+	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+	if (fd < 0 || gr_io_write_all(fd, text->bytes, text->size) < 0 || rename(fresh, path) < 0)
 		rc = gr_error_errno(err, "cannot write %s", path);
 	gr_io_close(&fd);
 	return rc;

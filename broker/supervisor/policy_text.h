@@ -27,7 +27,7 @@ void gr_policy_text_finish(struct gr_policy_text *text);
 int gr_policy_text_parse(const struct gr_policy_text *text, const char *name, struct gr_config *out,
 			 struct gr_error *err);
 
-/* Puts it where path is, mode 0444, in place of what is there: whoever opens path sees one or the other. GR_EIO. */
+/* Puts it where path is, mode 0400, in place of what is there: whoever opens path sees one or the other. GR_EIO. */
 int gr_policy_text_copy(const struct gr_policy_text *text, const char *path, struct gr_error *err);
 
 #endif

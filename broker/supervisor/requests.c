@@ -68,7 +68,7 @@ static void done(struct gr_supervisor *supervisor, uint64_t number, uint32_t rea
 
 void gr_request_done(struct gr_supervisor *supervisor, uint64_t number, uint32_t reason, const char *format, ...)
 {
-	char text[512];
+	char text[256];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -100,7 +100,7 @@ void gr_request_refuse(struct gr_supervisor *supervisor, const struct gr_ipc_mes
 		       const char *format, ...)
 {
 	struct gr_audit_event event = event_of(request);
-	char text[512];
+	char text[256];
 	va_list arguments;
 
 	va_start(arguments, format);

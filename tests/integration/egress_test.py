@@ -650,6 +650,51 @@ def each_person_reaches_what_the_group_may(world):
     broker.stop()
 
 
+def a_new_policy_counts_for_new_requests(world):
+    world.names["a.example"] = world.names["b.example"] = [PUBLIC]
+
+    def tell():
+        with open(world.folder.config) as file:
+            broker.egress.send("POLICY", fd=file.fileno())
+    world.configure("")
+    broker = Broker(world.folder)
+    path = broker.container(1, person="yamada")
+    other = broker.container(2, person="sato")
+    for p in path, other:
+        check(get(p, "a.example").endswith(b"the internet"), "before")
+    # A connection that is there is judged request by request, too.
+    with socket.socket(socket.AF_UNIX) as kept:
+        kept.settimeout(20)
+        kept.connect(path)
+        ask = b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
+        kept.sendall(ask)
+        check(kept.recv(4096).startswith(b"HTTP/1.1 200 "), "kept")
+        world.configure("", 'group "広報課" { persons = {"yamada"} deny = {"a.example"} }\n')
+        tell()
+        wait_for(lambda: get(path, "a.example").startswith(b"HTTP/1.1 403 "), "the new rule")
+        kept.setblocking(False)
+        try:
+            while kept.recv(4096):  # the rest of the first answer
+                pass
+        except BlockingIOError:
+            pass
+        kept.settimeout(20)
+        kept.sendall(ask)
+        check(kept.recv(4096).startswith(b"HTTP/1.1 403 "), "kept, after")
+    check(get(path, "b.example").endswith(b"the internet"), "another site")
+    check(get(other, "a.example").endswith(b"the internet"), "another person")
+    world.configure('default = "deny" allow = {"b.example"}')
+    tell()
+    wait_for(lambda: get(other, "a.example").startswith(b"HTTP/1.1 403 "), "the next one")
+    check(get(path, "b.example").endswith(b"the internet"), "without the group")
+    # One that cannot be read counts for nobody: the process ends, for the supervisor to start another.
+    with open(world.folder.config, "w") as file:
+        file.write("egress { default = maybe }\n")
+    tell()
+    check(broker.egress.exit_status() == 1, "its end")
+    broker.audit.stop()
+
+
 def a_container_cannot_flood_the_record(world):
     world.allow()
     broker = Broker(world.folder)
@@ -850,7 +895,8 @@ def main():
     INTERNET = Internet()
     tests = [plain_requests_are_carried_and_recorded, tunnels_are_carried_and_recorded, what_is_not_permitted_is_refused_and_recorded,
              an_upstream_proxy_is_chained_to, an_upstream_proxy_is_shown_the_credentials_and_its_refusal_is_not_passed_on,
-             names_cannot_lead_to_where_nobody_may_go, each_person_reaches_what_the_group_may, a_container_cannot_flood_the_record, by_default_deny_only_what_is_allowed_is_reached,
+             names_cannot_lead_to_where_nobody_may_go, each_person_reaches_what_the_group_may, a_new_policy_counts_for_new_requests,
+             a_container_cannot_flood_the_record, by_default_deny_only_what_is_allowed_is_reached,
              a_full_disk_stops_the_internet_until_there_is_room, the_audit_process_may_die_and_come_back,
              a_forgotten_container_and_a_flood_leave_nothing_behind]
     for test in tests:

@@ -71,7 +71,7 @@ class Policy(unittest.TestCase):
         run = pathlib.Path(self.broker.run_directory)
         self.assertEqual((run / "admin.sock").stat().st_mode & 0o777, 0o666)
         copy = run / "policy.conf"
-        self.assertEqual((copy.stat().st_mode & 0o777, copy.stat().st_uid), (0o444, 0))
+        self.assertEqual((copy.stat().st_mode & 0o777, copy.stat().st_uid), (0o400, 0))
         self.assertEqual(copy.read_bytes(), self.broker.config.read_bytes())
         self.assertIn("running since", self.ctl(ALICE, "status"))
         self.assertIn("running since", self.ctl(AUDITOR, "status"))

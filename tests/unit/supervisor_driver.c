@@ -154,20 +154,29 @@ enum gr_config_factor code_factor = GR_FACTOR_LOCAL;
 int services[GR_SERVICES]; /* -1: those that its configuration does not ask for */
 
 const char *policy;
-static _Atomic uint64_t *clock_offset; /* shared with the broker */
+static struct {
+	_Atomic uint64_t offset, frozen; /* frozen: where the clock stands, without offset; 0 = it goes */
+} * test_clock; /* shared with the broker */
 
 /* common/io.c's, called by all of the broker that is linked into this program (-Wl,--wrap). */
 uint64_t __real_gr_io_now_ms(void);
 uint64_t __wrap_gr_io_now_ms(void);
 uint64_t __wrap_gr_io_now_ms(void)
 {
-	return __real_gr_io_now_ms() + (clock_offset ? *clock_offset : 0);
+	if (!test_clock)
+		return __real_gr_io_now_ms();
+	return (test_clock->frozen ? test_clock->frozen : __real_gr_io_now_ms()) + test_clock->offset;
 }
 
 void advance(uint64_t ms)
 {
-	*clock_offset += ms;
+	test_clock->offset += ms;
 	let_hear(); /* which wakes it up */
+}
+
+void freeze(void)
+{
+	test_clock->frozen = __real_gr_io_now_ms();
 }
 
 void write_policy(const char *text)
@@ -376,11 +385,10 @@ int begin(void **state)
 	mkdir(path, 0755);
 	snprintf(path, sizeof(path), "%s/programs", folder);
 	mkdir(path, 0755);
-	if (!clock_offset)
-		clock_offset = mmap(NULL, sizeof(*clock_offset), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-				    0);
-	assert_true(clock_offset != MAP_FAILED);
-	*clock_offset = 0;
+	if (!test_clock)
+		test_clock = mmap(NULL, sizeof(*test_clock), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(test_clock != MAP_FAILED);
+	test_clock->offset = test_clock->frozen = 0;
 	write_policy(policy ? policy : "");
 	for (int kind = 0; kind < GR_IPC_KINDS; kind++) {
 		snprintf(path, sizeof(path), "%s/programs/garasu-%s", folder, gr_ipc_kind_name((enum gr_ipc_kind)kind));
@@ -431,6 +439,7 @@ int end(void **state)
 	int code = 0;
 
 	(void)state;
+	test_clock->frozen = 0;
 	if (broker) {
 		kill(broker, SIGTERM);
 		code = wait_for_broker();

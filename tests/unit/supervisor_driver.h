@@ -36,6 +36,8 @@ extern int services[GR_SERVICES]; /* the stand-ins of the services */
 extern const char *policy;
 /* Moves the clock of the broker forward; its timers are looked at when it next wakes up. */
 void advance(uint64_t ms);
+/* From now on the broker's clock moves by advance() alone. */
+void freeze(void);
 /* Writes the configuration file anew. */
 void write_policy(const char *text);
 

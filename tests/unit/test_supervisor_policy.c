@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#define MINUTE 60000u
+#define MINUTE UINT64_C(60000)
 
 static char rows[32][256]; /* texts of the last answer */
 static struct gr_ipc_message row_messages[32];
@@ -65,6 +65,12 @@ static void attached(int session, const struct viewer *viewer)
 {
 	assert_true(say(session,
 			(struct gr_ipc_message){ .type = GR_IPC_ATTACHED, .connection = (uint32_t)viewer->number }));
+}
+
+/* The next session process has done what it was for. */
+static void close_next_session(void)
+{
+	close(take_child(GR_IPC_KIND_SESSION, NULL));
 }
 
 /* ---- limits ---- */
@@ -148,6 +154,7 @@ static void a_group_has_its_bound(void **state)
 	assert_int_equal(hear(session, GR_IPC_ATTACH).connection, again.number);
 	second = want("jiro");
 	hear(second.gateway, GR_IPC_OPEN);
+	close_next_session();
 	leave(&second);
 	leave(&again);
 	leave(&viewer);
@@ -186,6 +193,7 @@ static void a_higher_priority_takes_the_place_of_who_is_gone(void **state)
 	stays(mayor.gateway);
 	warm_up(2);
 	hear(mayor.gateway, GR_IPC_OPEN);
+	close_next_session();
 	leave(&mayor);
 	leave(&watched);
 	close(session);
@@ -447,6 +455,7 @@ static void a_group_is_cut_off_and_let_back(void **state)
 
 	(void)state;
 	answered(request(GR_IPC_ADMIN_CUTOFF, "root", "税務科", "ransomware"), GR_REASON_NOT_PERMITTED, "no group");
+	freeze();
 	answered(request(GR_IPC_ADMIN_CUTOFF, "root", "税務課", "ransomware"), GR_REASON_NONE, "1 session ended");
 	assert_int_equal(hear(session, GR_IPC_END).reason, GR_REASON_CUT_OFF);
 	event = recorded(GR_AUDIT_CUTOFF);
@@ -456,8 +465,7 @@ static void a_group_is_cut_off_and_let_back(void **state)
 	/* A process that does not end by itself does so within the second. */
 	advance(950);
 	gone(session);
-	close(viewer.tcp);
-	gone(viewer.gateway);
+	leave(&viewer);
 	assert_int_equal(recorded(GR_AUDIT_SESSION_END).reason, GR_REASON_CUT_OFF);
 	stays(untouched);
 
@@ -479,6 +487,7 @@ static void a_group_is_cut_off_and_let_back(void **state)
 	warm_up(1);
 	again = want("hanako");
 	hear(again.gateway, GR_IPC_OPEN);
+	close_next_session();
 	leave(&again);
 	leave(&other);
 	close(untouched);
@@ -511,6 +520,7 @@ static void everybody_is_cut_off_who_waits_too(void **state)
 	answered(request(GR_IPC_ADMIN_RESTORE, "alice", "税務課", "over"), GR_REASON_NONE, "let back");
 	back = want("hanako");
 	hear(back.gateway, GR_IPC_OPEN);
+	close_next_session();
 	viewer = want("jiro");
 	assert_int_equal(hear(viewer.gateway, GR_IPC_REFUSE).reason, GR_REASON_CUT_OFF);
 	leave(&back);
