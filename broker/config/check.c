@@ -2,6 +2,7 @@
 
 #include "broker/config/trust.h"
 #include "broker/egress/credentials.h"
+#include "broker/recording/seal.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -256,11 +257,8 @@ static void check_limits(struct check *check, const char *section, const struct 
 		warning(check, section, "clipboard_down", "%s", later);
 	if (limits->recording != GR_RECORDING_NONE && !config->recording.auditors[0] &&
 	    (!group || gr_check_line(config->file, section, "recording")))
-		warning(check, section, "recording",
-			"there are no auditors (recording.auditors) who could read a recording%s",
-			limits->recording == GR_RECORDING_REQUIRED
-				? ": no session can be recorded, and so none is opened"
-				: "");
+		problem(check, section, "recording",
+			"sessions are to be recorded, but for nobody to see: recording.auditors is empty");
 }
 
 static void check_all_limits(struct check *check)
@@ -268,6 +266,8 @@ static void check_all_limits(struct check *check)
 	const struct gr_config *config = check->config;
 	char section[GR_CONFIG_GROUP_NAME_MAX + 16];
 	int recorded = config->limits.recording != GR_RECORDING_NONE;
+	struct gr_recording_auditors *auditors = NULL;
+	struct gr_error err;
 
 	check_limits(check, "limits", &config->limits);
 	for (unsigned g = 0; g < config->group_count; g++) {
@@ -275,8 +275,9 @@ static void check_all_limits(struct check *check)
 		check_limits(check, section, &config->groups[g].limits);
 		recorded |= config->groups[g].limits.recording != GR_RECORDING_NONE;
 	}
-	if (config->recording.auditors[0])
-		check_pem(check, "recording", "auditors", config->recording.auditors, "BEGIN CERTIFICATE", 0);
+	if (config->recording.auditors[0] && gr_recording_auditors_load(config->recording.auditors, &auditors, &err) != 0)
+		problem(check, "recording", "auditors", "%s", err.text);
+	gr_recording_auditors_destroy(auditors);
 	if (recorded)
 		check_directory(check, "recording", "directory", config->recording.directory);
 }

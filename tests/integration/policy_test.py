@@ -115,10 +115,14 @@ class Policy(unittest.TestCase):
     def test_3_a_rule_counts_for_an_open_session_from_the_reload_on(self):
         viewer = self.connected("hanako")
         target = "GET%20" + self.allowed
-        wait_for("the home page", lambda: self.recorded("egress.request", person="hanako"))
+        def loaded():
+            return any(e["type"] == "load" for e in self.site.events)
+        # Not before: a reload on the way to the first page stays where it was.
+        wait_for("the home page", loaded)
         self.groups(f'group "広報課" {{\n\tpersons = {{"hanako"}}\n\tdeny = {{"{self.allowed}"}}\n}}\n')
+        self.site.events.clear()
         viewer("key F5")
-        viewer("wait-idle 300")
+        wait_for("the page again", loaded)
         self.assertFalse(self.recorded("egress.refused", person="hanako"), "an edited file counts for nobody")
         said = self.ctl(ALICE, "reload", "--reason", "苦情のため")
         self.assertIn(f'group "広報課" deny: added "{self.allowed}"', said)
@@ -247,7 +251,7 @@ class Policy(unittest.TestCase):
         self.assertIn("let back", self.ctl(ALICE, "restore", "--reason", "終息"))
         self.connected("jiro")("quit")
         self.assertNotIn("CUT OFF", self.ctl(AUDITOR, "status"))
-        self.assertEqual(self.broker.verify().returncode, 0)
+        self.broker.verify()
 
     @unittest.skipUnless(os.environ.get("GARASU_LONG"), "GARASU_LONG=1 is not set: it takes more than a minute")
     def test_7_a_minute_without_a_key_ends_the_session(self):

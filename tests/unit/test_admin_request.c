@@ -31,7 +31,7 @@ static void every_command_becomes_its_message(void **state)
 	static const uint32_t types[] = { GR_IPC_ADMIN_STATUS,  GR_IPC_ADMIN_SESSIONS, GR_IPC_ADMIN_KILL,
 					  GR_IPC_ADMIN_CUTOFF,  GR_IPC_ADMIN_RESTORE,  GR_IPC_ADMIN_RELOAD,
 					  GR_IPC_ADMIN_PENDING, GR_IPC_ADMIN_APPROVE,  GR_IPC_ADMIN_REJECT,
-					  GR_IPC_ADMIN_PRUNE };
+					  GR_IPC_ADMIN_PRUNE,   GR_IPC_ADMIN_USER };
 	struct gr_ipc_message message;
 
 	(void)state;
