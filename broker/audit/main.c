@@ -272,6 +272,9 @@ static int add_peer(struct audit *audit, int fd, uint64_t source)
 			gr_io_close(&peer->fd);
 			return GR_ENOMEM;
 		}
+		struct gr_audit_acknowledgement state = gr_audit_writer_state(audit->writer);
+		if (state.state != GR_AUDIT_WRITABLE)
+			(void)gr_io_send(fd, &state, sizeof(state), -1);
 		return 0;
 	}
 	close(fd);

@@ -241,6 +241,7 @@ def a_full_disk_refuses_and_keeps(folder):
     audit.kill()
     audit = Child("garasu-audit", folder.config)
     peer = audit.peer(number=SUPERVISOR)
+    check(ACKNOWLEDGEMENT.unpack(peer.recv(64))[:4] == (0, 0, UNWRITABLE, 28), "whoever comes is told")
     peer.send(event("SESSION_START", 9002, permit=1))
     check(acknowledgements(peer, 1) == [(9002, 0)], "the disk is still full")
     # Room again: it is found by itself, and told.
