@@ -328,6 +328,41 @@ static void an_older_copy_does_not_fit_a_known_head(void **state)
 	end();
 }
 
+/* Records and heads made anew by who has the key: a head that was kept elsewhere does not fit. */
+static void a_record_made_anew_with_its_heads_does_not_fit_a_known_head(void **state)
+{
+	struct gr_check_result result;
+	size_t n;
+	(void)state;
+	begin(RECORDS, 3);
+	char *known = audit_log_read(&audit, HEADS, &n);
+	end();
+	begin(RECORDS, 3);
+	struct gr_check_options options = { .known = known, .known_name = "known heads" };
+	struct gr_error err;
+	/* The same events, so that what differs must be made to. */
+	assert_int_equal(gr_check_log(audit.directory, &options, &result, &err), 0);
+	assert_int_equal(result.known, 3);
+	end();
+	audit_log_begin(&audit);
+	for (uint64_t i = 1; i <= RECORDS; i++) {
+		struct gr_audit_event event = audit_log_request(i % 2 ? "hanako" : "taro", 0x1234 + i % 3,
+								"CONNECT www.example.jp:443");
+		event.down = i == 5 ? 1 : 7 * i;
+		audit_log_add(&audit, &event);
+		if (i % 3 == 0)
+			audit_log_head(&audit);
+	}
+	audit_log_flush(&audit);
+	assert_int_equal(gr_check_log(audit.directory, &options, &result, &err), GR_EPROTO);
+	assert_string_equal(result.file, "known heads");
+	assert_int_equal(result.line, 2);
+	assert_int_equal(result.sequence, 4);
+	assert_int_equal(result.until, 6);
+	free(known);
+	audit_log_end(&audit);
+}
+
 static void a_head_of_another_key_is_refused(void **state)
 {
 	struct gr_check_result result;
@@ -478,6 +513,7 @@ int main(void)
 		cmocka_unit_test(a_changed_head_is_named),
 		cmocka_unit_test(a_record_made_anew_is_named_by_the_next_head),
 		cmocka_unit_test(an_older_copy_does_not_fit_a_known_head),
+		cmocka_unit_test(a_record_made_anew_with_its_heads_does_not_fit_a_known_head),
 		cmocka_unit_test(a_head_of_another_key_is_refused),
 		cmocka_unit_test(a_pruned_record_needs_its_prune_record),
 		cmocka_unit_test(segments_follow_each_other),

@@ -80,10 +80,16 @@ int gr_check_blame_head(struct gr_check *check, const struct gr_check_heads *hea
 {
 	static struct seen behind;
 	uint64_t size = heads->head.size, first = check->result->bound + 1;
+	int anew = 0;
+	if (heads == &check->known) {
+		/* A head in the record that fits where a known one does not was made anew with it. */
+		anew = check->result->bound == size;
+		first = check->known.last + 1;
+	}
 	/* One that the record behind it does not follow was changed; the last one of all may have been changed alone. */
 	read_behind(check, check->end, check->segment.size, &behind);
-	if (check->total == check->result->bytes ||
-	    (behind.there && !behind.line.pruned && memcmp(behind.prev, check->last, GR_TREE_HASH) != 0))
+	if (!anew && (check->total == check->result->bytes ||
+		      (behind.there && !behind.line.pruned && memcmp(behind.prev, check->last, GR_TREE_HASH) != 0)))
 		return gr_check_bad(check, heads->name, heads->line, size, size,
 				    "the record is not what the tree head of %" PRIu64
 				    " records binds: it was changed, or all from record %" PRIu64 " on made anew",

@@ -62,8 +62,18 @@ static void html_number(FILE *out, uint64_t value)
 	}
 }
 
-static void html_row(FILE *out, const char *name, const struct gr_report_group *group)
+/* What somebody should look at: twice of what there is of it for each person elsewhere. */
+static int stands_out(uint64_t value, const struct gr_report_group *group, uint64_t all,
+		      const struct gr_report_group *total)
 {
+	return group != total && value >= 10 && value * total->persons >= 2 * all * group->persons;
+}
+
+static void html_row(FILE *out, const char *name, const struct gr_report_group *group,
+		     const struct gr_report_group *total)
+{
+	const int look[] = { 0, 0, 0, stands_out(group->refused, group, total->refused, total),
+			     stands_out(group->failed, group, total->failed, total) };
 	const uint64_t values[] = { group->attachments, group->hosts, group->requests, group->refused, group->failed };
 	fputs("<tr><th scope=\"row\">", out);
 	html_text(out, name);
@@ -73,8 +83,7 @@ static void html_row(FILE *out, const char *name, const struct gr_report_group *
 	html_number(out, group->seconds / 3600);
 	fprintf(out, ".%u</td>", (unsigned)(group->seconds % 3600 / 360));
 	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
-		/* What somebody should look at. */
-		fputs(i >= 3 && values[i] ? "<td class=\"look\">" : "<td>", out);
+		fputs(look[i] ? "<td class=\"look\">" : "<td>", out);
 		html_number(out, values[i]);
 		fputs("</td>", out);
 	}
@@ -99,6 +108,7 @@ static void html_notes(FILE *out, const struct gr_report *report)
 	      "<li>利用者数は、この月に画面を開いた人の数です。利用時間は、画面を開いていた時間の合計です。</li>\n"
 	      "<li>接続先ホスト数は重複を除いた数です。複数の課が接続したホストは、合計では一つと数えます。</li>\n"
 	      "<li>拒否数は、許可されていない接続先などへの要求をゲートウェイが止めた回数です。</li>\n"
+	      "<li>赤字は、利用者一人当たりで全体の平均の2倍以上になった課です（10件以上のとき）。</li>\n"
 	      "<li>月の途中で課を異動した人は、その月の最後の課に含めます。</li>\n"
 	      "<li>「（不明）」は、課が記録されていない人と、本人を特定できなかったログイン失敗です。</li>\n",
 	      out);
@@ -124,15 +134,15 @@ void gr_report_html(FILE *out, const struct gr_report *report)
 		"<meta name=\"viewport\" content=\"width=device-width\">\n"
 		"<title>インターネット利用状況 %u年%u月</title>\n<style>%s</style>\n</head>\n<body>\n"
 		"<h1>インターネット利用状況　%u年%u月</h1>\n"
-		"<p class=\"when\">%.10s～%.10s（%s）　作成: %.16s</p>\n<table>\n<thead><tr>",
-		report->year, report->month, style, report->year, report->month, from, to, gr_tool_time_zone(), made);
+		"<p class=\"when\">期間: %.10s～%.10s　作成: %.16s　時刻: %s</p>\n<table>\n<thead><tr>",
+		report->year, report->month, style, report->year, report->month, from, to, made, gr_tool_time_zone());
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
 		fprintf(out, "<th scope=\"col\">%s</th>", heads[i]);
 	fputs("</tr></thead>\n<tbody>\n", out);
 	for (size_t i = 0; i < report->count; i++)
-		html_row(out, report->groups[i].name, &report->groups[i]);
+		html_row(out, report->groups[i].name, &report->groups[i], &report->total);
 	fputs("</tbody>\n<tfoot>\n", out);
-	html_row(out, "合計", &report->total);
+	html_row(out, "合計", &report->total, &report->total);
 	fputs("</tfoot>\n</table>\n", out);
 	html_notes(out, report);
 	fputs("</body>\n</html>\n", out);
