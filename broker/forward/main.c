@@ -27,7 +27,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define LAST_WORDS_MS 1000
+#define LAST_WORDS_MS 2000
 #define LAST_LOOK_MS 20
 #define SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* of Debian's ca-certificates */
 
