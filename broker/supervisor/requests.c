@@ -68,9 +68,8 @@ static void status(struct gr_supervisor *supervisor, struct gr_ipc_message *mess
 			 "records=%" PRIu64 " forward=%s image=%s tls=%s vencrypt=%s",
 			 GARASU_VERSION, since, (gr_io_now_ms() - supervisor->since_ms) / 1000, counts.warm,
 			 counts.used, counts.starting, supervisor->config.pool.maximum, gr_sessions_active(supervisor),
-			 gr_connections_viewers(supervisor), records,
-			 supervisor->forward ? supervisor->forward : "-", image,
-			 supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
+			 gr_connections_viewers(supervisor), records, supervisor->forward ? supervisor->forward : "-",
+			 image, supervisor->tls ? gr_listener_name(supervisor->tls) : "-",
 			 supervisor->vencrypt ? gr_listener_name(supervisor->vencrypt) : "-");
 	/* Last, for it may be cut short. */
 	if (n > 0 && (size_t)n < sizeof(message->text))

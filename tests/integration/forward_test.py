@@ -421,17 +421,19 @@ class Forward(unittest.TestCase):
         server = self.syslog()
         self.record.add(count=5)
         self.record.head()
-        self.forward(server.port)
+        child = self.forward(server.port)
         self.wait_until_all_arrived(server)
         keep = len((self.folder / "audit/log/00000000.log").read_bytes())
         self.record.add("login", count=3, person="undone")
         self.wait_until_all_arrived(server)
         undone = self.record.lines[5:]
+        child.signal(signal.SIGSTOP)  # so that it sees all of this at once, with the head
         os.truncate(self.folder / "audit/log/00000000.log", keep)
         del self.record.lines[5:], self.record.leaves[5:]
         self.record.add("login", count=2, person="done")
         self.record.add("login", count=4, person="longer than what stood here before, by far")
         self.record.head()
+        child.signal(signal.SIGCONT)
         wait_for("what is there now", lambda: [x for x in server.bodies() if x.startswith("seq=") and x not in undone] == self.record.lines)
         self.assertNotIn("ALARM", self.said())
 
@@ -616,7 +618,9 @@ class Forward(unittest.TestCase):
     # ---- configuration ----
 
     def test_what_is_missing_is_told(self):
-        for keys, words in (({"ca": None}, "syslog.ca"), ({"key": None}, "syslog.key"), ({"ca": "/nonexistent.pem"}, "/nonexistent.pem")):
+        readable = shutil.copy(self.client_files[1], self.folder / "readable.key")
+        readable.chmod(0o640)
+        for keys, words in (({"ca": None}, "syslog.ca"), ({"key": readable}, "chmod 600"), ({"key": None}, "syslog.key"), ({"ca": "/nonexistent.pem"}, "/nonexistent.pem")):
             child = self.forward(1234, ready=False, **keys)
             self.assertIsNone(child.receive())
             self.assertEqual(child.exit_status(), 1)

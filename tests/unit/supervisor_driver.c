@@ -297,7 +297,8 @@ static void run_broker(int out)
 	snprintf(config.tls.client_crl, sizeof(config.tls.client_crl), "%s/crl.pem", folder);
 	snprintf(config.audit.directory, sizeof(config.audit.directory), "%s", folder);
 	config.listen.failures_per_minute = FAILURES_PER_MINUTE;
-	snprintf(config.syslog.server.host, sizeof(config.syslog.server.host), "syslog.example"); /* for a forward process */
+	snprintf(config.syslog.server.host, sizeof(config.syslog.server.host),
+		 "syslog.example"); /* for a forward process */
 	config.pool.maximum = MAXIMUM;
 	config.pool.start_seconds = 30;
 	config.session.grace_seconds = 60;
