@@ -7,6 +7,7 @@
  * sent until then is written and signed; signals that a terminal or an init system sends to the whole group do not stop it
  * before.
  */
+#include "broker/audit/head.h"
 #include "broker/audit/policy.h"
 #include "broker/audit/segment.h"
 #include "broker/audit/signing.h"
@@ -363,6 +364,16 @@ static void read_boot_id(char out[33])
 	out[used == 32 ? 32 : 0] = 0;
 }
 
+/* Which key signs from now on: whoever has its public half can check the heads that follow. */
+static void record_key(struct audit *audit)
+{
+	struct gr_audit_event event = { .kind = GR_AUDIT_KEY, .target = "audit.signing_key" };
+	char id[GR_HEAD_KEY_TEXT] = "";
+	(void)gr_head_key_id(audit->key, id);
+	snprintf(event.detail, sizeof(event.detail), "key=%s", id);
+	(void)gr_audit_writer_add(audit->writer, &event, NULL);
+}
+
 static int start(struct audit *audit, const char *file, struct gr_error *err)
 {
 	static struct gr_config config;
@@ -398,7 +409,8 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 	close(directory);
 	if (status != 0)
 		return status;
-	run_batch(audit); /* what the opening found */
+	record_key(audit);
+	run_batch(audit); /* and what the opening found */
 	return gr_ipc_child_ready(err);
 }
 

@@ -134,12 +134,12 @@ def events_of_two_sources_are_acknowledged_and_chained(folder):
     a.send(event("BROKER_START", 0))
     check(audit.stop() == 0, audit.said())
     lines = folder.lines()
-    check(len(lines) == 2201 and lines[-1]["kind"] == "broker.start", "the last event was lost")
+    check(len(lines) == 2202 and lines[0]["kind"] == "key" and lines[-1]["kind"] == "broker.start", "the last event was lost")
     check({line["detail"] for line in lines if line["kind"] == "session.start" and "detail" in line} == {"改行%0Aと%25"}, "escaping")
     check(os.stat(folder.log).st_mode & 0o777 == 0o640 and os.stat(folder.audit).st_mode & 0o7777 == 0o2710, "modes")
     count, heads = folder.verify()
-    check(count == 2201 and 3 <= heads <= 4, "a head after each 1,000 records and one at the end", count, heads)
-    check(int(folder.record.heads()[-1][1]) == 2201, "the last head is not over everything")
+    check(count == 2202 and 3 <= heads <= 4, "a head after each 1,000 records and one at the end", count, heads)
+    check(int(folder.record.heads()[-1][1]) == 2202, "the last head is not over everything")
 
 
 def a_source_may_send_only_its_kinds(folder):
@@ -153,9 +153,9 @@ def a_source_may_send_only_its_kinds(folder):
         check(peer.recv(64) == b"", "a peer that breaks the rules is closed")
     good = audit.peer(number=SUPERVISOR)
     good.send(event("BROKER_START", 7))
-    check(acknowledgements(good, 1) == [(7, 7)], "another peer goes on")
+    check(acknowledgements(good, 1) == [(7, 8)], "another peer goes on")
     lines = folder.lines()
-    check([line["kind"] for line in lines] == ["fault"] * 6 + ["broker.start"], lines)
+    check([line["kind"] for line in lines] == ["key"] + ["fault"] * 6 + ["broker.start"], lines)
     audit.peer(number=9)
     check(audit.exit_status(10) == 1, "an unknown source")
 
@@ -269,16 +269,16 @@ def torn_and_broken_records_are_told_apart(folder):
     audit = Child("garasu-audit", folder.config)
     audit.stop()
     lines = folder.lines()
-    check(len(lines) == 6 and lines[5]["kind"] == "fault" and "torn%20end%20of%2016%20bytes" in lines[5]["detail"], lines[-1])
+    check(len(lines) == 8 and lines[6]["kind"] == "fault" and "torn%20end%20of%2016%20bytes" in lines[6]["detail"], lines[-2:])
     folder.verify()
     torn = [name for name in os.listdir(folder.audit + "/log") if ".torn-" in name]
     with open(f"{folder.audit}/log/{torn[0]}", "rb") as aside:
         check(aside.read() == b"seq=6 time=20\0\0\0", "the torn bytes")
     with open(folder.log, "r+b") as record:
         text = record.read()
-        record.seek(text.index(b"kind=session.start", text.index(b"\n")) + 6)
+        record.seek(text.index(b"kind=session.start", text.index(b"seq=3 ")) + 6)
         record.write(b"S")
-    broken = refuses_to_start(folder, "00000000.log: line with seq 3: it does not follow the line before")
+    broken = refuses_to_start(folder, "00000000.log: line with seq 4: it does not follow the line before")
     try:
         folder.verify()
         check(False, "our own check does not see it")
@@ -308,7 +308,7 @@ def an_older_copy_put_back_is_refused(folder):
     newer = open(folder.log, "rb").read()
     with open(folder.log, "wb") as record:
         record.write(older)
-    refuses_to_start(folder, "the record ends with seq 1, but 2 were signed at 2")
+    refuses_to_start(folder, "the record ends with seq 2, but 3 were signed at 2")
     with open(folder.log, "wb") as record:
         record.write(newer)
     Child("garasu-audit", folder.config).stop()
