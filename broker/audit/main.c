@@ -272,6 +272,9 @@ static int add_peer(struct audit *audit, int fd, uint64_t source)
 			gr_io_close(&peer->fd);
 			return GR_ENOMEM;
 		}
+		struct gr_audit_acknowledgement state = gr_audit_writer_state(audit->writer);
+		if (state.state != GR_AUDIT_WRITABLE)
+			(void)gr_io_send(fd, &state, sizeof(state), -1);
 		return 0;
 	}
 	close(fd);
@@ -384,8 +387,9 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 	read_boot_id(places.boot);
 	int root = geteuid() == 0;
 	uid_t uid = root ? (uid_t)(config.broker.uid_base + GR_UID_AUDIT) : 0;
-	if (gr_audit_key_load(config.audit.signing_key, &places.key, err) != 0 ||
-	    open_directories(&config, uid, &directory, &places.log, err) != 0)
+	if (gr_audit_key_load(config.audit.signing_key, &places.key, err) != 0)
+		return gr_error_wrap(err, "audit.signing_key");
+	if (open_directories(&config, uid, &directory, &places.log, err) != 0)
 		return err->code;
 	audit->key = places.key;
 	audit->loop = gr_loop_create();

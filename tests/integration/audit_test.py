@@ -241,6 +241,7 @@ def a_full_disk_refuses_and_keeps(folder):
     audit.kill()
     audit = Child("garasu-audit", folder.config)
     peer = audit.peer(number=SUPERVISOR)
+    check(ACKNOWLEDGEMENT.unpack(peer.recv(64))[:4] == (0, 0, UNWRITABLE, 28), "whoever comes is told")
     peer.send(event("SESSION_START", 9002, permit=1))
     check(acknowledgements(peer, 1) == [(9002, 0)], "the disk is still full")
     # Room again: it is found by itself, and told.
@@ -327,6 +328,21 @@ def without_its_key_it_does_not_start(folder):
     refused("is no unencrypted Ed25519 key")
 
 
+def a_head_is_made_within_a_minute(folder):
+    """GARASU_SLOW=1: it takes that minute."""
+    audit = Child("garasu-audit", folder.config)
+    began = time.monotonic()
+    while not folder.record.heads() and time.monotonic() < began + 90:
+        time.sleep(0.5)
+    took = time.monotonic() - began
+    check([head[1] for head in folder.record.heads()] == ["1"] and 55 < took < 90, "the first head", took)
+    switches = audit.switches()
+    time.sleep(3)
+    check(audit.switches() == switches, "it wakes up with nothing to sign")
+    audit.stop()
+    check(folder.verify() == (1, 1), "one head is enough")
+
+
 def main():
     if os.geteuid() != 0:
         print("audit_test: skipped: needs root (user ids, tmpfs)")
@@ -334,6 +350,8 @@ def main():
     tests = [events_of_two_sources_are_acknowledged_and_chained, a_source_may_send_only_its_kinds, a_second_process_is_refused,
              what_was_acknowledged_survives_kill_9, a_full_disk_refuses_and_keeps, torn_and_broken_records_are_told_apart,
              an_older_copy_put_back_is_refused, without_its_key_it_does_not_start]
+    if os.environ.get("GARASU_SLOW"):
+        tests.append(a_head_is_made_within_a_minute)
     for test in tests:
         folder = Folder()
         try:
