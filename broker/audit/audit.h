@@ -14,7 +14,7 @@
 enum gr_audit_kind {
 	GR_AUDIT_BROKER_START = 1, /* detail = version */
 	GR_AUDIT_BROKER_STOP,
-	GR_AUDIT_LOGIN, /* connection, peer, person, detail = certificate's serial and fingerprint */
+	GR_AUDIT_LOGIN, /* connection, peer, person, detail = certificate's serial and fingerprint, the factors */
 	GR_AUDIT_LOGIN_REFUSED, /* connection, peer, reason, person if known, detail */
 	GR_AUDIT_SESSION_START, /* session, container, person */
 	GR_AUDIT_SESSION_ATTACH, /* session, connection, person, peer */

@@ -68,6 +68,10 @@ void gr_users_request(struct gr_supervisor *supervisor, const struct gr_ipc_mess
 		refuse(supervisor, message->number, GR_REASON_NOT_PERMITTED, "this cannot be done with persons");
 		return;
 	}
+	if (!message->text[0] && strcmp(message->subject, "list") != 0) {
+		refuse(supervisor, message->number, GR_REASON_NOT_PERMITTED, "there must be a reason");
+		return;
+	}
 	if (!pending) {
 		refuse(supervisor, message->number, GR_REASON_NO_CAPACITY, "too much is being done with persons");
 		return;

@@ -13,9 +13,12 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 
+import garasu
 from identity_parts import CODE, PASSWORD, Identity, certificates, check, folder, run, settled_step, totp
-from supervise import SLOW, Child, pair
+from supervise import REASONS, SLOW, Child, pair
+from two_factor_test import ASK, READY, Person
 
 SLAPD, NSLCD = "/usr/sbin/slapd", "/usr/sbin/nslcd"
 HANG = 100000 + os.getpid()  # seconds; to be told from another test's
@@ -283,6 +286,40 @@ def command_of(process):
         return b""
 
 
+def a_broker_asks_the_directory(t):
+    """From the viewer to slapd and the record."""
+    if not os.path.exists(garasu.IMAGES + "/current"):
+        return "skipped: needs a sandbox image"
+    broker = garasu.Broker("http://127.0.0.1:1/", identity={"password": "pam", "code": "none", "attempts": 3}).start()
+    try:
+        person = Person(broker, "hanako")
+        check(person.record()[:3] == (ASK, 0, PASSWORD), "asks")
+        check(person.answer("wrong", "")[:4] == (ASK, REASONS["WRONG_FACTOR"], PASSWORD, 2), "wrong")
+        check(person.answer(SECRETS["hanako"], "")[0] == READY, "right")
+        person.close()
+        details = {r["kind"]: urllib.parse.unquote(r["detail"]) for r in broker.audit() if "detail" in r}
+        check(details["login.failed"] == "pam=wrong (Authentication failure)", details)
+        check("factors=certificate,pam-password" in details["login"], details)
+        pam = [pid for pid, command in garasu.processes(0, 1).items() if "garasu-pam " in command and str(broker.config) in command]
+        check(len(pam) == 1, pam)
+        status = pathlib.Path(f"/proc/{pam[0]}/status").read_text()
+        check(int(status.split("CapBnd:\t")[1].split()[0], 16) & ~(1 << 29) == 0, status)
+        os.kill(pam[0], 9)
+        person = Person(broker, "hanako")
+        check(person.record()[0] == ASK, "asks again")
+        garasu.wait_for("another pam process", lambda: broker.log_text().count("garasu-pam ended") == 1)
+
+        def again():
+            person = Person(broker, "hanako")
+            answer = person.record()[0] == ASK and person.answer(SECRETS["hanako"], "")[0]
+            person.close()
+            return answer == READY
+        garasu.wait_for("it to be asked", again, pause=0.2)
+    finally:
+        broker.finish()
+    return None
+
+
 def a_module_that_hangs_is_given_up(t):
     answer = t.hung.answer() if not t.hung.sock.settimeout(40) else None
     check((answer.reason, answer.ask) == ("INTERNAL", 0), "in", answer)
@@ -302,7 +339,8 @@ def nothing_secret_is_logged(t):
 TESTS = [the_directory_knows_who_is_right, who_is_wrong_unknown_or_expired_looks_the_same,
          wrong_passwords_lock_out_before_the_directory_is_asked, a_directory_that_is_down_is_told_as_such,
          a_code_of_ours_goes_with_a_password_of_theirs, modules_that_ask_more_than_there_is_fail,
-         its_powers_are_few_and_without_its_service_it_does_not_start, a_module_that_hangs_is_given_up, nothing_secret_is_logged]
+         its_powers_are_few_and_without_its_service_it_does_not_start, a_broker_asks_the_directory,
+         a_module_that_hangs_is_given_up, nothing_secret_is_logged]
 
 
 def main():

@@ -133,6 +133,12 @@ static void requests_about_persons_that_cannot_be_done_are_answered(void **state
 	message = ask(request);
 	assert_int_equal(message.reason, GR_REASON_NOT_PERMITTED);
 
+	request = add;
+	request.text[0] = '\0';
+	message = ask(request);
+	assert_int_equal(message.reason, GR_REASON_NOT_PERMITTED);
+	assert_string_equal(message.text, "there must be a reason");
+
 	/* The identity process dies meanwhile. */
 	send_request(&add);
 	hear(services[GR_IPC_KIND_IDENTITY], GR_IPC_USER);
