@@ -47,4 +47,7 @@ void gr_draw_picture(struct gr_draw *draw, SDL_Surface *surface, const struct gr
  */
 int gr_draw_wait_ms(const struct gr_viewer *viewer);
 
+/* One line of text of the bar's size, its upper left corner at x, y. Returns its width. */
+int gr_draw_text(const struct gr_draw *draw, SDL_Surface *surface, const char *text, SDL_Color colour, int x, int y);
+
 #endif

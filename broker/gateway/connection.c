@@ -416,8 +416,8 @@ static void set_socket_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
-int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, const struct gr_config *config,
-			 const struct gr_guard_settings *guard, struct gr_connection **out, struct gr_error *err)
+int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, const struct gr_guard_settings *guard,
+			 struct gr_connection **out, struct gr_error *err)
 {
 	struct gr_connection *c = calloc(1, sizeof *c);
 
@@ -425,7 +425,6 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, con
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	c->number = number;
 	c->vencrypt = vencrypt;
-	c->config = config;
 	c->guard = *guard;
 	c->stream = -1;
 	c->loop = gr_loop_create();
@@ -445,6 +444,11 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, con
 	c->tls = tls;
 	*out = c;
 	return 0;
+}
+
+void gr_connection_set_policy(struct gr_connection *c, const struct gr_config *config)
+{
+	c->config = config;
 }
 
 void gr_connection_destroy(struct gr_connection *c)

@@ -38,11 +38,12 @@ static int start(const char *file, uint32_t number, bool vencrypt, struct gr_con
 	};
 	for (unsigned mib = config.session.history_mib; mib > 1; mib /= 2)
 		guard.history_log2++;
-	rc = gr_connection_create(tls, number, vencrypt, &config, &guard, out, err);
+	rc = gr_connection_create(tls, number, vencrypt, &guard, out, err);
 	if (rc) {
 		gr_tls_destroy(tls);
 		return rc;
 	}
+	gr_connection_set_policy(*out, &config);
 
 	rc = gr_ipc_child_confine(&config, &gr_gateway_policy, GR_UID_GATEWAYS + number % GR_CONNECTIONS_MAX, err);
 	return rc ? rc : gr_ipc_child_ready(err);

@@ -31,8 +31,8 @@ enum state {
 struct gr_connection {
 	struct gr_loop *loop;
 	struct gr_tls *tls;
-	const struct gr_config *config; /* borrowed */
 	struct gr_guard_settings guard;
+	const struct gr_config *config;
 	struct gr_relay relay; /* from STATE_IDENTITY on */
 	struct gr_rfb_handshake viewer, session;
 	struct gr_loop_watch *control_watch, *viewer_watch, *identity_watch, *stream_watch;
