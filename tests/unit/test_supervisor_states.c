@@ -17,7 +17,7 @@ typedef int (*permits)(int state, uint32_t type);
 
 struct line {
 	int state;
-	uint32_t types[8]; /* 0 ends */
+	uint32_t types[16]; /* 0 ends */
 };
 
 static int of_connection(int state, uint32_t type)
@@ -41,7 +41,7 @@ static void compare(permits function, const struct line *lines, size_t count)
 		for (uint32_t type = 0; type < 200; type++) {
 			int expected = 0;
 
-			for (size_t k = 0; k < 8 && lines[i].types[k]; k++)
+			for (size_t k = 0; k < 16 && lines[i].types[k]; k++)
 				expected |= lines[i].types[k] == type;
 			if (function(lines[i].state, type) != expected)
 				fail_msg("state %d, message %u", lines[i].state, type);
