@@ -123,8 +123,7 @@ static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const s
 	int y = (bar - gr_paint_line_height(paint, GR_FONT_BAR)) / 2;
 	SDL_Rect inside = { border, 0, w - 2 * border, bar - 1 };
 	SDL_SetClipRect(surface, &inside); /* a narrow window ends the text, not the border */
-	int x = pad +
-		gr_paint_text(paint, surface, GR_FONT_BAR, "画面転送・インターネット", gr_paint_bar_text, pad, y, 0).x;
+	int x = pad + gr_draw_text(draw, surface, "画面転送・インターネット", gr_paint_bar_text, pad, y);
 	if (viewer->ready & GR_READY_RECORDED && viewer->state != GR_VIEWER_ENDED)
 		x += gap + draw_recorded(draw, surface, x + gap);
 	if (!gr_messages_japanese())

@@ -1,143 +1,18 @@
 #include "viewer/window.h"
 #include "common/log.h"
-#include "viewer/dialog_input.h"
-#include "viewer/draw.h"
+#include "viewer/dialog_draw.h"
 #include "viewer/keys.h"
-#include "viewer/picture.h"
+#include "viewer/window_state.h"
 
 #include <SDL_syswm.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define COMPOSING_BYTES 256
-
 enum {
-	DEFAULT_WIDTH = 1280,
-	DEFAULT_HEIGHT = 800, /* of the picture */
 	IME_POLL_MS = 10,
 	IME_POLL_US = 1500000, /* an input method answers outside the display's connection: look for a while */
 	BLIND_POLL_MS = 5, /* displays without a descriptor */
 };
-
-struct gr_window {
-	struct gr_viewer *viewer;
-	SDL_Window *window;
-	struct gr_draw *draw;
-	SDL_Cursor *remote, *arrow;
-	SDL_Rect remote_box; /* what can be seen of it, from its hot spot */
-	int fd;
-	int closed;
-	int full_screen;
-	int redraw; /* everything */
-	int over_picture; /* the pointer is over the picture */
-	uint32_t held[SDL_NUM_SCANCODES]; /* keysym sent with the press, 0: not held */
-	uint8_t held_sent[SDL_NUM_SCANCODES]; /* a press was sent, maybe by keycode only */
-	uint64_t last_key_us;
-	char composing[COMPOSING_BYTES];
-	struct gr_dialog dialog;
-	uint64_t asked_us; /* ask.from_us and this tell one question from the next */
-	int answered; /* the question is answered by somebody else */
-	uint64_t redraw_at_us; /* although nothing happens; 0: not */
-	int motion_waits; /* a move not yet sent */
-	int motion_x, motion_y;
-};
-
-/* Shared with the headless case: XRGB pixels of a whole surface to a file. */
-static int write_surface(SDL_Surface *surface, const char *file, struct gr_error *err)
-{
-	SDL_Surface *rgb = SDL_ConvertSurfaceFormat(surface, SDL_PIXELFORMAT_RGB888, 0);
-	if (!rgb)
-		return gr_error_set(err, GR_ENOMEM, "%s", SDL_GetError());
-	int status = gr_picture_write(file, rgb->pixels, (size_t)rgb->pitch / 4, (unsigned)rgb->w, (unsigned)rgb->h,
-				      err);
-	SDL_FreeSurface(rgb);
-	return status;
-}
-
-static SDL_Surface *new_surface(int width, int height, struct gr_error *err)
-{
-	SDL_Surface *surface = SDL_CreateRGBSurfaceWithFormat(0, width, height, 32, SDL_PIXELFORMAT_RGB888);
-	if (!surface)
-		gr_error_set(err, GR_ENOMEM, "no memory for the picture");
-	return surface;
-}
-
-static int write_picture(struct gr_draw *draw, const struct gr_viewer *viewer, const char *file, struct gr_error *err)
-{
-	SDL_Surface *surface = new_surface(viewer->width, viewer->height, err);
-	if (!surface)
-		return GR_ENOMEM;
-	gr_draw_picture(draw, surface, viewer);
-	int status = write_surface(surface, file, err);
-	SDL_FreeSurface(surface);
-	return status;
-}
-
-int gr_window_picture_headless(const struct gr_viewer *viewer, int scale, const char *file, struct gr_error *err)
-{
-	struct gr_draw *draw = gr_draw_create(scale);
-	int status = draw ? write_picture(draw, viewer, file, err)
-			  : gr_error_set(err, GR_ENOMEM, "no memory for the picture");
-	gr_draw_destroy(draw);
-	return status;
-}
-
-int gr_window_screenshot_headless(const struct gr_viewer *viewer, int scale, const char *file, struct gr_error *err)
-{
-	struct gr_draw *draw = gr_draw_create(scale);
-	if (!draw)
-		return gr_error_set(err, GR_ENOMEM, "no memory for the picture");
-	SDL_Point size = gr_draw_window_size(draw, viewer->width ? viewer->width : DEFAULT_WIDTH,
-					     viewer->height ? viewer->height : DEFAULT_HEIGHT);
-	SDL_Surface *surface = new_surface(size.x, size.y, err);
-	int status = GR_ENOMEM;
-	if (surface) {
-		gr_draw_all(draw, surface, &(struct gr_draw_scene){ .viewer = viewer, .composing = "" });
-		status = write_surface(surface, file, err);
-	}
-	gr_draw_destroy(draw);
-	SDL_FreeSurface(surface);
-	return status;
-}
-
-/* Opens the dialogue for a new question, and closes it when there is none any more. */
-static void follow_question(struct gr_window *window)
-{
-	const struct gr_viewer *viewer = window->viewer;
-	int there = viewer->state == GR_VIEWER_ASKED && !window->answered;
-	if (there && (!window->dialog.open || window->asked_us != viewer->ask.from_us)) {
-		window->asked_us = viewer->ask.from_us;
-		gr_dialog_ask(&window->dialog, viewer->ask.what);
-		window->dialog.caps_lock = (SDL_GetModState() & KMOD_CAPS) != 0;
-		SDL_RaiseWindow(window->window);
-	} else if (!there && viewer->state != GR_VIEWER_JUDGED && window->dialog.open) {
-		gr_dialog_close(&window->dialog);
-	}
-}
-
-static void draw_all(struct gr_window *window, SDL_Surface *surface)
-{
-	gr_draw_all(window->draw, surface,
-		    &(struct gr_draw_scene){
-			    .viewer = window->viewer, .dialog = &window->dialog, .composing = window->composing });
-}
-
-int gr_window_screenshot(void *context, const char *file, struct gr_error *err)
-{
-	struct gr_window *window = context;
-	SDL_Surface *surface = SDL_GetWindowSurface(window->window);
-	if (!surface)
-		return gr_error_set(err, GR_EIO, "%s", SDL_GetError());
-	follow_question(window);
-	draw_all(window, surface);
-	return write_surface(surface, file, err);
-}
-
-int gr_window_picture(void *context, const char *file, struct gr_error *err)
-{
-	struct gr_window *window = context;
-	return write_picture(window->draw, window->viewer, file, err);
-}
 
 /* The descriptor of the display's connection. SDL's own waiting cannot watch other descriptors. */
 static int display_fd(SDL_Window *window)
@@ -221,8 +96,8 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 		gr_window_destroy(window);
 		return NULL;
 	}
-	SDL_Point size = gr_draw_window_size(window->draw, options->width ? options->width : DEFAULT_WIDTH,
-					     options->height ? options->height : DEFAULT_HEIGHT);
+	SDL_Point size = gr_draw_window_size(window->draw, options->width ? options->width : GR_WINDOW_WIDTH,
+					     options->height ? options->height : GR_WINDOW_HEIGHT);
 	SDL_Rect usable;
 	if (!options->width && SDL_GetDisplayUsableBounds(0, &usable) == 0) {
 		size.x = size.x < usable.w ? size.x : usable.w;
@@ -310,7 +185,7 @@ static void toggle_full_screen(struct gr_window *window)
 	SDL_SetWindowFullscreen(window->window, window->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
 }
 
-static int is_full_screen_key(const SDL_KeyboardEvent *event)
+int gr_window_is_full_screen_key(const SDL_KeyboardEvent *event)
 {
 	SDL_Scancode scancode = event->keysym.scancode;
 	Uint16 mod = event->keysym.mod;
@@ -325,7 +200,7 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 {
 	unsigned scancode = event->keysym.scancode;
 	Uint16 mod = event->keysym.mod;
-	if (is_full_screen_key(event)) {
+	if (gr_window_is_full_screen_key(event)) {
 		if (!event->repeat)
 			toggle_full_screen(window);
 		return;
@@ -540,79 +415,9 @@ static void on_window_event(struct gr_window *window, const SDL_WindowEvent *eve
 	}
 }
 
-/* The dialogue. */
-
-static void leave_or_give(struct gr_window *window, enum gr_dialog_action action)
-{
-	struct gr_viewer_factors factors;
-	if (action != GR_DIALOG_NOTHING)
-		window->redraw = 1;
-	if (action == GR_DIALOG_LEAVE)
-		window->closed = 1;
-	if (action != GR_DIALOG_GIVE || window->viewer->state != GR_VIEWER_ASKED ||
-	    gr_viewer_seconds_until(window->viewer->ask.from_us))
-		return;
-	gr_dialog_give(&window->dialog, &factors);
-	gr_viewer_answer(window->viewer, &factors);
-}
-
-int gr_window_asks(const struct gr_window *window)
-{
-	return window->viewer->state == GR_VIEWER_ASKED && window->dialog.open;
-}
-
-void gr_window_answered(struct gr_window *window, int answered)
-{
-	window->answered = answered;
-}
-
-int gr_window_dialog_key(void *context, uint32_t keysym, int shift, int control)
-{
-	struct gr_window *window = context;
-	follow_question(window); /* a script is faster than the next drawing */
-	if (!gr_window_asks(window))
-		return 0;
-	leave_or_give(window, gr_dialog_input_keysym(&window->dialog, keysym, shift, control));
-	return 1;
-}
-
-int gr_window_dialog_text(void *context, const char *utf8)
-{
-	struct gr_window *window = context;
-	follow_question(window); /* a script is faster than the next drawing */
-	if (!gr_window_asks(window))
-		return 0;
-	leave_or_give(window, gr_dialog_text(&window->dialog, utf8));
-	return 1;
-}
-
-/* Until there is a session keys and clicks are the dialogue's, or nobody's: a password typed too early goes nowhere. */
-static int before_session(struct gr_window *window, const SDL_Event *event)
-{
-	if (window->viewer->state >= GR_VIEWER_OPEN)
-		return 0;
-	int input = event->type == SDL_KEYDOWN || event->type == SDL_KEYUP || event->type == SDL_TEXTINPUT ||
-		    event->type == SDL_TEXTEDITING || event->type == SDL_MOUSEBUTTONDOWN ||
-		    event->type == SDL_MOUSEBUTTONUP || event->type == SDL_MOUSEMOTION || event->type == SDL_MOUSEWHEEL;
-	if (!input || (event->type == SDL_KEYDOWN && is_full_screen_key(&event->key)))
-		return 0;
-	if (event->type == SDL_KEYDOWN)
-		window->last_key_us = gr_viewer_now_us();
-	if (gr_window_asks(window)) {
-		int width, height;
-		SDL_GetWindowSize(window->window, &width, &height);
-		leave_or_give(window,
-			      gr_dialog_input(&window->dialog, gr_draw_paint(window->draw),
-					      gr_draw_area(window->draw, width, height), window->viewer, event));
-	} else if (event->type == SDL_KEYDOWN && event->key.keysym.scancode == SDL_SCANCODE_ESCAPE) {
-		window->closed = 1;
-	}
-	return 1;
-}
-
 static void on_event(struct gr_window *window, const SDL_Event *event)
 {
-	if (before_session(window, event))
+	if (gr_window_before_session(window, event))
 		return;
 	if (event->type != SDL_MOUSEMOTION)
 		send_motion(window); /* a row of moves counts as one, but not across a press */
@@ -649,7 +454,7 @@ static void show(struct gr_window *window)
 	viewer->dirty = 0;
 	if (dirty & GR_DIRTY_STATE) {
 		set_title(window);
-		follow_question(window);
+		gr_window_follow_question(window);
 	}
 	if (window->redraw_at_us && gr_viewer_now_us() >= window->redraw_at_us)
 		window->redraw = 1;
@@ -672,7 +477,7 @@ static void show(struct gr_window *window)
 		return;
 	if (window->redraw) {
 		choose_cursor(window); /* the picture may end elsewhere now */
-		draw_all(window, surface);
+		gr_window_draw(window, surface);
 		SDL_UpdateWindowSurface(window->window);
 		int wait_ms = window->dialog.open ? gr_dialog_wait_ms(&window->dialog, viewer)
 						  : gr_draw_wait_ms(viewer);

@@ -456,8 +456,8 @@ int gr_connection_create(struct gr_tls *tls, uint32_t number, bool vencrypt, con
 		return gr_error_set(err, GR_ENOMEM, "out of memory");
 	c->number = number;
 	c->vencrypt = vencrypt;
-	c->config = config;
 	c->guard = *guard;
+	c->config = config;
 	c->stream = -1;
 	c->loop = gr_loop_create();
 	if (c->loop) {

@@ -1,0 +1,49 @@
+/* The state of the window, shared by window.c, window_dialog.c (before there is a session) and window_picture.c (what is saved). */
+#ifndef GARASU_VIEWER_WINDOW_STATE_H
+#define GARASU_VIEWER_WINDOW_STATE_H
+
+#include "viewer/dialog.h"
+#include "viewer/draw.h"
+#include "viewer/viewer.h"
+
+#define GR_WINDOW_WIDTH 1280
+#define GR_WINDOW_HEIGHT 800 /* of the picture */
+
+struct gr_window {
+	struct gr_viewer *viewer;
+	SDL_Window *window;
+	struct gr_draw *draw;
+	SDL_Cursor *remote, *arrow;
+	SDL_Rect remote_box; /* what can be seen of it, from its hot spot */
+	int fd;
+	int closed;
+	int full_screen;
+	int redraw; /* everything */
+	int over_picture; /* the pointer is over the picture */
+	uint32_t held[SDL_NUM_SCANCODES]; /* keysym sent with the press, 0: not held */
+	uint8_t held_sent[SDL_NUM_SCANCODES]; /* a press was sent, maybe by keycode only */
+	uint64_t last_key_us;
+	char composing[256];
+	struct gr_dialog dialog;
+	uint64_t asked_us; /* ask.from_us and this tell one question from the next */
+	int answered; /* the question is answered by somebody else */
+	uint64_t redraw_at_us; /* although nothing happens; 0: not */
+	int motion_waits; /* a move not yet sent */
+	int motion_x, motion_y;
+};
+
+/* Draws all of the window. */
+void gr_window_draw(struct gr_window *window, SDL_Surface *surface);
+
+/* Opens the dialogue for a new question, and closes it when there is none any more. */
+void gr_window_follow_question(struct gr_window *window);
+
+/*
+ * Until there is a session keys and clicks are the dialogue's, or nobody's: a password typed too early goes nowhere. Whether the
+ * event was one of those.
+ */
+int gr_window_before_session(struct gr_window *window, const SDL_Event *event);
+
+int gr_window_is_full_screen_key(const SDL_KeyboardEvent *event);
+
+#endif
