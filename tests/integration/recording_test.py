@@ -152,7 +152,38 @@ class Recording(unittest.TestCase):
         self.assertIn("NOT what was recorded", told)
         self.assertIn("from chunk 6 on", told)
         self.video(file, key, folder, int(chunks(file)[-1][2] - first))
+        self.window(file, key, folder)
         broker.finish()
+
+    def window(self, file, key, folder):
+        reader, writer = os.pipe()
+        server = subprocess.Popen(["Xvfb", "-displayfd", str(writer), "-screen", "0", "1400x1000x24", "-nolisten", "tcp", "-noreset"], pass_fds=[writer],
+                                  stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (server.kill(), server.wait()))
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            x = {**os.environ, "DISPLAY": f":{stream.readline().strip()}", "LC_ALL": "C.UTF-8"}
+        player = subprocess.Popen([REPLAY, file, "--key", key], env=x, stdout=subprocess.DEVNULL)
+        self.addCleanup(lambda: (player.kill(), player.wait()))
+
+        def shown():
+            """How many pixels of its picture are not those that the person saw last."""
+            subprocess.run(["import", "-window", window, "-crop", "1100x720+4+30", "+repage", folder / "window.png"], env=x, check=True,
+                           timeout=garasu.DEADLINE)
+            return garasu.differing_pixels(folder / "seen.png", folder / "window.png")
+
+        def press(*keys):
+            subprocess.run(["xdotool", "mousemove", "700", "500", "key", *keys], env=x, check=True)
+        window = wait_for("the window", lambda: subprocess.run(["xdotool", "search", "--name", "Recording"], env=x, capture_output=True,
+                                                               text=True).stdout.strip())
+        press("space", "End")
+        wait_for("the last picture", lambda: shown() == 0)
+        press("Home")
+        wait_for("the first one", lambda: shown() > 10_000)
+        press("shift+Right")
+        wait_for("the last one again", lambda: shown() == 0)
+        press("Escape")
+        self.assertEqual(player.wait(garasu.DEADLINE), 0)
 
     def video(self, file, key, folder, seconds):
         for name, codec in (("a.webm", "vp9"), ("a.mp4", "h264")):
