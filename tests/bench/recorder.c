@@ -73,7 +73,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return fprintf(stderr, "usage: recorder DIRECTORY AUDITORS.pem [SECONDS]\n"), 2;
 	wanted = (size_t)(argc > 3 ? atoi(argv[3]) : 20) * 1000 / EVERY_MS;
-	if (wanted < 1 || wanted > CALLS_MAX || gr_io_pair(SOCK_SEQPACKET, pair) || dup2(pair[0], GR_IPC_CONTROL_FD) < 0)
+	if (wanted < 1 || wanted > CALLS_MAX || gr_io_pair(SOCK_SEQPACKET, pair) ||
+	    dup2(pair[0], GR_IPC_CONTROL_FD) < 0)
 		return 2;
 	gr_log_init("recorder", GR_LOG_INFO);
 	gr_config_init(&config);

@@ -203,7 +203,7 @@ static void make_recording(const char *day, const char *name, off_t size, int da
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, size), 0);
 	clock_gettime(CLOCK_REALTIME, &times[0]);
-	times[0].tv_sec -= days_old * 86400;
+	times[0].tv_sec -= (time_t)days_old * 86400;
 	times[1] = times[0];
 	assert_int_equal(futimens(fd, times), 0);
 	close(fd);

@@ -137,7 +137,7 @@ static int position_of(const struct gr_player *player, const char *text, uint64_
 			return -1;
 		if (*rest == '-')
 			minutes = -minutes;
-		uint64_t wall = (uint64_t)((timegm(&parts) - hours * 3600 - minutes * 60) * 1000000) +
+		uint64_t wall = (uint64_t)((timegm(&parts) - (time_t)hours * 3600 - (time_t)minutes * 60) * 1000000) +
 				(uint64_t)(fraction * 1e6);
 		/* Where the wall clock was that last; it may have stepped. */
 		*out = 0;
