@@ -137,6 +137,15 @@ class Recording(unittest.TestCase):
         replay(file, "--key", key, "--png", folder / "a.png", "--at", "2.5")
         self.assertEqual(garasu.differing_pixels(folder / "seen.png", folder / "a.png"), -1)
 
+        # The key as PKCS #12, with its password and without.
+        for name, password in ("password", "正しい合言葉は長い"), ("wrong", "他の合言葉は通じない"):
+            (folder / name).write_text(password + "\n")
+        subprocess.run([garasu.SOURCE / "certs/garasu-ca", "p12", broker.ca, "kansa", "--role", "auditor", "--password-file", folder / "password"],
+                       check=True, stdout=subprocess.DEVNULL)
+        p12 = broker.ca / "auditors/kansa.p12"
+        replay(file, "--key", p12, "--password-file", folder / "password", "--check")
+        self.assertIn("password", replay(file, "--key", p12, "--password-file", folder / "wrong", "--check", expect=3))
+
         # Nobody else's key, and no other file.
         subprocess.run([garasu.SOURCE / "certs/garasu-ca", "person", broker.ca, "kanri", "--role", "admin"], check=True,
                        stdout=subprocess.DEVNULL)
