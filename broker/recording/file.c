@@ -87,6 +87,7 @@ int gr_recording_file_load(struct gr_recording_file *file, int fd, struct gr_err
 {
 	uint8_t *stored = malloc(STORED_MAX);
 	struct stat status;
+	uint64_t size = 0;
 	size_t room = 0;
 	bool more = true;
 	int rc = 0;
@@ -100,15 +101,15 @@ int gr_recording_file_load(struct gr_recording_file *file, int fd, struct gr_err
 	else if (!S_ISREG(status.st_mode) || status.st_size < 0)
 		rc = gr_error_set(err, GR_EPROTO, "it is no file");
 	else
-		rc = load_header(file, (uint64_t)status.st_size, err);
+		rc = load_header(file, size = (uint64_t)status.st_size, err);
 	file->size = file->header_size;
 	while (!rc && more)
-		rc = load_chunk(file, (uint64_t)status.st_size, stored, &room, &more, err);
+		rc = load_chunk(file, size, stored, &room, &more, err);
 	free(stored);
 	if (rc)
 		gr_recording_file_finish(file);
 	else
-		file->behind = (uint64_t)status.st_size - file->size;
+		file->behind = size - file->size;
 	return rc;
 }
 

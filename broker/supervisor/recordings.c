@@ -17,6 +17,7 @@
 
 #define LOOK_MS 2000 /* a count of the folder holds so long */
 #define PRUNE_MAX 65536 /* files of one run; the next one has the rest */
+#define PRUNE_PENDING 64
 #define DAY 86400
 
 /* ---- the folder ---- */
@@ -267,7 +268,9 @@ struct gr_recordings_prune {
 	char why[256];
 	time_t before;
 	char (*names)[GR_RECORDING_FILE_MAX];
-	size_t count, next, removed;
+	size_t count, next, pending, removed;
+	uint32_t reason; /* other than NONE: no more are removed, for what trouble says */
+	char trouble[160];
 };
 
 static int add_old(void *context, const char *name, const struct stat *status)
@@ -295,59 +298,66 @@ void gr_recordings_finish(struct gr_supervisor *supervisor)
 	supervisor->recordings.prune = NULL;
 }
 
-static void pruned(struct gr_supervisor *supervisor, uint32_t reason, const char *why)
+static void pruned(struct gr_supervisor *supervisor)
 {
 	struct gr_recordings_prune *prune = supervisor->recordings.prune;
-	struct gr_ipc_message done = { .type = GR_IPC_ADMIN_DONE, .number = prune->number, .reason = reason };
+	struct gr_ipc_message done = { .type = GR_IPC_ADMIN_DONE, .number = prune->number, .reason = prune->reason };
 
-	snprintf(done.text, sizeof(done.text), "%zu recordings are removed%s%s", prune->removed, *why ? "; " : "", why);
+	snprintf(done.text, sizeof(done.text), "%zu recordings are removed%s", prune->removed, prune->trouble);
 	gr_recordings_finish(supervisor);
 	supervisor->recordings.looked_ms = 0;
 	gr_services_send(supervisor, GR_IPC_KIND_ADMIN, &done, -1);
 }
 
-static void prune_next(struct gr_supervisor *supervisor);
+static void trouble(struct gr_recordings_prune *prune, uint32_t reason, const char *why)
+{
+	prune->reason = reason;
+	snprintf(prune->trouble, sizeof(prune->trouble), "; then %s", why);
+}
 
-static void removal_recorded(void *context, uint64_t number, int was_recorded)
+static void prune_more(struct gr_supervisor *supervisor);
+
+static void removal_recorded(void *context, uint64_t index, int was_recorded)
 {
 	struct gr_supervisor *supervisor = context;
 	struct gr_recordings_prune *prune = supervisor->recordings.prune;
 	char path[PATH_MAX + GR_RECORDING_FILE_MAX];
 
-	(void)number;
-	if (!prune)
-		return;
+	prune->pending--;
+	snprintf(path, sizeof(path), "%s/%s", supervisor->config.recording.directory, prune->names[index]);
 	if (!was_recorded) {
-		pruned(supervisor, GR_REASON_AUDIT_UNAVAILABLE, "the record cannot be written");
-		return;
-	}
-	snprintf(path, sizeof(path), "%s/%s", supervisor->config.recording.directory, prune->names[prune->next]);
-	if (unlink(path) < 0 && errno != ENOENT) {
+		trouble(prune, GR_REASON_AUDIT_UNAVAILABLE, "the record could not be written");
+	} else if (unlink(path) < 0 && errno != ENOENT) {
 		gr_log_error("cannot remove %s: %s", path, strerror(errno));
-		pruned(supervisor, GR_REASON_INTERNAL, strerror(errno));
-		return;
+		trouble(prune, GR_REASON_INTERNAL, strerror(errno));
+	} else {
+		*strrchr(path, '/') = '\0';
+		rmdir(path); /* when it was its day's last */
+		prune->removed++;
 	}
-	*strrchr(path, '/') = '\0';
-	rmdir(path); /* when it was its day's last */
-	prune->next++;
-	prune->removed++;
-	prune_next(supervisor);
+	prune_more(supervisor);
 }
 
-static void prune_next(struct gr_supervisor *supervisor)
+/* Some at once, so that one flush of the record serves them together. */
+static void prune_more(struct gr_supervisor *supervisor)
 {
 	struct gr_recordings_prune *prune = supervisor->recordings.prune;
 	struct gr_audit_event event = { .kind = GR_AUDIT_RECORDING_REMOVED };
 
-	if (prune->next == prune->count) {
-		pruned(supervisor, GR_REASON_NONE, prune->count == PRUNE_MAX ? "there may be more" : "");
-		return;
-	}
 	memcpy(event.actor, prune->actor, sizeof(event.actor));
 	memcpy(event.detail, prune->why, sizeof(event.detail));
-	snprintf(event.target, sizeof(event.target), "%s", prune->names[prune->next]);
-	if (gr_audit_client_permit(supervisor->audit, &event, removal_recorded, supervisor, 0, NULL) < 0)
-		pruned(supervisor, GR_REASON_AUDIT_UNAVAILABLE, "too many events wait for the record");
+	while (prune->reason == GR_REASON_NONE && prune->next < prune->count && prune->pending < PRUNE_PENDING) {
+		snprintf(event.target, sizeof(event.target), "%s", prune->names[prune->next]);
+		if (gr_audit_client_permit(supervisor->audit, &event, removal_recorded, supervisor, prune->next, NULL) <
+		    0) {
+			trouble(prune, GR_REASON_AUDIT_UNAVAILABLE, "too many events waited for the record");
+			break;
+		}
+		prune->next++;
+		prune->pending++;
+	}
+	if (prune->pending == 0)
+		pruned(supervisor);
 }
 
 void gr_recordings_prune(struct gr_supervisor *supervisor, const struct gr_ipc_message *message)
@@ -368,5 +378,5 @@ void gr_recordings_prune(struct gr_supervisor *supervisor, const struct gr_ipc_m
 	memcpy(prune->why, message->text, sizeof(prune->why));
 	look_through(supervisor->config.recording.directory, add_old, prune);
 	supervisor->recordings.prune = prune;
-	prune_next(supervisor);
+	prune_more(supervisor);
 }

@@ -137,6 +137,15 @@ class Recording(unittest.TestCase):
         replay(file, "--key", key, "--png", folder / "a.png", "--at", "2.5")
         self.assertEqual(garasu.differing_pixels(folder / "seen.png", folder / "a.png"), -1)
 
+        # The key as PKCS #12, with its password and without.
+        for name, password in ("password", "正しい合言葉は長い"), ("wrong", "他の合言葉は通じない"):
+            (folder / name).write_text(password + "\n")
+        subprocess.run([garasu.SOURCE / "certs/garasu-ca", "p12", broker.ca, "kansa", "--role", "auditor", "--password-file", folder / "password"],
+                       check=True, stdout=subprocess.DEVNULL)
+        p12 = broker.ca / "auditors/kansa.p12"
+        replay(file, "--key", p12, "--password-file", folder / "password", "--check")
+        self.assertIn("password", replay(file, "--key", p12, "--password-file", folder / "wrong", "--check", expect=3))
+
         # Nobody else's key, and no other file.
         subprocess.run([garasu.SOURCE / "certs/garasu-ca", "person", broker.ca, "kanri", "--role", "admin"], check=True,
                        stdout=subprocess.DEVNULL)
@@ -152,7 +161,38 @@ class Recording(unittest.TestCase):
         self.assertIn("NOT what was recorded", told)
         self.assertIn("from chunk 6 on", told)
         self.video(file, key, folder, int(chunks(file)[-1][2] - first))
+        self.window(file, key, folder)
         broker.finish()
+
+    def window(self, file, key, folder):
+        reader, writer = os.pipe()
+        server = subprocess.Popen(["Xvfb", "-displayfd", str(writer), "-screen", "0", "1400x1000x24", "-nolisten", "tcp", "-noreset"], pass_fds=[writer],
+                                  stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (server.kill(), server.wait()))
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            x = {**os.environ, "DISPLAY": f":{stream.readline().strip()}", "LC_ALL": "C.UTF-8"}
+        player = subprocess.Popen([REPLAY, file, "--key", key], env=x, stdout=subprocess.DEVNULL)
+        self.addCleanup(lambda: (player.kill(), player.wait()))
+
+        def shown():
+            """How many pixels of its picture are not those that the person saw last."""
+            subprocess.run(["import", "-window", window, "-crop", "1100x720+4+30", "+repage", folder / "window.png"], env=x, check=True,
+                           timeout=garasu.DEADLINE)
+            return garasu.differing_pixels(folder / "seen.png", folder / "window.png")
+
+        def press(*keys):
+            subprocess.run(["xdotool", "mousemove", "700", "500", "key", *keys], env=x, check=True)
+        window = wait_for("the window", lambda: subprocess.run(["xdotool", "search", "--name", "Recording"], env=x, capture_output=True,
+                                                               text=True).stdout.strip())
+        press("space", "End")
+        wait_for("the last picture", lambda: shown() == 0)
+        press("Home")
+        wait_for("the first one", lambda: shown() > 10_000)
+        press("shift+Right")
+        wait_for("the last one again", lambda: shown() == 0)
+        press("Escape")
+        self.assertEqual(player.wait(garasu.DEADLINE), 0)
 
     def video(self, file, key, folder, seconds):
         for name, codec in (("a.webm", "vp9"), ("a.mp4", "h264")):

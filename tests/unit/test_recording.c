@@ -104,7 +104,7 @@ static uint8_t *make(size_t *size_out, size_t header_out[1], char chain_out[GR_R
 	assert_int_equal(gr_recording_auditors_load(pem, &auditors, &err), 0);
 	assert_int_equal(gr_recording_seal_create(auditors, &about, &seal, &header, &size, &err), 0);
 	gr_recording_auditors_destroy(auditors);
-	uint8_t *bytes = malloc(size + CHUNKS * 128);
+	uint8_t *bytes = malloc(size + (size_t)CHUNKS * 128);
 	assert_non_null(bytes);
 	memcpy(bytes, header, size);
 	*header_out = size;

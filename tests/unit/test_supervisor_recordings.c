@@ -203,7 +203,7 @@ static void make_recording(const char *day, const char *name, off_t size, int da
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, size), 0);
 	clock_gettime(CLOCK_REALTIME, &times[0]);
-	times[0].tv_sec -= days_old * 86400;
+	times[0].tv_sec -= (time_t)days_old * 86400;
 	times[1] = times[0];
 	assert_int_equal(futimens(fd, times), 0);
 	close(fd);
@@ -256,9 +256,10 @@ static void old_recordings_go_when_their_removal_is_recorded(void **state)
 					  .text = "保存期間満了" };
 	struct gr_ipc_message done;
 	struct gr_audit_event event;
-	char full[128];
+	char full[128], name[40];
 
 	(void)state;
+
 	make_recording("2026-01-01", "old.grec", 10, 91);
 	make_recording("2026-01-02", "young.grec", 10, 89);
 	snprintf(full, sizeof(full), "%s/full", folder);
@@ -281,6 +282,13 @@ static void old_recordings_go_when_their_removal_is_recorded(void **state)
 	assert_false(is_there("2026-01-01"));
 	assert_true(is_there("2026-01-02/young.grec"));
 	assert_non_null(strstr(ask(request).text, "0 recordings"));
+
+	for (int i = 0; i < 200; i++) { /* more than wait for the record at once */
+		snprintf(name, sizeof(name), "%d.grec", i);
+		make_recording("2026-01-03", name, 1, 100);
+	}
+	assert_non_null(strstr(ask(request).text, "200 recordings"));
+	assert_false(is_there("2026-01-03"));
 }
 
 static int begin_required(void **state)

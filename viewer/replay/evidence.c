@@ -2,12 +2,13 @@
 
 #include "broker/audit/chain.h"
 
-#include <glob.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define EVENTS_MAX 1000000
 
@@ -161,35 +162,35 @@ int gr_evidence_load(struct gr_evidence *evidence, const char *directory, const 
 		     struct gr_error *err)
 {
 	struct reading reading = { .evidence = evidence, .file = file };
-	char pattern[4096];
-	glob_t found;
+	unsigned segments = 0;
+	char path[4096];
 	int rc = 0;
 
 	memset(evidence, 0, sizeof *evidence);
 	snprintf(reading.session, sizeof reading.session, "%016" PRIx64, file->header.session);
 	snprintf(reading.connection, sizeof reading.connection, "%" PRIu32, file->header.connection);
-	snprintf(pattern, sizeof pattern, "%s/log/*.log", directory);
-	if (glob(pattern, 0, NULL, &found) != 0)
-		return gr_error_set(err, GR_ENOENT, "%s is no audit directory: it has no log", directory);
-	for (size_t i = 0; i < found.gl_pathc && !rc; i++)
-		rc = read_segment(&reading, found.gl_pathv[i], err);
-	globfree(&found);
+	for (unsigned k = 0; !rc; k++) {
+		snprintf(path, sizeof path, "%s/log/%08u.log", directory, k);
+		if (access(path, F_OK) < 0 && errno == ENOENT)
+			break;
+		rc = read_segment(&reading, path, err);
+		segments++;
+	}
+	if (!rc && !segments)
+		rc = gr_error_set(err, GR_ENOENT, "%s is no audit directory: it has no log/00000000.log", directory);
 	if (rc) {
 		gr_evidence_finish(evidence);
 		return rc;
 	}
-	if (reading.other)
+	int whole = reading.ended && !reading.cut && evidence->marked_chunks == file->count && !file->behind;
+	if (reading.other || (reading.ended && !reading.cut && !whole)) /* the latter: more than was recorded */
 		evidence->verdict = GR_EVIDENCE_OTHER;
 	else if (!reading.started)
 		evidence->verdict = GR_EVIDENCE_NONE;
 	else if (reading.cut)
 		evidence->verdict = GR_EVIDENCE_CUT;
-	else if (reading.ended && evidence->marked_chunks == file->count && !file->behind)
-		evidence->verdict = GR_EVIDENCE_WHOLE;
-	else if (reading.ended)
-		evidence->verdict = GR_EVIDENCE_OTHER; /* there is more behind the recorded end */
 	else
-		evidence->verdict = GR_EVIDENCE_SO_FAR;
+		evidence->verdict = whole ? GR_EVIDENCE_WHOLE : GR_EVIDENCE_SO_FAR;
 	return 0;
 }
 

@@ -201,10 +201,12 @@ int gr_export_video(struct gr_player *player, uint64_t from, uint64_t to, unsign
 	video.frame = SDL_CreateRGBSurfaceWithFormat(0, width + width % 2, height + height % 2 + GR_EXPORT_STRIP, 32,
 						     SDL_PIXELFORMAT_RGB888);
 	video.draw = gr_draw_create(100);
-	if (!video.frame || !video.draw)
-		rc = gr_error_set(err, GR_ENOMEM, "no memory for a video's frame");
-	else
-		rc = start_encoder(&video, frames_per_second, file, err);
+	if (!video.frame || !video.draw) {
+		gr_draw_destroy(video.draw);
+		SDL_FreeSurface(video.frame);
+		return gr_error_set(err, GR_ENOMEM, "no memory for a video's frame");
+	}
+	rc = start_encoder(&video, frames_per_second, file, err);
 	if (!rc) {
 		rc = encode(&video, player, from, to, frames_per_second, err);
 		gr_io_close(&video.pipe);

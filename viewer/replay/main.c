@@ -137,7 +137,7 @@ static int position_of(const struct gr_player *player, const char *text, uint64_
 			return -1;
 		if (*rest == '-')
 			minutes = -minutes;
-		uint64_t wall = (uint64_t)((timegm(&parts) - hours * 3600 - minutes * 60) * 1000000) +
+		uint64_t wall = (uint64_t)((timegm(&parts) - (time_t)hours * 3600 - (time_t)minutes * 60) * 1000000) +
 				(uint64_t)(fraction * 1e6);
 		/* Where the wall clock was that last; it may have stepped. */
 		*out = 0;
@@ -204,7 +204,8 @@ static void word_verdict(const struct gr_evidence *evidence, char out[400], int 
 	if (evidence->failure[0]) {
 		size_t length = strlen(out);
 		snprintf(out + length, 400 - length, " / %s: %.120s",
-			 gr_text("録画は失敗で終わりました", "the recording ended by a failure"), evidence->failure);
+			 gr_text("録画は障害により中断されました", "the recording ended by a failure"),
+			 evidence->failure);
 	}
 }
 
@@ -235,9 +236,9 @@ static void describe(const struct gr_recording_file *file, size_t authentic)
 	       file->count, file->size,
 	       file->ended ? gr_text("正常に終了しています", "ended in good order")
 	       : file->behind ? gr_text("書き込みの途中で終わっています", "it stops in the middle of a chunk")
-			      : gr_text("終了の印がありません", "there is no mark of its end"));
+			      : gr_text("終了の記録がありません", "there is no mark of its end"));
 	if (authentic < file->count)
-		printf(gr_text("警告: %zu 番目のチャンクから後ろは改ざんまたは破損しています\n",
+		printf(gr_text("警告: %zu 番目のチャンク以降は改ざんされているか、破損しています\n",
 			       "WARNING: from chunk %zu on it was changed or damaged\n"),
 		       authentic + 1);
 	if (!file->header.garasu)

@@ -129,7 +129,7 @@ static void draw_title(const struct screen *screen, SDL_Surface *surface)
 		 header->person, header->session);
 	int x = 12 + gr_draw_text(screen->draw, surface, text, text_colour, 12, 4) + 28;
 	gr_draw_text(screen->draw, surface,
-		     gr_text("空白: 再生/停止  ←→: 5秒  +−: 速さ  E: 記録の表示  Esc: 終了",
+		     gr_text("スペース: 再生/停止  ←→: 5秒  +−: 速さ  E: 記録の表示  Esc: 終了",
 			     "space: play/pause  arrows: 5 s  +/−: speed  E: events  Esc: quit"),
 		     pale_colour, x, 4);
 }
@@ -443,9 +443,7 @@ int gr_replay_window_run(const struct gr_replay_window *settings, struct gr_erro
 		}
 	}
 	gr_draw_destroy(screen.draw);
-	if (screen.window)
-		SDL_DestroyWindow(screen.window);
-	SDL_Quit();
+	/* The process ends, and its window with it: SDL would take it away by one connection and speak of it by another (BadWindow, exit 1). */
 	free(screen.events);
 	return rc;
 }
