@@ -275,7 +275,8 @@ static void check_all_limits(struct check *check)
 		check_limits(check, section, &config->groups[g].limits);
 		recorded |= config->groups[g].limits.recording != GR_RECORDING_NONE;
 	}
-	if (config->recording.auditors[0] && gr_recording_auditors_load(config->recording.auditors, &auditors, &err) != 0)
+	if (config->recording.auditors[0] &&
+	    gr_recording_auditors_load(config->recording.auditors, &auditors, &err) != 0)
 		problem(check, "recording", "auditors", "%s", err.text);
 	gr_recording_auditors_destroy(auditors);
 	if (recorded)
