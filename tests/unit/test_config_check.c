@@ -80,7 +80,7 @@ static void what_is_risky_is_a_warning_and_no_problem(void **state)
 			       "group \"広報課\" {\n recording = \"on\"\n clipboard_down = 7\n}\n"
 			       "group \"税務課\" {\n}\n"
 			       "recording {\n directory = \"/tmp\"\n}\n"),
-			 before);
+			 before + 1); /* the recording that nobody can see */
 	assert_true(found(2, "warning: admin.two_person: there are fewer than two administrators"));
 	assert_true(found(5, "warning: identity.code: no one-time code"));
 	assert_true(found(8, "warning: limits.clipboard_up: the clipboard comes with a later version"));
