@@ -268,9 +268,9 @@ void gr_dialog_draw(const struct gr_dialog *dialog, const struct gr_paint *paint
 		margin = px(&p, 16);
 	p.width = width - 2 * margin - stripe;
 	body(&p); /* measured from 0 */
-	if (p.y + 2 * margin > area.h) {
+	for (int narrow = 20; p.y + 2 * margin > area.h && narrow > 0; narrow -= 12) {
 		p.tight = 1;
-		margin = px(&p, 8);
+		margin = px(&p, narrow);
 		p.width = width - 2 * margin - stripe;
 		p.y = 0;
 		body(&p);
