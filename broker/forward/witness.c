@@ -93,13 +93,14 @@ static int compare(struct gr_forward_witness *witness, int *checked_out, struct 
 	uint8_t root[GR_TREE_HASH];
 	if (gr_tree_root(&witness->tree, root) != 0)
 		return gr_error_set(err, GR_EIO, "SHA-256 failed");
-	if (memcmp(root, witness->wanted.head.root, sizeof(root)) != 0)
-		return read_anew(witness)
-			       ? 1
-			       : alarm_for(witness,
-					   "the tree head of %" PRIu64 " records does not fit them, or those under the "
-								       "head before: the record was changed",
-					   witness->wanted.head.size);
+	if (memcmp(root, witness->wanted.head.root, sizeof(root)) != 0) {
+		if (read_anew(witness))
+			return 1;
+		return alarm_for(witness,
+				 "the tree head of %" PRIu64
+				 " records does not fit them, or those under the head before: the record was changed",
+				 witness->wanted.head.size);
+	}
 	state->heads = witness->wanted.end;
 	state->tree = witness->tree;
 	state->length = witness->wanted.length;
