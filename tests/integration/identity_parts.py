@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-from supervise import REASON_NAMES, REASONS, SLOW, SOURCE, Child, check
+from supervise import REASON_NAMES, SOURCE, Child, check
 
 REQUEST = struct.Struct("=IIII4096s4096s4096s")  # struct gr_identity_request
 FACTORS = struct.Struct("=II256s64s")  # struct gr_identity_factors

@@ -7,15 +7,15 @@ import os
 import random
 import select
 import shutil
-import signal
 import stat
 import subprocess
 import sys
 import time
 
-from identity_parts import CODE, FACTORS, PASSWORD, SOURCE, Conversation, Identity, certificates, check, folder, run, totp
+from identity_parts import CODE, FACTORS, PASSWORD, SOURCE, Identity, certificates, check, folder, run, totp
 
 BOTH = PASSWORD | CODE
+SLOW_ENOUGH = 20  # seconds: longer than any try takes
 RIGHT = "factors=certificate,password,totp"
 
 
@@ -119,9 +119,6 @@ def a_kill_in_the_middle_reopens_no_code(t):
         check(sum(yes) <= 1, "one code let in twice")
         let_in += sum(yes)
     return f"{let_in} of 6 codes were used, none twice"
-
-
-SLOW_ENOUGH = 20
 
 
 def wrong_tries_lock_out(t):
