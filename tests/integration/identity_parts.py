@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-from supervise import REASON_NAMES, REASONS, SLOW, SOURCE, Child, check
+from supervise import REASON_NAMES, SOURCE, Child, check
 
 REQUEST = struct.Struct("=IIII4096s4096s4096s")  # struct gr_identity_request
 FACTORS = struct.Struct("=II256s64s")  # struct gr_identity_factors
@@ -129,16 +129,10 @@ class Conversation:
 
 
 def totp(secret, step=0):
-    """The one-time code of now, or some steps later, by another implementation than ours."""
+    """The one-time code of now, or some steps later, by another implementation than ours. It is good for 30 s at least."""
     done = subprocess.run(["oathtool", "--totp", "--base32", f"--now=@{int(time.time()) + 30 * step}", secret],
                           capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def settled_step():
-    """Waits until the present step of one-time codes lasts some seconds more."""
-    while time.time() % 30 > 22:
-        time.sleep(0.1)
 
 
 def run(name, tests, names, *arguments):

@@ -16,7 +16,7 @@ import time
 import urllib.parse
 
 import garasu
-from identity_parts import CODE, PASSWORD, Identity, certificates, check, folder, run, settled_step, totp
+from identity_parts import CODE, PASSWORD, Identity, certificates, check, folder, run, totp
 from supervise import REASONS, SLOW, Child, pair
 from two_factor_test import ASK, READY, Person
 
@@ -222,7 +222,6 @@ def a_code_of_ours_goes_with_a_password_of_theirs(t):
     try:
         none, secret, _ = both.identity.add("hanako")
         check(none == "", "a password that nobody needs")
-        settled_step()
         for password, code, reason, words in (("wrong", totp(secret), "WRONG_FACTOR", "code=right pam=wrong"),
                                               (SECRETS["hanako"], "000000", "WRONG_FACTOR", "code=wrong pam=right"),
                                               (SECRETS["hanako"], totp(secret), "NONE", "factors=certificate,pam-password,totp"),
