@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+_Static_assert(GR_GUARD_REASON_MAX == GR_REASON_DISPLACED, "the guard lets every reason through to the viewer");
+
 static int start(const char *file, uint32_t number, bool vencrypt, struct gr_connection **out, struct gr_error *err)
 {
 	static struct gr_config config;

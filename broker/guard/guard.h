@@ -26,7 +26,7 @@
 #define GR_GUARD_ENCODINGS_MAX 128 /* in one SetEncodings */
 #define GR_GUARD_SCREENS_MAX 16 /* in one SetDesktopSize */
 #define GR_GUARD_FENCE_MAX 64 /* bytes of a fence's payload */
-#define GR_GUARD_REASON_MAX 22 /* docs/PROTOCOL.md §6 */
+#define GR_GUARD_REASON_MAX 22 /* docs/PROTOCOL.md §6; broker/ipc/ipc.h has the same */
 #define GR_GUARD_FENCES_MAX 16 /* of the viewer's, unanswered; then the guard takes nothing more upstream */
 
 struct gr_guard;

@@ -61,7 +61,7 @@ int speaks(struct rig *r, int ms)
 	struct gr_ipc_message m;
 	int fd;
 
-	for (double left = ms; readable(r->control, left > 0 ? (int)left : 0); left = (until - now_us()) / 1e3) {
+	while (readable(r->control, until > now_us() ? (int)((until - now_us()) / 1e3) : 0)) {
 		/* Only looked at: it is taken by heard(). */
 		if (recv(r->control, &m, sizeof(m), MSG_PEEK | MSG_DONTWAIT) != sizeof(m) || m.type != GR_IPC_ACTIVITY)
 			return 1;

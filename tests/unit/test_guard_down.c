@@ -67,7 +67,7 @@ static void records_are_of_known_kinds_and_values(void **state)
 		{ { 71, 2, 0, 0, 0, 1 }, 12, "CARET: outside the screen" },
 		{ { 71, 2, 0, 2 }, 12, "CARET: outside the screen" },
 		{ { 71, 3, 0, 2, 1, 2, 3, 4 }, 8, "TEXT_RESULT: an unknown result" },
-		{ { 71, 1, 0, 23 }, 8, "NOTICE: an unknown reason" },
+		{ { 71, 1, 0, GR_GUARD_REASON_MAX + 1 }, 8, "NOTICE: an unknown reason" },
 		{ { 71, 1, 0, 0 }, 8, "NOTICE: an unknown reason" },
 		{ { 71, 1, 0, 6, 0, 0, 0, 1 }, 8, "NOTICE: an unknown reason" },
 		{ { 71, 4 }, 8, "an unknown Garasu record" },
