@@ -7,6 +7,7 @@
  * sent until then is written and signed; signals that a terminal or an init system sends to the whole group do not stop it
  * before.
  */
+#include "broker/audit/head.h"
 #include "broker/audit/housekeeping.h"
 #include "broker/audit/policy.h"
 #include "broker/audit/segment.h"
@@ -286,6 +287,9 @@ static int add_peer(struct audit *audit, int fd, uint64_t source)
 			gr_io_close(&peer->fd);
 			return GR_ENOMEM;
 		}
+		struct gr_audit_acknowledgement state = gr_audit_writer_state(audit->writer);
+		if (state.state != GR_AUDIT_WRITABLE)
+			(void)gr_io_send(fd, &state, sizeof(state), -1);
 		return 0;
 	}
 	close(fd);
@@ -379,6 +383,16 @@ static void read_boot_id(char out[33])
 	out[used == 32 ? 32 : 0] = 0;
 }
 
+/* Which key signs from now on: whoever has its public half can check the heads that follow. */
+static void record_key(struct audit *audit)
+{
+	struct gr_audit_event event = { .kind = GR_AUDIT_KEY, .target = "audit.signing_key" };
+	char id[GR_HEAD_KEY_TEXT] = "";
+	(void)gr_head_key_id(audit->key, id);
+	snprintf(event.detail, sizeof(event.detail), "key=%s", id);
+	(void)gr_audit_writer_add(audit->writer, &event, NULL);
+}
+
 static int start(struct audit *audit, const char *file, struct gr_error *err)
 {
 	static struct gr_config config;
@@ -389,8 +403,9 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 	read_boot_id(places.boot);
 	int root = geteuid() == 0;
 	uid_t uid = root ? (uid_t)(config.broker.uid_base + GR_UID_AUDIT) : 0;
-	if (gr_audit_key_load(config.audit.signing_key, &places.key, err) != 0 ||
-	    open_directories(&config, uid, &directory, &places.log, err) != 0)
+	if (gr_audit_key_load(config.audit.signing_key, &places.key, err) != 0)
+		return gr_error_wrap(err, "audit.signing_key");
+	if (open_directories(&config, uid, &directory, &places.log, err) != 0)
 		return err->code;
 	audit->key = places.key;
 	audit->loop = gr_loop_create();
@@ -418,7 +433,8 @@ static int start(struct audit *audit, const char *file, struct gr_error *err)
 							   record_prune, audit);
 	if (!audit->housekeeping)
 		return gr_error_set(err, GR_ENOMEM, "no memory for the index");
-	run_batch(audit); /* what the opening found */
+	record_key(audit);
+	run_batch(audit); /* and what the opening found */
 	return gr_ipc_child_ready(err);
 }
 

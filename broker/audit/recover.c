@@ -31,7 +31,7 @@ static int open_heads(int directory, EVP_PKEY *key, struct gr_audit_recovered *s
 	ssize_t n = pread(state->heads.fd, tail, sizeof(tail), (off_t)start);
 	if (n < 0 || (uint64_t)n != size - start)
 		return gr_error_errno(err, "cannot read " GR_AUDIT_HEADS_FILE);
-	const char *end = memrchr(tail, '\n', (size_t)n), *line = tail;
+	const char *end = memrchr(tail, '\n', (size_t)n), *line;
 	for (;;) {
 		line = end ? memrchr(tail, '\n', (size_t)(end - tail)) : NULL;
 		line = line ? line + 1 : tail;
@@ -207,9 +207,9 @@ static int check_sum(int log, const struct gr_audit_sum *sum, struct gr_error *e
 static int read_segment(int log, struct gr_audit_recovered *state, uint64_t number, int last,
 			const struct gr_head *head, struct gr_error *err)
 {
-	struct gr_audit_sum sum;
+	struct gr_audit_sum sum = { .segment = 0 };
 	char name[GR_AUDIT_SEGMENT_NAME];
-	int torn;
+	int torn = 0;
 	gr_audit_segment_name(number, "log", name);
 	int status = gr_append_open(&state->segment, log, name, err);
 	if (status != 0)

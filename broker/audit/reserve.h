@@ -10,7 +10,7 @@
 
 #define GR_AUDIT_RESERVE_FILE "reserve"
 #ifndef GR_AUDIT_RESERVE_SLOTS
-#define GR_AUDIT_RESERVE_SLOTS 8192
+#define GR_AUDIT_RESERVE_SLOTS 8192u
 #endif
 
 struct gr_reserve {

@@ -35,7 +35,8 @@ int gr_audit_unhex(const char *untrusted_text, size_t length, size_t n, uint8_t 
 	if (!gr_audit_is_hex(untrusted_text, length, n))
 		return GR_EPROTO;
 	for (size_t i = 0; i < n / 2; i++)
-		out[i] = (uint8_t)(hex_digit(untrusted_text[2 * i]) << 4 | hex_digit(untrusted_text[2 * i + 1]));
+		out[i] = (uint8_t)((unsigned)hex_digit(untrusted_text[2 * i]) << 4 |
+				   (unsigned)hex_digit(untrusted_text[2 * i + 1]));
 	return 0;
 }
 

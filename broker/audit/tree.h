@@ -11,7 +11,7 @@
 
 #define GR_TREE_HASH 32 /* bytes */
 #define GR_TREE_DEPTH_MAX 63
-#define GR_TREE_PROOF_MAX (2 * GR_TREE_DEPTH_MAX) /* hashes of one proof */
+#define GR_TREE_PROOF_MAX 126 /* hashes of one proof */
 
 /* A tree that grows: the roots of the perfect subtrees that it consists of, the largest first. Zeroed = empty. */
 struct gr_tree {

@@ -162,7 +162,7 @@ struct gr_config {
 
 	struct { /* section audit */
 		char directory[PATH_MAX];
-		char signing_key[PATH_MAX]; /* Ed25519, PEM, mode 0600; or "pkcs11:…" */
+		char signing_key[PATH_MAX]; /* Ed25519, PEM, mode 0600 */
 	} audit;
 
 	struct { /* section syslog */

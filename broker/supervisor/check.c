@@ -1,5 +1,6 @@
 #include "broker/supervisor/check.h"
 
+#include "broker/audit/signing.h"
 #include "broker/config/trust.h"
 #include "broker/egress/credentials.h"
 
@@ -161,6 +162,17 @@ static void check_egress_credentials(struct check *check)
 	explicit_bzero(header, sizeof(header));
 }
 
+static void check_audit_key(struct check *check)
+{
+	struct gr_error err;
+	EVP_PKEY *key;
+
+	if (gr_audit_key_load(check->config->audit.signing_key, &key, &err) != 0)
+		problem(check, "audit", "signing_key", "%s", err.text);
+	else
+		EVP_PKEY_free(key);
+}
+
 static void check_trusted_ca(struct check *check)
 {
 	char **list = NULL;
@@ -191,6 +203,7 @@ unsigned gr_check(const struct gr_config *config, gr_check_found found, void *co
 		check_egress_credentials(&check);
 	check_pool(&check);
 	check_directory(&check, "audit", "directory", config->audit.directory);
+	check_audit_key(&check);
 	check_directory(&check, "broker", "run_directory", config->broker.run_directory);
 	if (gr_config_socket(config, "admin.sock", &socket_path) < 0)
 		problem(&check, "broker", "run_directory", "%s is too long for a socket's path",

@@ -108,6 +108,19 @@ check 'host localhost' verify "$server" -verify_hostname localhost
 for ip in 127.0.0.1 ::1; do check "address $ip" verify "$server" -verify_ip "$ip"; done
 check 'another host is refused' refused 'hostname mismatch' "$server" -verify_hostname other.example
 check 'another address is refused' refused 'IP address mismatch' "$server" -verify_ip 127.0.0.2
+# --- the audit record's key -------------------------------------------------------------------
+
+check 'demo makes a key for the audit record' test -s "$dir/audit.key" -a -s "$dir/audit.pub"
+check 'a key for the audit record is made' gives 0 "$ca" audit-key "$top/a.key"
+check 'it is Ed25519, and only its owner may read it' test "$(stat -c %a "$top/a.key")" = 600 -a \
+	"$(openssl pkey -in "$top/a.key" -noout -text | head -n 1)" = 'ED25519 Private-Key:'
+check 'its public half fits' test "$(openssl pkey -in "$top/a.key" -pubout)" = "$(<"$top/a.pub")"
+check 'it is not replaced' gives 4 "$ca" audit-key "$top/a.key"
+check 'its name must end in .key' gives 2 "$ca" audit-key "$top/a"
+full_disk "$ca" audit-key "$top/b.key" >/dev/null
+check 'a full disk leaves no key' fails test -e "$top/b.key"
+check 'and nothing else' no_leftovers "$top"
+
 check 'another CA is made' gives 0 "$ca" demo "$top/other"
 check 'another CA is not trusted' fails openssl verify -CAfile "$top/other/ca.pem" -untrusted "$hanako" "$hanako"
 

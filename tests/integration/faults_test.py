@@ -141,6 +141,12 @@ class Faults(unittest.TestCase):
             done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", file.name], capture_output=True, text=True)
             self.assertEqual(done.returncode, 1)
             self.assertIn(f"{file.name}:{line}: ", done.stdout + done.stderr)
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write(self.broker.config.read_text().replace("audit.key", "no.key"))
+            file.flush()
+            done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", file.name], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stdout + done.stderr, "signing_key.* garasu-ca audit-key")
         done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", self.broker.config], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 

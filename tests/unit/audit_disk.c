@@ -168,7 +168,9 @@ static int begin_call(void)
 	disk.calls++;
 	if (disk.calls == disk.end_at && disk.end == DISK_KILLED_BEFORE)
 		die();
-	int fails = disk.fail_from && disk.calls >= disk.fail_from && disk.calls < disk.fail_from + disk.fail_count;
+	unsigned since = disk.calls - disk.fail_from;
+	int fails = disk.fail_from && disk.calls >= disk.fail_from &&
+		    (disk.fail_gap ? since % (disk.fail_count + disk.fail_gap) : since) < disk.fail_count;
 	errno = fails ? disk.fail_cause : errno;
 	return fails;
 }

@@ -20,7 +20,8 @@ struct disk_plan {
 	unsigned calls; /* made so far */
 	unsigned end_at; /* the call that ends the process, from 1; 0 = none */
 	enum disk_end end;
-	unsigned fail_from, fail_count; /* these calls fail, a write after half of it; 0 = none */
+	/* From fail_from on fail_count calls fail, a write after half of it; and again after fail_gap good ones. 0 = none. */
+	unsigned fail_from, fail_count, fail_gap;
 	int fail_cause;
 	long clock_step; /* seconds added to the wall clock */
 };

@@ -132,7 +132,7 @@ static const char *state_text(uint64_t *sequence)
 
 static void permission_comes_with_the_acknowledgement_only(void **state)
 {
-	uint64_t token, sequence;
+	uint64_t token = 0, sequence;
 
 	(void)state;
 	assert_int_equal(permit(GR_AUDIT_LOGIN, 5, NULL), 0);
@@ -154,7 +154,7 @@ static void permission_comes_with_the_acknowledgement_only(void **state)
 
 static void full_disk_refuses_permission_and_keeps_reports(void **state)
 {
-	uint64_t token, sequence;
+	uint64_t token = 0, sequence;
 
 	(void)state;
 	permit(GR_AUDIT_LOGIN, 1, NULL);
@@ -183,7 +183,7 @@ static void full_disk_refuses_permission_and_keeps_reports(void **state)
 
 static void what_the_reserve_has_is_settled_and_permits_nothing(void **state)
 {
-	uint64_t token, sequence;
+	uint64_t token = 0, sequence;
 
 	(void)state;
 	keep(GR_AUDIT_SESSION_END);
@@ -203,7 +203,7 @@ static void what_the_reserve_has_is_settled_and_permits_nothing(void **state)
 static void the_state_is_told_by_itself(void **state)
 {
 	struct gr_audit_acknowledgement told = { .state = GR_AUDIT_UNSIGNED, .cause = EIO };
-	uint64_t token, sequence;
+	uint64_t token = 0, sequence;
 
 	(void)state;
 	keep(GR_AUDIT_SESSION_END);
@@ -222,7 +222,7 @@ static void the_state_is_told_by_itself(void **state)
 
 static void kept_report_is_tried_again_by_itself(void **state)
 {
-	uint64_t token;
+	uint64_t token = 0;
 
 	(void)state;
 	keep(GR_AUDIT_SESSION_END);
@@ -237,7 +237,7 @@ static void kept_report_is_tried_again_by_itself(void **state)
 
 static void events_wait_for_the_next_audit_process_in_order(void **state)
 {
-	uint64_t token;
+	uint64_t token = 0;
 
 	(void)state;
 	permit(GR_AUDIT_LOGIN, 1, NULL);
@@ -272,7 +272,7 @@ static void silence_refuses_after_the_deadline(void **state)
 
 static void flood_of_reports_leaves_room_for_logins(void **state)
 {
-	uint64_t token;
+	uint64_t token = 0;
 	size_t kept;
 
 	(void)state;
@@ -296,7 +296,7 @@ static void flood_of_reports_leaves_room_for_logins(void **state)
 
 static void who_asked_may_go(void **state)
 {
-	uint64_t sent, waiting, token;
+	uint64_t sent, waiting, token = 0;
 
 	(void)state;
 	permit(GR_AUDIT_EGRESS_REQUEST, 1, &sent);

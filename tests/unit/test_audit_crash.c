@@ -28,7 +28,6 @@
 #define PLACES_MIN 1000
 #define UNTOLD (UINT64_MAX - 1)
 #define NEED(condition) ((condition) ? (void)0 : abort()) /* in the process that is ended, cmocka has no place */
-#define BOOT "00112233445566778899aabbccddeeff"
 
 enum fate { NOT_SENT, SENT, RECORDED, KEPT, REFUSED };
 
@@ -37,6 +36,7 @@ static int directory = -1, logs = -1;
 static EVP_PKEY *key;
 static struct shared { /* with the process that dies */
 	uint64_t token;
+	unsigned boot; /* of the machine, which a power cut ends */
 	uint8_t fates[TOKENS];
 } * shared;
 
@@ -49,7 +49,8 @@ static unsigned chance(unsigned n)
 
 static struct gr_audit_writer *open_writer(struct gr_error *err)
 {
-	struct gr_audit_places places = { .directory = directory, .log = logs, .key = key, .boot = BOOT };
+	struct gr_audit_places places = { .directory = directory, .log = logs, .key = key };
+	snprintf(places.boot, sizeof(places.boot), "%032x", shared->boot);
 	struct gr_audit_writer *writer = NULL;
 	return gr_audit_writer_open(&writer, &places, err) == 0 ? writer : NULL;
 }
@@ -199,6 +200,7 @@ static void restart_and_verify(const char *what, unsigned at)
 {
 	struct gr_error err = { .code = 0 };
 	disk_begin(0);
+	shared->boot += strcmp(what, "power lost") == 0;
 	struct gr_audit_writer *writer = open_writer(&err);
 	if (!writer)
 		fail_msg("%s at call %u: %s", what, at, err.text);
@@ -255,8 +257,9 @@ static int session_ends(unsigned at, enum disk_end end, unsigned seed)
 		disk.end_at = at;
 		disk.end = end;
 		if (seed % 2) { /* and the disk was failing meanwhile */
-			disk.fail_from = 1 + chance(40);
-			disk.fail_count = 1 + chance(40);
+			disk.fail_from = 4 + chance(20);
+			disk.fail_count = 1 + chance(12);
+			disk.fail_gap = 1 + chance(12);
 			disk.fail_cause = chance(2) ? ENOSPC : EIO;
 		}
 		session();
@@ -274,6 +277,10 @@ static unsigned end_everywhere(enum disk_end end, const char *what, unsigned see
 {
 	unsigned at = 1;
 	for (; session_ends(at, end, seed + at * 2); at++) {
+		if (at % 3 == 0) { /* and the next one fares no better */
+			shared->boot += end == DISK_POWER_LOST;
+			session_ends(1 + at % 31, end, seed + at);
+		}
 		restart_and_verify(what, at);
 		if (at % 16 == 0)
 			empty_folders();
@@ -297,7 +304,7 @@ static void a_power_cut_at_any_call_loses_nothing(void **state)
 {
 	unsigned places = 0;
 	(void)state;
-	for (unsigned seed = 0; places < PLACES_MIN / 2; seed++)
+	for (unsigned seed = 0; places < PLACES_MIN / 4; seed++)
 		places += end_everywhere(DISK_POWER_LOST, "power lost", seed);
 	print_message("power lost at %u places\n", places);
 }
@@ -312,7 +319,8 @@ static void any_call_may_fail(void **state)
 			disk_begin(at);
 			srandom(at / 2);
 			disk.fail_from = at;
-			disk.fail_count = variant < 2 ? 1 : 12;
+			disk.fail_count = variant < 2 ? 1 : 3 + chance(9);
+			disk.fail_gap = variant < 2 ? 0 : 1 + chance(9);
 			disk.fail_cause = variant % 2 ? ENOSPC : EIO;
 			session();
 			int failed = disk.calls >= at;

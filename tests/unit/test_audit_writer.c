@@ -127,6 +127,14 @@ static void a_batch_is_written_and_goes_on_after_a_restart(void **state)
 	assert_int_equal(count_lines(), 2);
 	assert_int_equal(fstatat(logs, FIRST, &status, 0), 0);
 	assert_int_equal(status.st_mode & 0777, 0640);
+	/* The reserve takes its room at once, also when the first time there was too little. */
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(fstatat(directory, GR_AUDIT_RESERVE_FILE, &status, 0), 0);
+		assert_int_equal(status.st_size, (off_t)GR_AUDIT_RESERVE_SLOTS * 1024);
+		assert_true(status.st_blocks * 512 >= (off_t)GR_AUDIT_RESERVE_SLOTS * 1024);
+		write_file(directory, GR_AUDIT_RESERVE_FILE, O_TRUNC, "short", 5);
+		gr_audit_writer_close(open_writer());
+	}
 	writer = open_writer();
 	assert_int_equal(write_one(writer, "c", 1), 3);
 	gr_audit_writer_close(writer);
@@ -212,7 +220,7 @@ static void a_full_disk_refuses_what_permits_and_keeps_the_rest(void **state)
 	signal(SIGXFSZ, SIG_IGN);
 	struct gr_audit_writer *writer = open_writer();
 	/* As long as the reserve, so that one limit is above the one and below the other. */
-	while (fstatat(logs, FIRST, &status, 0) < 0 || status.st_size < GR_AUDIT_RESERVE_SLOTS * 1024) {
+	while (fstatat(logs, FIRST, &status, 0) < 0 || status.st_size < (off_t)GR_AUDIT_RESERVE_SLOTS * 1024) {
 		for (unsigned i = 0; i < GR_AUDIT_BATCH_MAX; i++)
 			add(writer,
 			    "a line of some length, so that this does not take as long as it would with shorter ones",
@@ -282,6 +290,36 @@ static void the_process_that_failed_records_when_it_ended(void **state)
 	read_file(logs, FIRST, text, sizeof(text));
 	assert_non_null(strstr(text, "detail=the%20record%20could%20not%20be%20written:%20File%20too%20large"));
 	assert_non_null(strstr(text, "detail=the%20record%20is%20written%20again%3B%202%20events%20were%20refused"));
+}
+
+static void a_head_that_cannot_be_written_is_told_and_made_later(void **state)
+{
+	char heads[4 * GR_HEAD_LINE_MAX];
+	struct rlimit before, small;
+	struct stat status;
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	struct gr_audit_writer *writer = open_writer();
+	write_one(writer, "one", 1);
+	assert_int_equal(gr_audit_writer_sign(writer), 0);
+	write_one(writer, "two", 1);
+	assert_int_equal(fstatat(directory, GR_AUDIT_HEADS_FILE, &status, 0), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = (rlim_t)status.st_size + 100;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(gr_audit_writer_sign(writer), GR_EIO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(read_file(directory, GR_AUDIT_HEADS_FILE, heads, sizeof(heads)), status.st_size);
+	assert_int_equal(gr_audit_writer_state(writer).state, GR_AUDIT_UNSIGNED);
+	assert_int_equal(gr_audit_writer_waits(writer), 1);
+	assert_int_equal(gr_audit_writer_unsigned(writer), 1);
+	assert_int_equal(write_one(writer, "three", 1), 3); /* the record goes on */
+	assert_int_equal(gr_audit_writer_sign(writer), 0);
+	assert_int_equal(gr_audit_writer_state(writer).state, GR_AUDIT_WRITABLE);
+	assert_int_equal(gr_audit_writer_waits(writer), 0);
+	gr_audit_writer_close(writer);
+	gr_audit_writer_close(open_writer());
 }
 
 static void a_torn_end_is_moved_aside_and_recorded(void **state)
@@ -404,7 +442,8 @@ static void empty(int where)
 	while (dir && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "log") != 0)
 			unlinkat(where, entry->d_name, 0);
-	closedir(dir);
+	if (dir)
+		closedir(dir);
 }
 
 static int empty_folder(void **state)
@@ -448,6 +487,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_full_segment_is_summed_up, empty_folder),
 		cmocka_unit_test_teardown(a_full_disk_refuses_what_permits_and_keeps_the_rest, empty_folder),
 		cmocka_unit_test_teardown(the_process_that_failed_records_when_it_ended, empty_folder),
+		cmocka_unit_test_teardown(a_head_that_cannot_be_written_is_told_and_made_later, empty_folder),
 		cmocka_unit_test_teardown(a_torn_end_is_moved_aside_and_recorded, empty_folder),
 		cmocka_unit_test_teardown(a_broken_chain_is_not_continued, empty_folder),
 		cmocka_unit_test_teardown(a_record_that_its_last_head_does_not_know_is_not_continued, empty_folder),
