@@ -21,7 +21,7 @@
 #define GROUPS 24
 #define HOSTS 30000
 #define DAYS 245 /* of work */
-#define DAY_SECONDS (9 * 3600)
+#define DAY_SECONDS (9 * UINT64_C(3600))
 #define OPEN_REQUESTS 256
 #define HEAD_RECORDS 1000
 #define HEAD_SECONDS 60

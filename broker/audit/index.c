@@ -555,7 +555,7 @@ int gr_audit_index_update(struct gr_audit_index *index, int log, uint64_t lines,
 
 int gr_audit_index_forget(struct gr_audit_index *index, uint64_t segment, struct gr_error *err)
 {
-	sqlite3_int64 first = (sqlite3_int64)(segment * GR_AUDIT_SEGMENT_LINES + 1),
+	sqlite3_int64 first = (sqlite3_int64)segment * GR_AUDIT_SEGMENT_LINES + 1,
 		      last = first + GR_AUDIT_SEGMENT_LINES - 1;
 	static const enum gr_audit_index_statement which[] = { FORGET_RECORDS, FORGET_BLOCKS };
 	int status = execute(index, "BEGIN", err);

@@ -178,7 +178,7 @@ static int record(struct gr_audit_pruner *pruner, const struct gr_audit_pruned *
 static void take_turn(void *context)
 {
 	struct gr_audit_pruner *pruner = context;
-	struct gr_audit_pruned pruned;
+	struct gr_audit_pruned pruned = { .count = 0 };
 	struct gr_error err = { .code = 0 };
 	int status = gr_audit_prune_prepare(pruner->log, pruner->segment, pruner->sort, pruner->before, &pruned, &err);
 	if (status == 0 && pruned.count) {

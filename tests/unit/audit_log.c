@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -87,16 +88,22 @@ void audit_log_flush(struct audit_log *log)
 	assert(fflush(log->heads) == 0);
 }
 
+static int remove_entry(const char *path, const struct stat *file, int kind, struct FTW *place)
+{
+	(void)file;
+	(void)kind;
+	(void)place;
+	return remove(path);
+}
+
 void audit_log_end(struct audit_log *log)
 {
-	char command[128];
 	if (log->segment)
 		fclose(log->segment);
 	fclose(log->heads);
 	close(log->log);
 	EVP_PKEY_free(log->key);
-	snprintf(command, sizeof(command), "rm -r %s", log->directory);
-	assert(system(command) == 0);
+	assert(nftw(log->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS) == 0);
 }
 
 char *audit_log_read(const struct audit_log *log, const char *name, size_t *n_out)

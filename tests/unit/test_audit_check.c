@@ -237,7 +237,7 @@ static void a_changed_head_is_named(void **state)
 	}
 	/* Moved and repeated. */
 	size_t first = strcspn(heads, "\n") + 1, second = strcspn(heads + first, "\n") + 1;
-	char *moved = malloc(2 * n);
+	char *moved = malloc(2 * n + 1);
 	memcpy(moved, heads + first, second);
 	memcpy(moved + second, heads, first);
 	memcpy(moved + first + second, heads + first + second, n - first - second);

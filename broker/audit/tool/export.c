@@ -47,7 +47,7 @@ static void print_cef(const struct gr_tool_record *record)
 static int print_all(struct gr_tool_log *log, const struct gr_audit_criteria *criteria, int cef)
 {
 	struct gr_tool_query query;
-	struct gr_tool_record record;
+	struct gr_tool_record record = { .bytes = "" };
 	struct gr_error err = { .code = 0 };
 	int more = gr_tool_query_open(&query, log, criteria, &err);
 	if (more == 0)

@@ -108,8 +108,8 @@ int gr_check_heads_next(struct gr_check *check, struct gr_check_heads *heads, st
 {
 	const struct gr_check_options *options = check->options;
 	int is_log = heads == &check->heads, trusted = 0, status = 1;
-	const char *line, *reason;
-	size_t n;
+	const char *line = "", *reason;
+	size_t n = 0;
 	heads->present = 0;
 	if (is_log) {
 		status = next_line(heads, &line, &n, err);

@@ -6,16 +6,15 @@
 
 static const struct gr_tool_command *const commands[] = {
 	&gr_tool_verify, &gr_tool_search,      &gr_tool_trace,       &gr_tool_report, &gr_tool_export,
-	&gr_tool_prove,  &gr_tool_consistency, &gr_tool_check_proof, &gr_tool_index,
+	&gr_tool_prove,  &gr_tool_consistency, &gr_tool_check_proof, &gr_tool_index,  NULL,
 };
-#define COMMANDS (sizeof(commands) / sizeof(*commands))
 
 static int usage(FILE *to)
 {
 	fputs("usage: garasu-audit COMMAND DIRECTORY [ARGUMENTS]\n"
 	      "DIRECTORY is a copy of the broker's audit directory.\n",
 	      to);
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; commands[i]; i++)
 		fprintf(to, "  %-12s %s\n", commands[i]->name, commands[i]->help);
 	fputs("garasu-audit COMMAND --help says more; garasu-audit(1) says all.\n"
 	      "exit status: 0 good, 1 the record or proof does not hold, or nothing was found, 2 wrong command line, "
@@ -33,7 +32,7 @@ int main(int argc, char **argv)
 		return usage(stdout), GR_TOOL_GOOD;
 	if (strcmp(argv[1], "--version") == 0)
 		return puts("garasu-audit " GARASU_VERSION), GR_TOOL_GOOD;
-	for (size_t i = 0; i < COMMANDS; i++) {
+	for (size_t i = 0; commands[i]; i++) {
 		if (strcmp(argv[1], commands[i]->name) != 0)
 			continue;
 		for (int k = 2; k < argc; k++) {

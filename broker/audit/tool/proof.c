@@ -266,9 +266,11 @@ int gr_proof_read(struct gr_proof *out, const char *untrusted_text, size_t n, EV
 		status = take_head(&at, &left, keys, count, &out->head, err);
 	while (status == 0 && left > 0) {
 		line = take_line(&at, &left, "hash ", &length);
-		if (!line || out->count == GR_TREE_PROOF_MAX ||
-		    gr_audit_unhex(line, length, 2 * (size_t)GR_TREE_HASH, out->hashes[out->count++]) != 0)
+		if (!line || out->count == (size_t)GR_TREE_PROOF_MAX ||
+		    gr_audit_unhex(line, length, 2 * (size_t)GR_TREE_HASH, out->hashes[out->count]) != 0)
 			status = gr_error_set(err, GR_EPROTO, "a hash is malformed, or there are too many");
+		else
+			out->count++;
 	}
 	return status;
 }

@@ -113,7 +113,9 @@ int gr_check_pruned_end(struct gr_check *check, struct gr_error *err)
 	if (check->result->pruned == 0)
 		return 0;
 	uint64_t *taken = calloc(check->prune_count + 1, sizeof(*taken));
-	int status = taken ? 0 : gr_error_set(err, GR_ENOMEM, "no memory to check the record");
+	int status = 0;
+	if (!taken)
+		return gr_error_set(err, GR_ENOMEM, "no memory to check the record");
 	for (uint64_t number = 0; number < check->segment_room && status == 0; number++)
 		if (check->pruned_segments[number])
 			status = check_segment(check, number, taken, err);

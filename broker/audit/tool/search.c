@@ -10,7 +10,7 @@
 static int print_found(struct gr_tool_log *log, const struct gr_tool_options *options, uint64_t limit)
 {
 	struct gr_tool_query query;
-	struct gr_tool_record record;
+	struct gr_tool_record record = { .bytes = "" };
 	struct gr_error err = { .code = 0 };
 	uint64_t count = 0;
 	int more = gr_tool_query_open(&query, log, &options->criteria, &err);

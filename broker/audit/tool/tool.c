@@ -83,7 +83,7 @@ int gr_tool_time_read(const char *text, char out[GR_AUDIT_TIME_TEXT])
 	if ((*rest != '+' && *rest != '-') || strlen(rest) != 6 || !isdigit((unsigned char)rest[1]) ||
 	    sscanf(rest + 1, "%2u:%2u", &hours, &minutes) != 2)
 		return GR_EINVAL;
-	time_t offset = (time_t)(hours * 3600 + minutes * 60);
+	time_t offset = (time_t)hours * 3600 + (time_t)minutes * 60;
 	return gr_tool_time_of(timegm(&tm) + (*rest == '+' ? -offset : offset), out);
 }
 

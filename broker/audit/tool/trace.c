@@ -68,7 +68,7 @@ static int find_login(struct trace *trace, const struct session *session, struct
 {
 	struct gr_audit_criteria criteria = { .person = session->person, .kind = GR_AUDIT_LOGIN };
 	struct gr_tool_query query;
-	struct gr_tool_record record;
+	struct gr_tool_record record = { .bytes = "" };
 	int more = gr_tool_query_open(&query, trace->log, &criteria, &trace->err);
 	if (more == 0) {
 		gr_tool_query_limit(&query, visit->attached > LOGIN_NEAR ? visit->attached - LOGIN_NEAR : 1,
@@ -91,7 +91,7 @@ static int find_attachments(struct trace *trace, struct session *session)
 					      .kind = GR_AUDIT_SESSION_ATTACH,
 					      .person = session->person };
 	struct gr_tool_query query;
-	struct gr_tool_record record;
+	struct gr_tool_record record = { .bytes = "" };
 	uint64_t *connections = NULL;
 	int more = gr_tool_query_open(&query, trace->log, &criteria, &trace->err);
 	while (more >= 0 && (more = gr_tool_query_next(&query, &record, &trace->err)) == 1) {
@@ -109,7 +109,7 @@ static int find_attachments(struct trace *trace, struct session *session)
 		connections[session->count - 1] = gr_tool_number(&record.line, GR_AUDIT_FIELD_CONNECTION);
 	}
 	gr_tool_query_close(&query);
-	for (size_t i = 0; i < session->count && more >= 0; i++)
+	for (size_t i = 0; connections && i < session->count && more >= 0; i++)
 		more = find_login(trace, session, &session->visits[i], connections[i]);
 	free(connections);
 	return more < 0 ? more : 0;
@@ -128,7 +128,8 @@ static int find_session(struct trace *trace, const struct gr_audit_line *line, s
 		session->number = wanted.number;
 	if (!session || !tsearch(session, &trace->tree, compare)) {
 		free(session);
-		return gr_error_set(&trace->err, GR_ENOMEM, "no memory to trace");
+		gr_error_set(&trace->err, GR_ENOMEM, "no memory to trace");
+		return GR_ENOMEM;
 	}
 	gr_tool_value(line, GR_AUDIT_FIELD_PERSON, session->person, sizeof(session->person));
 	*trace->end = session;
@@ -261,7 +262,7 @@ static int trace_host(struct gr_tool_log *log, const struct gr_audit_criteria *c
 {
 	struct trace trace = { .log = log };
 	struct gr_tool_query query;
-	struct gr_tool_record record;
+	struct gr_tool_record record = { .bytes = "" };
 	size_t rows = 0;
 	trace.end = &trace.first;
 	int more = gr_tool_query_open(&query, log, criteria, &trace.err);

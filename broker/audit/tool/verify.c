@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define KEYS_MAX 32
+#define UNBOUND_MAX 2000 /* records: a head is made after 1,000, and a batch may come with it */
 #define KNOWN_MAX (256u << 20)
 
 struct verify {
@@ -32,8 +33,11 @@ static void report_good(const struct gr_check_result *result, const struct gr_ch
 	printf("\nroot %s\n", root);
 	if (result->pruned)
 		printf("%" PRIu64 " of them pruned, as prune records say\n", result->pruned);
-	printf("%" PRIu64 " tree heads%s", result->heads,
-	       options->key_count ? ", all signed with the keys given" : "; signatures not checked: no --key");
+	if (result->heads == 0)
+		printf("no tree head");
+	else
+		printf("%" PRIu64 " tree heads%s", result->heads,
+		       options->key_count ? ", all signed with the keys given" : "; signatures not checked: no --key");
 	if (result->known)
 		printf("; %" PRIu64 " known heads fit", result->known);
 	if (options->tsa_ca)
@@ -42,6 +46,9 @@ static void report_good(const struct gr_check_result *result, const struct gr_ch
 	if (result->bound < result->count)
 		printf("records %" PRIu64 " to %" PRIu64 " are not bound by a tree head yet\n", result->bound + 1,
 		       result->count);
+	if (result->count - result->bound > UNBOUND_MAX)
+		printf("WARNING: these are more than the broker leaves without one: tree heads may have been taken "
+		       "away\n");
 	if (result->sums_missing)
 		printf("%" PRIu64 " sums are missing (the broker makes them anew)\n", result->sums_missing);
 }
