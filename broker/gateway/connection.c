@@ -156,6 +156,8 @@ static void session_is_there(struct gr_connection *c)
 	gr_loop_timer_set(c->deadline, VIEWER_MS);
 	gr_loop_change(c->stream_watch, 0);
 	if (!c->viewer_speaks) {
+		if (gr_recorder_runs(c->recorder))
+			c->ready_flags |= GR_OPEN_RECORDED;
 		gr_connection_queue_open(c, &(struct gr_open){ .kind = GR_OPEN_READY, .flags = c->ready_flags });
 		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER);
 		c->viewer_speaks = true;

@@ -49,8 +49,7 @@ static void want_session(struct gr_connection *c, const char *person)
 	}
 	if (tell(c, GR_IPC_WANT_SESSION))
 		return;
-	c->ready_flags = (limits->watermark ? GR_OPEN_WATERMARK : 0u) |
-			 (limits->recording != GR_RECORDING_NONE ? GR_OPEN_RECORDED : 0u);
+	c->ready_flags = limits->watermark ? GR_OPEN_WATERMARK : 0u;
 	c->state = STATE_SESSION;
 	gr_loop_timer_set(c->deadline, SESSION_MS);
 	if (garasu)
