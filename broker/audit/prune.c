@@ -165,7 +165,7 @@ answer(struct gr_audit_pruner *pruner, const struct gr_ipc_message *asked, uint3
 
 static int record(struct gr_audit_pruner *pruner, const struct gr_audit_pruned *pruned)
 {
-	struct gr_audit_event event = { .kind = GR_AUDIT_PRUNE };
+	struct gr_audit_event event = { .kind = GR_AUDIT_PRUNE, .permit = 1 };
 	snprintf(event.target, sizeof(event.target), "%s", pruner->asked.subject);
 	snprintf(event.actor, sizeof(event.actor), "%s", pruner->asked.actor);
 	/* A reason that does not fit any more is cut, never the numbers. */

@@ -66,7 +66,7 @@ static int set_up(void **state)
 		close(pair[0]);
 	}
 	signal(SIGXFSZ, SIG_IGN);
-	gr_log_init("test", -1);
+	gr_log_init("test", GR_LOG_ERROR);
 	return 0;
 }
 
