@@ -359,8 +359,9 @@ static int open_directories(const struct gr_config *config, uid_t uid, int *out,
 		close(fd);
 		return GR_EIO;
 	}
-	if ((uid && (fchown(fd, uid, gid) < 0 || fchown(*log_out, uid, gid) < 0)) || fchmod(fd, 02710) < 0 ||
-	    fchmod(*log_out, 02750) < 0 || fsync(fd) < 0) {
+	/* Without CAP_FSETID, which the broker does not have, that bit is only for who is in the group: the confinement leaves it again. */
+	if ((uid && (setegid(gid) < 0 || fchown(fd, uid, gid) < 0 || fchown(*log_out, uid, gid) < 0)) ||
+	    fchmod(fd, 02710) < 0 || fchmod(*log_out, 02750) < 0 || fsync(fd) < 0) {
 		gr_error_errno(err, "audit.directory: cannot own %s", path);
 		gr_io_close(log_out);
 		close(fd);

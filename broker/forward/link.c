@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SILENT_MS 60000 /* data that nobody has acknowledged for so long ends the connection */
@@ -44,6 +45,7 @@ const char *gr_link_error(void)
 SSL_CTX *gr_link_context(const char *ca, const char *more, const char *certificate, const char *key,
 			 struct gr_error *err)
 {
+	struct stat status;
 	ERR_clear_error();
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	if (!context || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
@@ -59,6 +61,10 @@ SSL_CTX *gr_link_context(const char *ca, const char *more, const char *certifica
 	}
 	if (more && access(more, R_OK) == 0 && SSL_CTX_load_verify_file(context, more) != 1) {
 		gr_error_set(err, GR_EINVAL, "%s: %s", more, gr_link_error());
+		goto failed;
+	}
+	if (certificate && stat(key, &status) == 0 && (status.st_mode & 077)) {
+		gr_error_set(err, GR_EINVAL, "%s can be read by others: chmod 600 %s", key, key);
 		goto failed;
 	}
 	if (certificate && (SSL_CTX_use_certificate_chain_file(context, certificate) != 1 ||

@@ -27,7 +27,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define LAST_WORDS_MS 1000
+#define LAST_WORDS_MS 2000
 #define LAST_LOOK_MS 20
 #define SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* of Debian's ca-certificates */
 
@@ -38,7 +38,9 @@ struct forward {
 	struct gr_loop_timer *more; /* the witness has more to do */
 	struct gr_loop_timer *ending;
 	struct gr_resolver *resolver;
-	int directory, log, own, tokens, changes; /* folders; inotify */
+	int directory, log, own, tokens; /* folders */
+	int changes, log_watch; /* inotify */
+	int unread; /* that the record cannot be read was said */
 	struct gr_forward_state state;
 	struct gr_forward_witness witness;
 	struct gr_syslog syslog;
@@ -123,8 +125,9 @@ static void look(struct forward *forward, int replaced)
 	if (replaced)
 		gr_forward_reader_reopen(&forward->witness.reader);
 	more = gr_forward_witness_look(&forward->witness, &checked, &err);
-	if (more < 0)
+	if (more < 0 && !forward->unread)
 		gr_log_error("%s", err.text);
+	forward->unread = more < 0;
 	if (checked)
 		save(forward);
 	if (forward->witness.alarm[0] && !forward->alarmed)
@@ -146,16 +149,19 @@ static void changed(void *context, int fd, unsigned events)
 {
 	struct forward *forward = context;
 	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	int replaced = 0;
+	int grown = 0, replaced = 0;
 	ssize_t n;
 	(void)events;
 	while ((n = read(fd, buffer, sizeof(buffer))) > 0)
 		for (char *at = buffer; at < buffer + n;) {
 			const struct inotify_event *event = (const void *)at;
-			replaced |= (event->mask & (IN_CREATE | IN_MOVED_TO | IN_Q_OVERFLOW)) != 0;
+			int overflow = (event->mask & IN_Q_OVERFLOW) != 0, in_log = event->wd == forward->log_watch;
+			grown |= overflow || in_log || (event->len && strcmp(event->name, GR_AUDIT_HEADS_FILE) == 0);
+			replaced |= overflow || (in_log && (event->mask & (IN_CREATE | IN_MOVED_TO)));
 			at += sizeof(*event) + event->len;
 		}
-	look(forward, replaced);
+	if (grown)
+		look(forward, replaced);
 }
 
 /* ---- the end ---- */
@@ -230,7 +236,7 @@ static int open_record(struct forward *forward, uid_t uid, struct gr_error *err)
 	uint32_t records = forward->config.syslog.content == GR_CONTENT_ALL && forward->to_syslog ? IN_MODIFY : 0;
 	if (forward->changes < 0 ||
 	    inotify_add_watch(forward->changes, directory, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0 ||
-	    inotify_add_watch(forward->changes, path, records | IN_CREATE | IN_MOVED_TO) < 0 ||
+	    (forward->log_watch = inotify_add_watch(forward->changes, path, records | IN_CREATE | IN_MOVED_TO)) < 0 ||
 	    !gr_loop_add(forward->loop, forward->changes, GR_LOOP_READ, changed, forward))
 		return gr_error_errno(err, "%s: cannot watch the record", directory);
 	return 0;

@@ -18,13 +18,28 @@
 static void go_back(struct gr_syslog *syslog, const struct gr_syslog_place *place)
 {
 	syslog->at = *place;
+	syslog->safe = syslog->captured = place->sequence;
 	gr_forward_reader_seek(&syslog->reader, place->sequence, NULL);
 }
 
 /*
- * The next record: 1 with its length. A line that does not follow the last one: the audit process took lines back, which it
- * does when they could not be written whole (a full disk). Those under a tree head were on the disk before.
+ * Up to where the records that were read are those that stay. Those under a tree head stay; but the audit process may have taken back
+ * others (which it does when a batch could not be written whole) and written what the head covers in their place, after they were
+ * read here. They are the same when the leaf hash under the head is, or when a line follows by its hash that was read after the
+ * head was there.
  */
+static void look_what_stays(struct gr_syslog *syslog, int has_read)
+{
+	const struct gr_forward_state *state = syslog->state;
+	uint64_t read = syslog->at.sequence, both = read < syslog->captured ? read : syslog->captured;
+	if (read == state->tree.size && syslog->reader.next == read + 1 && syslog->reader.linked &&
+	    memcmp(syslog->reader.last, state->leaf, sizeof(state->leaf)) == 0)
+		syslog->safe = read;
+	else if (has_read && both > syslog->safe)
+		syslog->safe = both;
+}
+
+/* The next record: 1 with its length. When the line does not follow the last one, from where records stay. */
 static int next_record(struct gr_syslog *syslog, char *out, size_t *length)
 {
 	struct gr_audit_record record;
@@ -32,20 +47,23 @@ static int next_record(struct gr_syslog *syslog, char *out, size_t *length)
 	if (syslog->stuck)
 		return 0;
 	int status = gr_forward_reader_next(&syslog->reader, &record, &err);
+	if (status == GR_EPROTO && !syslog->retried) {
+		syslog->retried = 1;
+		gr_forward_reader_seek(&syslog->reader, syslog->safe, NULL);
+		syslog->captured = syslog->safe;
+		status = gr_forward_reader_next(&syslog->reader, &record, &err);
+	}
 	if (status == 1) {
 		*length = gr_forward_record(&syslog->form, &record.line, record.bytes, record.length, out);
 		syslog->at.sequence = record.line.sequence;
 		syslog->retried = syslog->complained = 0;
+		look_what_stays(syslog, 1);
 		return 1;
 	}
-	if (status == 0)
+	if (status == 0) {
+		/* What is read from now on is read after this head was there. */
+		syslog->captured = syslog->state->tree.size;
 		return 0;
-	uint64_t checked = syslog->state->tree.size;
-	if (status == GR_EPROTO && !syslog->retried) {
-		syslog->retried = 1;
-		gr_forward_reader_seek(&syslog->reader, checked < syslog->at.sequence ? checked : syslog->at.sequence,
-				       NULL);
-		return next_record(syslog, out, length);
 	}
 	if (!syslog->complained)
 		gr_log_error("the record cannot be read to be forwarded: %s", err.text);
@@ -56,14 +74,20 @@ static int next_record(struct gr_syslog *syslog, char *out, size_t *length)
 /* The next head that was checked, unless records before it are still to be sent. */
 static int next_head(struct gr_syslog *syslog, char *out, size_t *length)
 {
-	struct gr_forward_head head;
+	struct gr_forward_head *head = &syslog->head;
 	struct gr_error err;
-	if (syslog->at.heads >= syslog->state->heads ||
-	    gr_forward_head_read(syslog->directory, syslog->at.heads, &head, &err) <= 0 ||
-	    (syslog->content == GR_CONTENT_ALL && head.head.size > syslog->at.sequence))
+	if (syslog->at.heads >= syslog->state->heads)
 		return 0;
-	*length = gr_forward_head(&syslog->form, &head.head, head.line, head.length, out);
-	syslog->at.heads = head.end;
+	/* Read once, for it may wait for many records. A fault of it is the witness's to tell. */
+	if ((!syslog->head_read || syslog->head_from != syslog->at.heads) &&
+	    gr_forward_head_read(syslog->directory, syslog->at.heads, head, &err) <= 0)
+		return 0;
+	syslog->head_read = 1;
+	syslog->head_from = syslog->at.heads;
+	if (syslog->content == GR_CONTENT_ALL && head->head.size > syslog->at.sequence)
+		return 0;
+	*length = gr_forward_head(&syslog->form, &head->head, head->line, head->length, out);
+	syslog->at.heads = head->end;
 	return 1;
 }
 
@@ -83,6 +107,7 @@ static int next_message(struct gr_syslog *syslog, char *out, size_t *length)
 static void fill(struct gr_syslog *syslog)
 {
 	syslog->used = syslog->written = 0;
+	look_what_stays(syslog, 0);
 	while (syslog->used <= GR_SYSLOG_BUFFER - GR_FORWARD_MESSAGE_MAX) {
 		size_t length = 0;
 		if (!next_message(syslog, syslog->buffer + syslog->used, &length))
@@ -124,6 +149,7 @@ static void settle_later(struct gr_syslog *syslog)
 	if (syslog->marked_bytes)
 		return;
 	syslog->mark = syslog->at;
+	syslog->mark.sequence = syslog->safe;
 	syslog->marked_bytes = BIO_number_written(SSL_get_wbio(syslog->ssl));
 	gr_loop_timer_set(syslog->settle, GR_SYSLOG_SETTLE_MS);
 }
@@ -146,7 +172,7 @@ static void settle_over(void *context)
 		syslog->settled(syslog->context);
 	}
 	if (syslog->used == syslog->written &&
-	    (syslog->mark.sequence != syslog->at.sequence || syslog->mark.heads != syslog->at.heads ||
+	    (syslog->mark.sequence != syslog->safe || syslog->mark.heads != syslog->at.heads ||
 	     syslog->mark.alarm != syslog->at.alarm))
 		settle_later(syslog);
 }

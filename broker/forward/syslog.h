@@ -1,8 +1,8 @@
 /*
  * Sends the record to the syslog server. The record itself is the queue: what was not sent stays in it, and nothing but one buffer
  * is in memory. What was handed to a connection counts as sent when its bytes were acknowledged (TCP) and the connection lived for
- * GR_SYSLOG_SETTLE_MS after that; what a connection carried that ended before is sent again. So a record comes at
- * least once, and who gets it twice knows it by its seq.
+ * GR_SYSLOG_SETTLE_MS after that, and a tree head covers it; what a connection carried that ended before is sent again. So a record
+ * comes at least once, and who gets it twice knows it by its seq.
  */
 #ifndef GARASU_BROKER_FORWARD_SYSLOG_H
 #define GARASU_BROKER_FORWARD_SYSLOG_H
@@ -49,7 +49,12 @@ struct gr_syslog {
 	int told; /* that it is not reached */
 
 	struct gr_forward_reader reader;
+	struct gr_forward_head head; /* the next one, when head_read: that which begins at head_from */
+	int head_read;
+	uint64_t head_from;
 	struct gr_syslog_place at, mark; /* behind the buffer; what settles next */
+	uint64_t safe; /* records up to here, of those that were read, are in the record for good */
+	uint64_t captured; /* size of the head that there was when what is read next had not been read yet */
 	uint64_t marked_bytes; /* written to the socket when mark was made; 0 = none is waited for */
 	int retried; /* the reader went back and has read nothing since */
 	int stuck; /* … and that did not help: until the record changes */

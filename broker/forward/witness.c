@@ -72,23 +72,41 @@ static int begin(struct gr_forward_witness *witness, struct gr_error *err)
 	return 0;
 }
 
+/*
+ * Behind the head before: of what was read of the files then, more than that head covers, the audit process may have taken lines
+ * back and written others in their place. Only what is there now counts. 1: it is to be read; 0: it was.
+ */
+static int read_anew(struct gr_forward_witness *witness)
+{
+	const struct gr_forward_state *state = witness->state;
+	if (witness->again)
+		return 0;
+	witness->again = 1;
+	witness->tree = state->tree;
+	gr_forward_reader_seek(&witness->reader, state->tree.size, state->tree.size ? state->leaf : NULL);
+	return 1;
+}
+
 static int compare(struct gr_forward_witness *witness, int *checked_out, struct gr_error *err)
 {
 	struct gr_forward_state *state = witness->state;
 	uint8_t root[GR_TREE_HASH];
 	if (gr_tree_root(&witness->tree, root) != 0)
 		return gr_error_set(err, GR_EIO, "SHA-256 failed");
-	if (memcmp(root, witness->wanted.head.root, sizeof(root)) != 0)
+	if (memcmp(root, witness->wanted.head.root, sizeof(root)) != 0) {
+		if (read_anew(witness))
+			return 1;
 		return alarm_for(witness,
 				 "the tree head of %" PRIu64
 				 " records does not fit them, or those under the head before: the record was changed",
 				 witness->wanted.head.size);
+	}
 	state->heads = witness->wanted.end;
 	state->tree = witness->tree;
 	state->length = witness->wanted.length;
 	memcpy(state->head, witness->wanted.line, sizeof(state->head));
 	memcpy(state->leaf, witness->reader.last, sizeof(state->leaf));
-	witness->checking = 0;
+	witness->checking = witness->again = 0;
 	*checked_out = 1;
 	return 1; /* there may be another one */
 }
@@ -117,6 +135,8 @@ int gr_forward_witness_look(struct gr_forward_witness *witness, int *checked_out
 	for (unsigned i = 0; i < RECORDS_PER_LOOK && witness->tree.size < witness->wanted.head.size; i++) {
 		struct gr_audit_record record;
 		int status = gr_forward_reader_next(&witness->reader, &record, err);
+		if ((status == 0 || status == GR_EPROTO) && read_anew(witness))
+			return 1;
 		if (status < 0)
 			return failed(witness, status, err);
 		if (status == 0) /* a head is signed after its records are on the disk */

@@ -16,6 +16,7 @@ struct gr_forward_witness {
 	struct gr_forward_head wanted; /* the head that is being checked */
 	struct gr_tree tree; /* under way towards it */
 	int checking;
+	int again; /* the files are read anew for it */
 	char alarm[256]; /* why the record is not to be trusted any more; "" = it is */
 };
 

@@ -32,7 +32,9 @@ class Faults(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.site = garasu.site()
-        cls.broker = garasu.Broker(cls.site.url, allow=[f"127.0.0.1:{cls.site.server_port}"]).start()
+        # With a forward process too, whose server is never there.
+        cls.broker = garasu.Broker(cls.site.url, allow=[f"127.0.0.1:{cls.site.server_port}"],
+                                   syslog={"server": f"127.0.0.1:{garasu.free_port()}", "ca": "/etc/ssl/certs/ca-certificates.crt"}).start()
         cls.target = f"127.0.0.1:{cls.broker.port}"
 
     @classmethod
@@ -329,14 +331,14 @@ class Faults(unittest.TestCase):
             self.assertEqual(os.stat(f"/proc/{pid}/maps").st_uid, 0, f"{command} is dumpable")
             for key in "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
                 self.assertEqual(int(status[key][0], 16), 0, (command, key))
-            # Its root is an empty folder; that of audit is the record's.
+            # Its root is an empty folder; that of audit and forward is the record's.
             root = os.listdir(f"/proc/{pid}/root/")
-            if "garasu-audit" in command:
+            if "garasu-audit" in command or "garasu-forward" in command:
                 self.assertIn("heads.log", root)
             else:
                 self.assertEqual(root, [], command)
         self.assertEqual(len(uids), len(set(uids)), "two processes with one uid")
-        for kind in "audit", "keys", "identity", "egress", "admin", "gateway", "session":
+        for kind in "audit", "keys", "identity", "egress", "admin", "forward", "gateway", "session":
             self.assertTrue(any(f"garasu-{kind}" in command for command in seen), kind)
         self.assertEqual(len([c for c in seen if "garasu-pool" in c]), 1, "the pool's process for log lines")
         # Root stays where containers are started; not with all of its powers.

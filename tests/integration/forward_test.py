@@ -22,6 +22,7 @@ import unittest
 import urllib.parse
 
 sys.dont_write_bytecode = True
+import garasu  # noqa: E402
 import supervise  # noqa: E402
 from garasu import free_port, wait_for  # noqa: E402
 
@@ -420,17 +421,19 @@ class Forward(unittest.TestCase):
         server = self.syslog()
         self.record.add(count=5)
         self.record.head()
-        self.forward(server.port)
+        child = self.forward(server.port)
         self.wait_until_all_arrived(server)
         keep = len((self.folder / "audit/log/00000000.log").read_bytes())
         self.record.add("login", count=3, person="undone")
         self.wait_until_all_arrived(server)
         undone = self.record.lines[5:]
+        child.signal(signal.SIGSTOP)  # so that it sees all of this at once, with the head
         os.truncate(self.folder / "audit/log/00000000.log", keep)
         del self.record.lines[5:], self.record.leaves[5:]
         self.record.add("login", count=2, person="done")
         self.record.add("login", count=4, person="longer than what stood here before, by far")
         self.record.head()
+        child.signal(signal.SIGCONT)
         wait_for("what is there now", lambda: [x for x in server.bodies() if x.startswith("seq=") and x not in undone] == self.record.lines)
         self.assertNotIn("ALARM", self.said())
 
@@ -615,11 +618,61 @@ class Forward(unittest.TestCase):
     # ---- configuration ----
 
     def test_what_is_missing_is_told(self):
-        for keys, words in (({"ca": None}, "syslog.ca"), ({"key": None}, "syslog.key"), ({"ca": "/nonexistent.pem"}, "/nonexistent.pem")):
+        readable = shutil.copy(self.client_files[1], self.folder / "readable.key")
+        readable.chmod(0o640)
+        for keys, words in (({"ca": None}, "syslog.ca"), ({"key": readable}, "chmod 600"), ({"key": None}, "syslog.key"), ({"ca": "/nonexistent.pem"}, "/nonexistent.pem")):
             child = self.forward(1234, ready=False, **keys)
             self.assertIsNone(child.receive())
             self.assertEqual(child.exit_status(), 1)
             self.assertIn(words, self.said())
+
+
+class WholeBroker(unittest.TestCase):
+    """A real broker, with a person in it, and both servers."""
+
+    def test_what_is_recorded_is_forwarded_and_stamped(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="garasu-test-"))
+        self.addCleanup(shutil.rmtree, folder)
+        folder.chmod(0o755)
+        authority, site = Authority(folder, "ca"), garasu.site()
+        certificate, key = authority.client("broker")
+        server = Syslog(folder, authority.ca, *authority.server("server", "DNS:localhost"))
+        self.addCleanup(server.stop)
+        stamps = Stamps(folder)
+        stamps.signer = authority.stamper("tsa")
+        broker = garasu.Broker(site.url, allow=[f"127.0.0.1:{site.server_port}"], syslog={
+            "server": f"localhost:{server.port}", "ca": str(authority.ca), "certificate": str(certificate), "key": str(key), "content": "all"},
+            timestamp={"url": stamps.url, "ca": str(authority.ca), "interval_minutes": 1})
+        self.addCleanup(broker.remove)
+        broker.start()
+        # The syslog server comes later than the broker; the forward process dies and is there again.
+        wait_for("the status", lambda: "unreachable" in broker.ctl("status").stdout)
+        server.start()
+        viewer = broker.viewer("hanako")
+        self.addCleanup(viewer.close)
+        viewer("wait-first-frame")
+        wait_for("the session", lambda: any("kind=session.attach" in body for body in server.bodies()))
+        pid = next(pid for pid, command in broker.own_processes().items() if "garasu-forward" in command)
+        os.kill(pid, signal.SIGKILL)
+        wait_for("the fault", lambda: any("kind=fault detail=forward:" in body for body in server.bodies()))
+        wait_for("the status", lambda: re.search("forwarding of the record +ok", broker.ctl("status").stdout))
+        viewer("quit")
+        viewer.wait()
+        self.assertEqual(broker.stop(), 0)
+        record = garasu.Record(broker.audit_directory)
+        lines = record.text().decode().splitlines()
+        heads = (broker.audit_directory / "heads.log").read_text().splitlines()
+        self.assertIn(" kind=broker.stop ", lines[-1])
+        self.assertTrue(heads[-1].startswith(f"head size={len(lines)} "))
+        wait_for("the last head", lambda: heads[-1] in server.bodies("head"))
+        # The head of the end came too, before the forward process ended.
+        self.assertEqual([body for body in server.bodies() if body.startswith("seq=")], lines)
+        self.assertEqual(server.bodies("head"), heads)
+        for token in (broker.audit_directory / "tokens").glob("*.tsr"):
+            head = next(head for head in heads if head.startswith(f"head size={token.stem} "))
+            (folder / "head").write_text(head)
+            run("openssl", "ts", "-verify", "-data", folder / "head", "-in", token, "-CAfile", authority.ca)
+        self.assertEqual(broker.leftovers(), [])
 
 
 if __name__ == "__main__":

@@ -341,6 +341,35 @@ static void a_record_that_was_taken_back_is_an_alarm(void **unused)
 	assert_int_equal(state.tree.size, 20);
 }
 
+/* A full disk: what was written behind a head is taken back, and other records come in its place. */
+static void lines_taken_back_behind_a_head_are_no_alarm(void **unused)
+{
+	(void)unused;
+	static struct gr_forward_witness witness;
+	struct record record = { 0 };
+	struct gr_forward_state state = { 0 };
+	struct gr_error err;
+	struct stat status;
+	char path[128];
+	int checked;
+	snprintf(path, sizeof(path), "%s/log/00000000.log", folder);
+	gr_forward_witness_init(&witness, directory, log_folder, &state);
+	for (int turn = 0; turn < 3; turn++) {
+		add_records(&record, 5, "yamada");
+		add_head(&record);
+		struct record kept = record;
+		assert_int_equal(stat(path, &status), 0);
+		add_records(&record, 2, turn == 1 ? "of another length" : "suzuki");
+		while (gr_forward_witness_look(&witness, &checked, &err) > 0)
+			;
+		assert_string_equal(witness.alarm, "");
+		assert_int_equal(state.tree.size, kept.size);
+		assert_int_equal(truncate(path, status.st_size), 0);
+		record = kept;
+	}
+	gr_forward_witness_finish(&witness);
+}
+
 static void a_head_without_its_records_is_an_alarm(void **unused)
 {
 	(void)unused;
@@ -448,6 +477,7 @@ int main(void)
 		cmocka_unit_test(a_host_name_that_is_none_is_nil),
 		WITH_FOLDER(a_record_that_grows_is_good),
 		WITH_FOLDER(a_record_that_was_taken_back_is_an_alarm),
+		WITH_FOLDER(lines_taken_back_behind_a_head_are_no_alarm),
 		WITH_FOLDER(a_head_without_its_records_is_an_alarm),
 		WITH_FOLDER(a_line_that_is_being_written_waits),
 		WITH_FOLDER(a_state_that_was_changed_is_refused),
