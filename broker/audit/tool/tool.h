@@ -25,7 +25,7 @@ struct gr_tool_command {
 	int (*run)(const struct gr_tool_command *command, int argc, char **argv); /* argv[0] = the name */
 };
 extern const struct gr_tool_command gr_tool_verify, gr_tool_index, gr_tool_search, gr_tool_trace, gr_tool_report,
-	gr_tool_prove, gr_tool_consistency, gr_tool_check_proof, gr_tool_export;
+	gr_tool_prove, gr_tool_consistency, gr_tool_check_proof, gr_tool_export, gr_tool_replay;
 
 /* Says what is wrong with the command line, and how it should be. Returns GR_TOOL_USAGE. */
 int gr_tool_usage(const struct gr_tool_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
