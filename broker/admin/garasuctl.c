@@ -38,7 +38,7 @@ static const char usage[] =
 	"  pending                      the change that waits for a second administrator\n"
 	"  approve CHANGE --reason TEXT, reject CHANGE --reason TEXT\n"
 	"                               says yes or no to it\n"
-	"  prune egress|records|recordings\n"
+	"  prune egress|records|recordings --reason TEXT\n"
 	"                               removes what is past its time; an auditor's\n"
 	"  user add PERSON --reason TEXT\n"
 	"                               a person of users.db; its password is made and shown once\n"
@@ -332,7 +332,7 @@ static const struct {
 	{ "kill", GR_ADMIN_KILL, 1, 1, 0 },       { "cutoff", GR_ADMIN_CUTOFF, 0, 2, 1 },
 	{ "restore", GR_ADMIN_RESTORE, 0, 2, 1 }, { "reload", GR_ADMIN_RELOAD, 0, 2, 0 },
 	{ "pending", GR_ADMIN_PENDING, 0, 0, 0 }, { "approve", GR_ADMIN_APPROVE, 1, 2, 0 },
-	{ "reject", GR_ADMIN_REJECT, 1, 2, 0 },   { "prune", GR_ADMIN_PRUNE, 1, 0, 0 },
+	{ "reject", GR_ADMIN_REJECT, 1, 2, 0 },   { "prune", GR_ADMIN_PRUNE, 1, 2, 0 },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -1,5 +1,6 @@
 #include "broker/config/check.h"
 
+#include "broker/audit/signing.h"
 #include "broker/config/trust.h"
 #include "broker/egress/credentials.h"
 #include "broker/recording/seal.h"
@@ -217,15 +218,13 @@ static void check_identity(struct check *check)
 static void check_record(struct check *check)
 {
 	const struct gr_config *config = check->config;
-	const char *key = config->audit.signing_key;
+	struct gr_error err;
+	EVP_PKEY *key;
 
-	if (strncmp(key, "pkcs11:", 7) != 0) {
-		if (access(key, F_OK) < 0)
-			warning(check, "audit", "signing_key",
-				"cannot look at %s: %s: the record's heads cannot be signed", key, strerror(errno));
-		else
-			check_pem(check, "audit", "signing_key", key, "PRIVATE KEY", 1);
-	}
+	if (gr_audit_key_load(config->audit.signing_key, &key, &err) != 0)
+		problem(check, "audit", "signing_key", "%s", err.text);
+	else
+		EVP_PKEY_free(key);
 	if (config->syslog.server.host[0] && !config->syslog.ca[0])
 		problem(check, "syslog", "ca", "a server without the CA that its certificate must come from");
 	if (config->syslog.ca[0])

@@ -3,7 +3,7 @@
  * factor is PAM's. fd 3 is the control socket; GR_IPC_PEER brings the socket that the questions come from.
  *
  * PAM's modules need files and sockets that nobody knows beforehand, so this process keeps root's user id, though next to none of
- * root's capabilities (docs/decisions/0014-pam.md). It reads only fixed-size packets of the identity process, and no module runs in it: each
+ * root's capabilities (docs/decisions/0013-pam.md). It reads only fixed-size packets of the identity process, and no module runs in it: each
  * question has a child, which is killed after ANSWER_MS.
  */
 #include "broker/ipc/child.h"

@@ -1,4 +1,4 @@
-/* What garasu-pam keeps of root's powers: docs/decisions/0014-pam.md. */
+/* What garasu-pam keeps of root's powers: docs/decisions/0013-pam.md. */
 #ifndef GARASU_BROKER_PAM_POLICY_H
 #define GARASU_BROKER_PAM_POLICY_H
 

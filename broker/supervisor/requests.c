@@ -32,7 +32,7 @@ static const struct {
 	{ GR_IPC_ADMIN_APPROVE, ADMINISTRATOR, "approve", 1 },
 	{ GR_IPC_ADMIN_REJECT, ADMINISTRATOR, "reject", 1 },
 	{ GR_IPC_ADMIN_USER, ADMINISTRATOR, "user", 0 },
-	{ GR_IPC_ADMIN_PRUNE, AUDITOR, "prune", 0 },
+	{ GR_IPC_ADMIN_PRUNE, AUDITOR, "prune", 1 },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -244,6 +244,7 @@ static void prune(struct gr_supervisor *supervisor, const struct gr_ipc_message 
 	}
 	memcpy(message.subject, request->subject, sizeof(message.subject));
 	memcpy(message.actor, request->actor, sizeof(message.actor));
+	memcpy(message.text, request->text, sizeof(message.text));
 	if (strcmp(request->subject, "recordings") == 0) {
 		gr_recordings_prune(supervisor, request);
 		return;

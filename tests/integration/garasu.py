@@ -207,6 +207,7 @@ class Broker:
         while (record := take(16))[5] == 3:
             pass  # WAIT
         assert record[5] == 1, record
+        viewer.ready_flags = record[8]
         viewer.sendall(take(12) + b"\1")
         assert take(6) == b"\1\1\0\0\0\0"
         return viewer

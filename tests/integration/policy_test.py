@@ -78,7 +78,7 @@ class Policy(unittest.TestCase):
         self.assertIn("no sessions", self.ctl(AUDITOR, "sessions"))
         self.assertIn("an administrator's", self.ctl(AUDITOR, "cutoff", "--reason", "x", code=1))
         self.assertIn("an administrator's", self.ctl(AUDITOR, "reload", "--reason", "x", code=1))
-        self.assertIn("an auditor's", self.ctl(ALICE, "prune", "egress", code=1))
+        self.assertIn("an auditor's", self.ctl(ALICE, "prune", "egress", "--reason", "x", code=1))
         self.assertIn("only administrators and auditors", self.ctl(STRANGER, "status", code=1))
         tries = wait_for("the tries in the record", lambda: len(r := self.recorded("admin", reason="not-permitted")) == 4 and r)
         self.assertEqual([(r["actor"], r["target"]) for r in tries],

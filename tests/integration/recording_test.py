@@ -160,6 +160,7 @@ class Recording(unittest.TestCase):
         told = replay(changed, "--key", key, "--log", log, "--check", expect=1)
         self.assertIn("NOT what was recorded", told)
         self.assertIn("from chunk 6 on", told)
+        self.assertEqual(broker.rfb("hanako").ready_flags, 2, "the viewer knows that it is recorded")
         self.video(file, key, folder, int(chunks(file)[-1][2] - first))
         self.window(file, key, folder)
         broker.finish()

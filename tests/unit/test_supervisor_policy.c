@@ -426,16 +426,18 @@ static void each_role_may_what_is_its_own(void **state)
 static void an_auditor_prunes_what_is_past_its_time(void **state)
 {
 	struct gr_ipc_message message = {
-		.type = GR_IPC_ADMIN_PRUNE, .number = 5, .actor = "carol", .subject = "egress"
+		.type = GR_IPC_ADMIN_PRUNE, .number = 5, .actor = "carol", .subject = "egress", .text = "保存期間満了"
 	};
 	struct gr_ipc_message pruned;
 
 	(void)state;
-	answered(request(GR_IPC_ADMIN_PRUNE, "carol", "everything", ""), GR_REASON_NOT_PERMITTED, "egress, records or");
+	answered(request(GR_IPC_ADMIN_PRUNE, "carol", "everything", "x"), GR_REASON_NOT_PERMITTED,
+		 "egress, records or");
 	assert_true(send(services[GR_IPC_KIND_ADMIN], &message, sizeof(message), MSG_NOSIGNAL) > 0);
 	pruned = hear(services[GR_IPC_KIND_AUDIT], GR_IPC_PRUNE);
 	assert_string_equal(pruned.subject, "egress");
 	assert_string_equal(pruned.actor, "carol");
+	assert_string_equal(pruned.text, "保存期間満了");
 	assert_int_equal(pruned.bytes_up, 400u * 86400);
 	pruned.type = GR_IPC_PRUNED;
 	snprintf(pruned.text, sizeof(pruned.text), "3 records");

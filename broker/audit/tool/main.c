@@ -5,8 +5,17 @@
 #include <string.h>
 
 static const struct gr_tool_command *const commands[] = {
-	&gr_tool_verify, &gr_tool_search,      &gr_tool_trace,       &gr_tool_report, &gr_tool_export, &gr_tool_replay,
-	&gr_tool_prove,  &gr_tool_consistency, &gr_tool_check_proof, &gr_tool_index,  NULL,
+	&gr_tool_verify,
+	&gr_tool_search,
+	&gr_tool_trace,
+	&gr_tool_report,
+	&gr_tool_export,
+	&gr_tool_prove,
+	&gr_tool_consistency,
+	&gr_tool_check_proof,
+	&gr_tool_index,
+	&gr_tool_replay,
+	NULL,
 };
 
 static int usage(FILE *to)
