@@ -299,7 +299,7 @@ def a_broker_asks_the_directory(t):
         details = {r["kind"]: urllib.parse.unquote(r["detail"]) for r in broker.audit() if "detail" in r}
         check(details["login.failed"] == "pam=wrong (Authentication failure)", details)
         check("factors=certificate,pam-password" in details["login"], details)
-        pam = [pid for pid, command in garasu.processes(0, 1).items() if "garasu-pam " in command and str(broker.config) in command]
+        pam = [pid for pid, command in garasu.processes(0, 1).items() if "garasu-pam " in command and broker.run_directory in command]
         check(len(pam) == 1, pam)
         status = pathlib.Path(f"/proc/{pam[0]}/status").read_text()
         check(int(status.split("CapBnd:\t")[1].split()[0], 16) & ~(1 << 29) == 0, status)
