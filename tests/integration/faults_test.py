@@ -148,7 +148,7 @@ class Faults(unittest.TestCase):
             file.flush()
             done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", file.name], capture_output=True, text=True)
             self.assertEqual(done.returncode, 1)
-            self.assertRegex(done.stdout + done.stderr, "signing_key.* garasu-ca audit-key")
+            self.assertRegex(done.stdout + done.stderr, "signing_key.*garasu-ca audit-key")
         done = subprocess.run([garasu.BUILD / "bin/garasu-broker", "--check", "--config", self.broker.config], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
