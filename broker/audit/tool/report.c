@@ -202,6 +202,9 @@ static void unite(const void *node, VISIT which, void *context)
 
 static int add_person(struct gr_report *report, struct person *person, void **all_hosts, struct gr_error *err)
 {
+	/* Somebody whom only an administrator's action names. */
+	if (!person->attached && !person->requests && !person->refused && !person->failed)
+		return 0;
 	struct gr_report_group *group = group_of(report, !person->grouped   ? "（不明）"
 							 : person->group[0] ? person->group
 									    : "（課なし）");
