@@ -359,6 +359,17 @@ static void a_record_made_anew_with_its_heads_does_not_fit_a_known_head(void **s
 	assert_int_equal(result.line, 2);
 	assert_int_equal(result.sequence, 4);
 	assert_int_equal(result.until, 6);
+	/* Behind one of the same size that fits it is one of two that contradict each other. */
+	char *fitting = audit_log_read(&audit, HEADS, &n), *both;
+	assert_true(asprintf(&both, "%s%s", fitting, known) > 0);
+	options.known = both;
+	assert_int_equal(gr_check_log(audit.directory, &options, &result, &err), GR_EPROTO);
+	assert_int_equal(result.line, 3 + 2);
+	assert_int_equal(result.sequence, 6);
+	assert_int_equal(result.until, 6);
+	assert_non_null(strstr(result.what, "another known tree head of 6 records fits"));
+	free(both);
+	free(fitting);
 	free(known);
 	audit_log_end(&audit);
 }

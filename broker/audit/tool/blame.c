@@ -81,6 +81,11 @@ int gr_check_blame_head(struct gr_check *check, const struct gr_check_heads *hea
 	static struct seen behind;
 	uint64_t size = heads->head.size, first = check->result->bound + 1;
 	int anew = 0;
+	if (heads == &check->known && check->known.last == size)
+		return gr_check_bad(check, heads->name, heads->line, size, size,
+				    "another known tree head of %" PRIu64
+				    " records fits, and this one does not: one of the two is not what was signed",
+				    size);
 	if (heads == &check->known) {
 		/* A head in the record that fits where a known one does not was made anew with it. */
 		anew = check->result->bound == size;
