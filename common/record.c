@@ -2,7 +2,7 @@
 
 /* Fixed layouts without padding: both ends may be built by different compilers. */
 _Static_assert(sizeof(struct gr_rect) == 8, "rect");
-_Static_assert(sizeof(struct gr_record_hello) == 16, "hello");
+_Static_assert(sizeof(struct gr_record_hello) == 24, "hello");
 _Static_assert(sizeof(struct gr_record_want_frame) == 8, "want_frame");
 _Static_assert(sizeof(struct gr_record_resize) == 8, "resize");
 _Static_assert(sizeof(struct gr_record_key) == 16, "key");
@@ -14,6 +14,10 @@ _Static_assert(sizeof(struct gr_record_resized) == 8, "resized");
 _Static_assert(sizeof(struct gr_record_caret) == 16, "caret");
 _Static_assert(sizeof(struct gr_record_text_result) == 12, "text_result");
 _Static_assert(sizeof(struct gr_record_state) == 12, "state");
+_Static_assert(sizeof(struct gr_record_scale) == 8, "scale");
+_Static_assert(sizeof(struct gr_record_print) == 16, "print");
+_Static_assert(sizeof(struct gr_record_clipboard) == 12 + GR_TEXT_MAX, "clipboard");
+_Static_assert(sizeof(struct gr_record_page) == 24, "page");
 
 size_t gr_record_size(uint32_t type)
 {
@@ -30,6 +34,11 @@ size_t gr_record_size(uint32_t type)
 	case GR_RECORD_CARET: return sizeof(struct gr_record_caret);
 	case GR_RECORD_TEXT_RESULT: return sizeof(struct gr_record_text_result);
 	case GR_RECORD_STATE: return sizeof(struct gr_record_state);
+	case GR_RECORD_SCALE: return sizeof(struct gr_record_scale);
+	case GR_RECORD_PRINT: return sizeof(struct gr_record_print);
+	case GR_RECORD_SET_CLIPBOARD:
+	case GR_RECORD_CLIPBOARD: return sizeof(struct gr_record_clipboard);
+	case GR_RECORD_PAGE: return sizeof(struct gr_record_page);
 	default: return 0;
 	}
 }

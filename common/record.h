@@ -45,6 +45,9 @@ enum gr_record_type {
 	GR_RECORD_KEY,
 	GR_RECORD_POINTER,
 	GR_RECORD_TEXT,
+	GR_RECORD_SCALE,
+	GR_RECORD_PRINT,
+	GR_RECORD_SET_CLIPBOARD,
 	/* agent to broker */
 	GR_RECORD_FRAME = 64,
 	GR_RECORD_CURSOR,
@@ -52,16 +55,21 @@ enum gr_record_type {
 	GR_RECORD_CARET,
 	GR_RECORD_TEXT_RESULT,
 	GR_RECORD_STATE,
+	GR_RECORD_PAGE,
+	GR_RECORD_CLIPBOARD,
 };
 
 enum gr_hello_flags {
 	GR_HELLO_OPEN_HOME = 1, /* a person gets this container for the first time: go to the home page */
+	GR_HELLO_CLIPBOARD = 2, /* what the browser copies is to be told by CLIPBOARD records */
+	GR_HELLO_PRINTING = 4, /* documents are to be offered by PAGE records; otherwise a print job is thrown away */
 };
 
 struct gr_record_hello {
 	uint32_t type, version;
 	uint16_t max_width, max_height; /* the memfd's geometry */
 	uint32_t flags; /* gr_hello_flags */
+	uint32_t print_pages, print_dpi; /* with PRINTING: the configuration's */
 };
 
 /* Asks for one FRAME. A second one before the answer is a protocol error. */
@@ -96,6 +104,42 @@ struct gr_record_text {
 	uint32_t sequence; /* chosen by the broker, +1 each time */
 	uint32_t length; /* bytes, 1..GR_TEXT_MAX, valid UTF-8 */
 	uint8_t text[GR_TEXT_MAX];
+};
+
+/* How large the browser draws, in percent (GR_BROWSER_SCALE_MIN .. _MAX); 100 until one comes. Not answered. */
+struct gr_record_scale {
+	uint32_t type;
+	uint32_t percent;
+};
+
+/*
+ * Printing. The browser prints into a file of the container; PAGE OFFER tells the person's viewer of it. After ACCEPT the
+ * agent shows, in place of the screen, one piece of a page after the other: FRAME answers WANT_FRAME as ever, its
+ * rectangle is the piece, from the screen's upper left corner, and a PAGE PIECE record right before it says where on the page
+ * it belongs. The next one follows TAKEN. After the last TAKEN, or CANCEL, PAGE END comes and the next FRAME is the whole
+ * screen again. RESIZE in between: the piece that was not taken is cut anew. One document at a time: while one is offered or
+ * under way another one is thrown away. A document that nobody accepts within 10 minutes is thrown away (END).
+ */
+enum gr_print_action {
+	GR_PRINT_START = 1, /* press the browser's key for printing */
+	GR_PRINT_ACCEPT, /* pages first to last, counted from 1, within the offer */
+	GR_PRINT_TAKEN, /* the piece has arrived; first: its page */
+	GR_PRINT_CANCEL,
+};
+
+struct gr_record_print {
+	uint32_t type;
+	uint32_t action; /* gr_print_action */
+	uint32_t document; /* of the OFFER; 0 with START */
+	uint16_t first, last;
+};
+
+/* A text for the browser's clipboard, in pieces: `left` bytes follow in further records. Whole, it is at most GR_CLIPBOARD_MAX. */
+struct gr_record_clipboard {
+	uint32_t type; /* GR_RECORD_SET_CLIPBOARD; to the broker GR_RECORD_CLIPBOARD: what the browser has copied */
+	uint32_t left; /* bytes behind this record's */
+	uint32_t length; /* of this record's, 1..GR_TEXT_MAX; GR_TEXT_MAX unless it is the last */
+	uint8_t text[GR_TEXT_MAX]; /* together valid UTF-8 without control characters but tab and line feed */
 };
 
 struct gr_record_frame {
@@ -146,6 +190,24 @@ struct gr_record_state {
 	uint16_t width, height; /* present size of the screen */
 };
 
+enum gr_page_state {
+	GR_PAGE_OFFER =
+		1, /* pages: how many may be printed; width, height of the first; x = 1: the document has more */
+	GR_PAGE_PIECE, /* the piece whose upper left corner is x, y of the page comes with the next FRAME */
+	GR_PAGE_END, /* page: how many were shown whole; x: gr_page_end */
+};
+
+enum gr_page_end { GR_PAGE_DONE, GR_PAGE_CANCELLED, GR_PAGE_FAILED, GR_PAGE_REFUSED /* by the broker */ };
+
+struct gr_record_page {
+	uint32_t type;
+	uint32_t state; /* gr_page_state */
+	uint32_t document; /* from 1, +1 each */
+	uint16_t page, pages; /* 0..GR_PRINT_PAGES_MAX */
+	uint16_t width, height; /* of the page in pixels, 1..GR_PRINT_SIDE_MAX */
+	uint16_t x, y;
+};
+
 union gr_record {
 	uint32_t type;
 	struct gr_record_hello hello;
@@ -160,6 +222,10 @@ union gr_record {
 	struct gr_record_caret caret;
 	struct gr_record_text_result text_result;
 	struct gr_record_state state;
+	struct gr_record_scale scale;
+	struct gr_record_print print;
+	struct gr_record_clipboard clipboard;
+	struct gr_record_page page;
 };
 
 /* The size of a record of this type in bytes; 0 for a type that does not exist. */

@@ -20,11 +20,12 @@
 /*
  * The picture: a sealed memfd, written by the decoder, read-only in the window process. GR_SCREEN_MAX rows, always
  * of this many pixels whatever the size (not a power of two: rows below each other then share no cache set), then
- * the cursor. Only what is used takes memory.
+ * the cursor, then a text of the clipboard. Only what is used takes memory.
  */
 #define GR_PICTURE_STRIDE (GR_SCREEN_MAX + 16u)
 #define GR_PICTURE_PIXELS ((size_t)GR_PICTURE_STRIDE * GR_SCREEN_MAX)
-#define GR_PICTURE_BYTES ((GR_PICTURE_PIXELS + (size_t)GR_CURSOR_MAX * GR_CURSOR_MAX) * 4)
+#define GR_PICTURE_CLIPBOARD ((GR_PICTURE_PIXELS + (size_t)GR_CURSOR_MAX * GR_CURSOR_MAX) * 4) /* offset, bytes */
+#define GR_PICTURE_BYTES (GR_PICTURE_CLIPBOARD + GR_CLIPBOARD_MAX)
 
 /* Decoder to window. */
 enum gr_viewer_event_type {
@@ -38,6 +39,8 @@ enum gr_viewer_event_type {
 	GR_EVENT_END, /* value: the gr_status as a positive number; text: what was wrong. The decoder's last */
 	GR_EVENT_SYNCED, /* sequence */
 	GR_EVENT_CAPTURE_FAILED, /* text: why. The same, when the capture cannot be written */
+	GR_EVENT_PAGE, /* page. PIECE: the picture shows it, whole and exact, and stays so until GR_INPUT_PRINT TAKEN */
+	GR_EVENT_CLIPBOARD, /* count: bytes, in the shared memory behind the cursor: read before the next event is asked for */
 };
 
 struct gr_viewer_event {
@@ -45,6 +48,7 @@ struct gr_viewer_event {
 	uint16_t width, height, hot_x, hot_y;
 	uint32_t count;
 	struct gr_rect rects[GR_FRAME_RECTS_MAX];
+	struct gr_record_page page; /* as the agent's record, checked by the guard and the decoder */
 	char text[128];
 };
 
@@ -57,6 +61,9 @@ enum gr_viewer_input_type {
 	/* sequence, bytes: SYNCED is to come when so many bytes of the stream have been taken and all that they say is painted. Of a
 	   recording only */
 	GR_INPUT_SYNC,
+	GR_INPUT_SCALE, /* x: percent */
+	GR_INPUT_PRINT, /* down: gr_print_action, sequence: document, x: first, y: last */
+	GR_INPUT_CLIPBOARD, /* length, text, bytes: those of the same text that follow in further inputs (as gr_record_clipboard) */
 };
 
 struct gr_viewer_input {
@@ -74,6 +81,15 @@ struct gr_viewer_input {
 enum gr_viewer_ready { GR_READY_WATERMARK = 1, GR_READY_RECORDED = 2 };
 enum gr_viewer_ask { GR_ASK_PASSWORD = 1, GR_ASK_CODE = 2 };
 
+/* Of TERMS: what holds for this session. All 0 until they come. */
+enum gr_viewer_terms_flags { GR_TERMS_CLIPBOARD_DOWN = 1, GR_TERMS_PRINTING = 2 };
+struct gr_viewer_terms {
+	uint32_t grace_seconds; /* so long the session waits for its viewer to come back */
+	uint32_t minutes; /* until the session's time is over; 0: no limit */
+	uint32_t flags; /* gr_viewer_terms_flags */
+	uint32_t clipboard_up; /* bytes of one text; 0: none */
+};
+
 /* Transport to window. */
 enum gr_viewer_status_type {
 	GR_STATUS_PERSON = 1, /* text: the id in the person's certificate */
@@ -81,6 +97,7 @@ enum gr_viewer_status_type {
 	GR_STATUS_TLS, /* the handshake is over on our side, which says nothing yet about the broker's verdict */
 	GR_STATUS_WAIT, /* a container is being started */
 	GR_STATUS_ASK, /* flags: gr_viewer_ask; reason, tries, seconds: as there. Answered by gr_viewer_factors */
+	GR_STATUS_TERMS, /* terms; before READY */
 	GR_STATUS_READY, /* flags: gr_viewer_ready */
 	GR_STATUS_END, /* failure, reason, text: why. The transport's last */
 };
@@ -91,6 +108,7 @@ struct gr_viewer_status {
 	uint32_t reason; /* reason of PROTOCOL.md §6, with GR_FAIL_REASON and ASK */
 	uint32_t flags, tries;
 	uint32_t seconds; /* also of an END that a REFUSED brought: when to come again, 0 = unknown */
+	struct gr_viewer_terms terms;
 	uint64_t at_us; /* of CLOCK_MONOTONIC */
 	char text[256]; /* UTF-8 or empty */
 };

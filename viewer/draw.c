@@ -272,6 +272,20 @@ static void draw_composing(const struct gr_draw *draw, SDL_Surface *surface, con
 	gr_paint_fill(surface, (SDL_Rect){ x, y + height + line, width, line }, gr_paint_frame);
 }
 
+/* At the foot of the picture, where it hides least. */
+static void draw_told(const struct gr_paint *paint, SDL_Surface *surface, SDL_Rect area, const char *told)
+{
+	int pad = gr_paint_px(paint, 12), most = area.w - 4 * pad;
+	if (most < pad)
+		return;
+	SDL_Point size = gr_paint_measure(paint, GR_FONT_BODY, told, most);
+	SDL_Rect panel = { area.x + (area.w - size.x) / 2 - pad, area.y + area.h - size.y - 3 * pad, size.x + 2 * pad,
+			   size.y + 2 * pad };
+	gr_paint_fill(surface, panel, gr_paint_ink);
+	gr_paint_outline(surface, panel, gr_paint_px(paint, 2), gr_paint_white);
+	gr_paint_text(paint, surface, GR_FONT_BODY, told, gr_paint_white, panel.x + pad, panel.y + pad, most);
+}
+
 void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_draw_scene *scene)
 {
 	const struct gr_viewer *viewer = scene->viewer;
@@ -289,6 +303,8 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_dra
 		gr_dialog_draw(scene->dialog, &draw->paint, surface, area, viewer, &layout);
 	else if (viewer->state != GR_VIEWER_SHOWN)
 		draw_message(&draw->paint, surface, area, viewer);
+	if (*scene->told)
+		draw_told(&draw->paint, surface, area, scene->told);
 	SDL_SetClipRect(surface, NULL);
 	draw_frame(draw, surface, viewer);
 }

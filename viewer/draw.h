@@ -19,6 +19,7 @@ struct gr_draw_scene {
 	const struct gr_viewer *viewer;
 	const struct gr_dialog *dialog; /* shown when it is open */
 	const char *composing; /* text of the local input method that is going to the browser, or "" */
+	const char *told; /* what the person is told in passing, or "" */
 };
 
 /* Finds fonts. scale: of bar, border and messages, in percent; the picture has none. NULL when out of memory. */

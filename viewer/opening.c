@@ -6,7 +6,8 @@ _Static_assert(16 + GR_PASSWORD_MAX + GR_CODE_MAX == GR_ANSWER_BYTES, "an ANSWER
 
 int gr_opening_parse(const uint8_t untrusted[GR_OPENING_BYTES], struct gr_opening *out)
 {
-	static const uint8_t zero[4];
+	uint32_t last = (uint32_t)untrusted[12] << 24 | (uint32_t)untrusted[13] << 16 | (uint32_t)untrusted[14] << 8 |
+			untrusted[15];
 	struct gr_opening opening = { .kind = (enum gr_opening_kind)untrusted[5],
 				      .reason = (unsigned)untrusted[6] << 8 | untrusted[7],
 				      .flags = untrusted[8],
@@ -28,10 +29,21 @@ int gr_opening_parse(const uint8_t untrusted[GR_OPENING_BYTES], struct gr_openin
 		flags = GR_ASK_PASSWORD | GR_ASK_CODE;
 		tries = 0xff;
 		break;
+	case GR_OPENING_TERMS:
+		if (last > GR_CLIPBOARD_MAX)
+			return GR_EPROTO;
+		reason = seconds = 0xffff;
+		flags = GR_TERMS_CLIPBOARD_DOWN | GR_TERMS_PRINTING;
+		opening.terms = (struct gr_viewer_terms){ .grace_seconds = opening.seconds,
+							  .minutes = opening.reason,
+							  .flags = opening.flags,
+							  .clipboard_up = last };
+		last = 0;
+		break;
 	default: return GR_EPROTO;
 	}
 	if (opening.reason & ~reason || opening.flags & ~flags || opening.tries & ~tries ||
-	    opening.seconds & ~seconds || memcmp(untrusted + 12, zero, sizeof(zero)) != 0)
+	    opening.seconds & ~seconds || last)
 		return GR_EPROTO;
 	*out = opening;
 	return 0;

@@ -10,7 +10,13 @@
 #define GR_OPENING_BYTES 16
 #define GR_ANSWER_BYTES 336
 
-enum gr_opening_kind { GR_OPENING_READY = 1, GR_OPENING_REFUSED = 2, GR_OPENING_WAIT = 3, GR_OPENING_ASK = 5 };
+enum gr_opening_kind {
+	GR_OPENING_READY = 1,
+	GR_OPENING_REFUSED = 2,
+	GR_OPENING_WAIT = 3,
+	GR_OPENING_ASK = 5,
+	GR_OPENING_TERMS = 6
+};
 
 struct gr_opening {
 	enum gr_opening_kind kind;
@@ -18,6 +24,7 @@ struct gr_opening {
 	unsigned flags; /* of READY: gr_viewer_ready; of ASK: gr_viewer_ask, at least one */
 	unsigned tries; /* of ASK: 255 = that or more */
 	unsigned seconds; /* of REFUSED, ASK */
+	struct gr_viewer_terms terms; /* of TERMS */
 };
 
 /* Takes one record. GR_EINVAL: it is none of Garasu's. GR_EPROTO: a field has what it must not have. */

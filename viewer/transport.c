@@ -293,6 +293,10 @@ static int open_session(struct transport *transport)
 			tell_more(transport,
 				  &(struct gr_viewer_status){ .type = GR_STATUS_READY, .flags = opening.flags }, "");
 			return 0;
+		case GR_OPENING_TERMS:
+			tell_more(transport,
+				  &(struct gr_viewer_status){ .type = GR_STATUS_TERMS, .terms = opening.terms }, "");
+			break;
 		case GR_OPENING_REFUSED:
 			transport->reason = opening.reason;
 			transport->seconds = opening.seconds;

@@ -214,6 +214,12 @@ static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *s
 			viewer->dirty |= GR_DIRTY_STATE;
 		viewer->state = GR_VIEWER_WAITING;
 		break;
+	case GR_STATUS_TERMS:
+		viewer->terms = status->terms;
+		viewer->over_us = viewer->terms.minutes
+					  ? gr_viewer_now_us() + (uint64_t)viewer->terms.minutes * 60000000u
+					  : 0;
+		break;
 	case GR_STATUS_READY:
 		viewer->ready_us = status->at_us;
 		viewer->ready = status->flags;

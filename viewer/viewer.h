@@ -51,6 +51,8 @@ struct gr_viewer {
 		uint64_t from_us; /* no answer is judged before */
 	} ask; /* in GR_VIEWER_ASKED */
 	unsigned ready; /* gr_viewer_ready */
+	struct gr_viewer_terms terms;
+	uint64_t over_us; /* when the session's time is over; 0: no limit */
 
 	/* What changed since the owner of these fields last set them to 0. */
 	unsigned dirty; /* gr_viewer_dirty */

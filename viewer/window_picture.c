@@ -6,7 +6,11 @@ void gr_window_draw(struct gr_window *window, SDL_Surface *surface)
 {
 	gr_draw_all(window->draw, surface,
 		    &(struct gr_draw_scene){
-			    .viewer = window->viewer, .dialog = &window->dialog, .composing = window->composing });
+			    .viewer = window->viewer,
+			    .dialog = &window->dialog,
+			    .composing = window->composing,
+			    .told = window->told,
+		    });
 }
 
 /* Shared with the headless case: XRGB pixels of a whole surface to a file. */
@@ -59,7 +63,7 @@ int gr_window_screenshot_headless(const struct gr_viewer *viewer, int scale, con
 	SDL_Surface *surface = new_surface(size.x, size.y, err);
 	int status = GR_ENOMEM;
 	if (surface) {
-		gr_draw_all(draw, surface, &(struct gr_draw_scene){ .viewer = viewer, .composing = "" });
+		gr_draw_all(draw, surface, &(struct gr_draw_scene){ .viewer = viewer, .composing = "", .told = "" });
 		status = write_surface(surface, file, err);
 	}
 	gr_draw_destroy(draw);

@@ -24,6 +24,8 @@ struct gr_window {
 	uint8_t held_sent[SDL_NUM_SCANCODES]; /* a press was sent, maybe by keycode only */
 	uint64_t last_key_us;
 	char composing[256];
+	char told[300]; /* what gr_window_tell was given */
+	uint64_t told_until_us; /* 0: nothing is told */
 	struct gr_dialog dialog;
 	uint64_t asked_us; /* ask.from_us and this tell one question from the next */
 	int answered; /* the question is answered by somebody else */
@@ -45,5 +47,22 @@ void gr_window_follow_question(struct gr_window *window);
 int gr_window_before_session(struct gr_window *window, const SDL_Event *event);
 
 int gr_window_is_full_screen_key(const SDL_KeyboardEvent *event);
+
+/* A line that tells the person what has happened, in the window for some seconds; copied. The newest replaces the one before. */
+void gr_window_tell(struct gr_window *window, const char *text);
+
+/* window_keys.c */
+void gr_window_key(struct gr_window *window, const SDL_KeyboardEvent *event); /* SDL_KEYDOWN, SDL_KEYUP */
+void gr_window_text(struct gr_window *window, const char *text); /* the input method has committed it */
+void gr_window_editing(struct gr_window *window, const char *text);
+void gr_window_release_keys(struct gr_window *window); /* all that are held: the window loses the focus */
+
+/* window_pointer.c */
+void gr_window_motion(struct gr_window *window, int x, int y);
+void gr_window_send_motion(struct gr_window *window); /* the last move that was not sent yet */
+void gr_window_button(struct gr_window *window, const SDL_MouseButtonEvent *event);
+void gr_window_wheel(struct gr_window *window, const SDL_MouseWheelEvent *event);
+void gr_window_choose_cursor(struct gr_window *window); /* the remote one or the arrow, by where the pointer is */
+void gr_window_update_cursor(struct gr_window *window); /* the session's image has changed */
 
 #endif

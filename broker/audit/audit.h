@@ -47,6 +47,9 @@ enum gr_audit_kind {
 	GR_AUDIT_RECORDING_FAILED, /* the same, with reason and why */
 	GR_AUDIT_RECORDING_REMOVED, /* target = the file, actor */
 	GR_AUDIT_PRUNE, /* target = "egress" and so on, actor, detail = first and last sequence and how many */
+	GR_AUDIT_PRINT, /* session, person, target = "document N", detail = pages and size; before the first page crosses */
+	GR_AUDIT_PRINT_END, /* the same with the pages that crossed, reason */
+	GR_AUDIT_CLIPBOARD_PASSED, /* connection, session, person, peer, up or down (bytes), detail = direction and the text's SHA-256 */
 	GR_AUDIT_KINDS
 };
 

@@ -65,6 +65,9 @@ static const char *const kind_names[GR_AUDIT_KINDS] = {
 	[GR_AUDIT_RECORDING_FAILED] = "recording.failed",
 	[GR_AUDIT_RECORDING_REMOVED] = "recording.removed",
 	[GR_AUDIT_PRUNE] = "prune",
+	[GR_AUDIT_PRINT] = "print",
+	[GR_AUDIT_PRINT_END] = "print.end",
+	[GR_AUDIT_CLIPBOARD_PASSED] = "clipboard",
 };
 
 const char *gr_audit_kind_name(uint32_t kind)

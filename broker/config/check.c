@@ -245,15 +245,9 @@ static void check_record(struct check *check)
 /* section: "limits", or a group's; a group's key that is not set there is told with "limits". */
 static void check_limits(struct check *check, const char *section, const struct gr_config_limits *limits)
 {
-	static const char later[] =
-		"the clipboard comes with a later version: nothing is passed on, whatever stands here";
 	const struct gr_config *config = check->config;
 	int group = limits != &config->limits;
 
-	if (limits->clipboard_up && (!group || gr_check_line(config->file, section, "clipboard_up")))
-		warning(check, section, "clipboard_up", "%s", later);
-	if (limits->clipboard_down && (!group || gr_check_line(config->file, section, "clipboard_down")))
-		warning(check, section, "clipboard_down", "%s", later);
 	if (limits->recording != GR_RECORDING_NONE && !config->recording.auditors[0] &&
 	    (!group || gr_check_line(config->file, section, "recording")))
 		problem(check, section, "recording",

@@ -23,8 +23,10 @@ static const char *const choices[][4] = {
 
 /* The limits of section, whose fields are those of FIELD. */
 #define LIMITS(section, FIELD)                                                                                         \
-	{ section, "clipboard_up", NUMBER, FIELD(clipboard_up), 0, 1048576 },                                          \
-		{ section, "clipboard_down", NUMBER, FIELD(clipboard_down), 0, 1048576 },                              \
+	{ section, "clipboard_up", NUMBER, FIELD(clipboard_up), 0, GR_CLIPBOARD_MAX },                                 \
+		{ section, "clipboard_down", NUMBER, FIELD(clipboard_down), 0, GR_CLIPBOARD_MAX },                     \
+		{ section, "print_pages", NUMBER, FIELD(print_pages), 0, GR_PRINT_PAGES_MAX },                         \
+		{ section, "print_dpi", NUMBER, FIELD(print_dpi), 150, 300 },                                          \
 		{ section, "idle_minutes", NUMBER, FIELD(idle_minutes), 0, 10080 },                                    \
 		{ section, "absolute_minutes", NUMBER, FIELD(absolute_minutes), 0, 10080 },                            \
 		{ section, "recording", RECORDING, FIELD(recording), 0, 0 },                                           \
@@ -447,7 +449,11 @@ void gr_config_init(struct gr_config *config)
 			  .uid_first = 1048576,
 			  .start_seconds = 30 },
 		.egress = { .ports = { .list = { 80, 443 }, .count = 2 } },
-		.limits = { .idle_minutes = 60, .absolute_minutes = 720, .priority = 5 },
+		.limits = { .idle_minutes = 60,
+			    .absolute_minutes = 720,
+			    .priority = 5,
+			    .print_pages = 100,
+			    .print_dpi = 200 },
 		.identity = { .password = GR_FACTOR_LOCAL,
 			      .code = GR_FACTOR_LOCAL,
 			      .directory = "/var/lib/garasu/identity",

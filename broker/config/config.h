@@ -85,6 +85,8 @@ enum gr_config_format { GR_FORMAT_RFC5424, GR_FORMAT_CEF };
 /* What a person's sessions may do and use: section limits for everybody, the same keys of a group in their place. */
 struct gr_config_limits {
 	unsigned clipboard_up, clipboard_down; /* bytes of one text towards and from the internet; 0 = none */
+	unsigned print_pages; /* of one document that may be printed or saved as images; 0 = none */
+	unsigned print_dpi; /* 150..300 */
 	unsigned idle_minutes; /* without key or pointer, until the session ends; 0 = never */
 	unsigned absolute_minutes; /* of a session's whole life; 0 = never */
 	enum gr_config_recording recording;

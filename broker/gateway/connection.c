@@ -158,6 +158,7 @@ static void session_is_there(struct gr_connection *c)
 	if (!c->viewer_speaks) {
 		if (gr_recorder_runs(c->recorder))
 			c->ready_flags |= GR_OPEN_RECORDED;
+		gr_connection_queue_open(c, &c->terms);
 		gr_connection_queue_open(c, &(struct gr_open){ .kind = GR_OPEN_READY, .flags = c->ready_flags });
 		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER);
 		c->viewer_speaks = true;
@@ -426,7 +427,14 @@ static void control_ready(void *context, int fd, unsigned events)
 		gr_connection_refuse(c, GR_REASON_INTERNAL, 0);
 		return;
 	}
-	gr_rate_init(&c->relay.rate, gr_config_limits_of(c->config, message.person)->bandwidth_kbit, gr_io_now_ms());
+	const struct gr_config_limits *limits = gr_config_limits_of(c->config, message.person);
+	gr_rate_init(&c->relay.rate, limits->bandwidth_kbit, gr_io_now_ms());
+	c->terms = (struct gr_open){ .kind = GR_OPEN_TERMS,
+				     .seconds = c->config->session.grace_seconds,
+				     .minutes = (uint32_t)((message.number + 59) / 60),
+				     .flags = (limits->clipboard_down ? GR_OPEN_CLIPBOARD_DOWN : 0u) |
+					      (limits->print_pages ? GR_OPEN_PRINTING : 0u),
+				     .clipboard_up = limits->clipboard_up };
 	c->state = STATE_ATTACH;
 	gr_loop_timer_set(c->deadline, ATTACH_MS);
 	gr_rfb_handshake_init(&c->session, GR_RFB_CLIENT);

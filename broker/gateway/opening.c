@@ -19,6 +19,14 @@ void gr_open_record(uint8_t out[GR_OPEN_BYTES], const struct gr_open *open)
 	out[9] = (uint8_t)(open->tries < UINT8_MAX ? open->tries : UINT8_MAX);
 	out[10] = (uint8_t)(seconds >> 8);
 	out[11] = (uint8_t)seconds;
+	if (open->kind == GR_OPEN_TERMS) {
+		uint32_t minutes = open->minutes < UINT16_MAX ? open->minutes : UINT16_MAX;
+
+		out[6] = (uint8_t)(minutes >> 8);
+		out[7] = (uint8_t)minutes;
+		for (int i = 0; i < 4; i++)
+			out[12 + i] = (uint8_t)(open->clipboard_up >> (24 - 8 * i));
+	}
 }
 
 const char *gr_open_refusal_text(uint32_t reason)

@@ -13,17 +13,23 @@ enum gr_open_kind {
 	GR_OPEN_WAIT = 3,
 	GR_OPEN_REDIRECT = 4, /* reserved */
 	GR_OPEN_ASK = 5,
+	GR_OPEN_TERMS = 6,
 };
 
 /* flags of READY; those of ASK are gr_identity_ask. */
 enum gr_open_ready { GR_OPEN_WATERMARK = 1, GR_OPEN_RECORDED = 2 };
+
+/* flags of TERMS. */
+enum gr_open_terms { GR_OPEN_CLIPBOARD_DOWN = 1, GR_OPEN_PRINTING = 2 };
 
 struct gr_open {
 	enum gr_open_kind kind;
 	uint32_t reason; /* gr_reason, of REFUSED and ASK */
 	uint32_t flags;
 	uint32_t tries; /* 255 stands for more */
-	uint32_t seconds; /* 65535 stands for more */
+	uint32_t seconds; /* 65535 stands for more; of TERMS: the grace time */
+	uint32_t minutes; /* of TERMS: until the session's time is over, 0 = no limit; 65535 stands for more */
+	uint32_t clipboard_up; /* of TERMS: bytes of one text, 0 = none */
 };
 
 /* Writes one record. */

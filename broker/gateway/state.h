@@ -53,6 +53,7 @@ struct gr_connection {
 	bool finished;
 	uint32_t ask; /* set of gr_identity_ask: what was asked for last; 0 = nothing was yet */
 	uint32_t ready_flags; /* set of gr_open_ready */
+	struct gr_open terms; /* what is told right before READY */
 	char person[GR_PERSON_MAX + 8]; /* with ask */
 	size_t answer_length;
 	uint8_t answer[GR_ANSWER_BYTES]; /* what of one has come; wiped when it is whole */

@@ -36,6 +36,9 @@ enum gr_viewer_kind {
 	GR_VIEWER_CUT_TEXT, /* its header: so many bytes of text follow it */
 	GR_VIEWER_DESKTOP_SIZE,
 	GR_VIEWER_TEXT,
+	GR_VIEWER_SCALE,
+	GR_VIEWER_PRINT,
+	GR_VIEWER_CLIPBOARD, /* our viewer's, UTF-8: its header; so many bytes follow it */
 };
 
 struct gr_viewer_message {
@@ -83,7 +86,13 @@ struct gr_viewer_message {
 			const uint8_t *
 				utf8; /* borrowed from the input; valid UTF-8 without control characters but \t and \n */
 		} text;
-		size_t skip;
+		uint16_t scale; /* percent, GR_BROWSER_SCALE_MIN .. _MAX */
+		struct {
+			uint16_t action; /* gr_print_action */
+			uint16_t first, last;
+			uint32_t document;
+		} print;
+		size_t skip; /* of CUT_TEXT, CLIPBOARD */
 	};
 };
 

@@ -73,7 +73,8 @@ enum gr_ipc_type {
 	GR_IPC_ASKING,
 	/* gateway to the supervisor: identity has said yes; give this viewer its session. RFB begins after OPEN */
 	GR_IPC_WANT_SESSION,
-	/* supervisor to gateway: person; fd = stream to the session process (RFB from ProtocolVersion on) */
+	/* supervisor to gateway: person; number = seconds until the session's time is over, 0 = no limit; fd = stream to the session
+	   process (RFB from ProtocolVersion on) */
 	GR_IPC_OPEN,
 	/* supervisor to gateway, before OPEN: record what the viewer is sent. session, person; fd = the new file, for appending only */
 	GR_IPC_RECORD,
@@ -159,6 +160,14 @@ enum gr_ipc_type {
 	/* forward to the supervisor: how it stands now. subject = ok, unreachable, unstamped or alarm, for STATUS. reason INTERNAL: an
 	   alarm, text = why, for the record */
 	GR_IPC_FORWARD_STATE,
+
+	/* session to the supervisor: the person wants these pages of a document; it waits for the answer. number = document, bytes_up =
+	   first page, bytes_down = last page, text = for the record. The answer: number; reason NONE: recorded, go on */
+	GR_IPC_PRINT,
+	/* session to the supervisor: that is over. number = document, bytes_down = pages that the viewer has, reason */
+	GR_IPC_PRINTED,
+	/* gateway to the supervisor: a text of the clipboard went on. bytes_up or bytes_down = its bytes, text = for the record */
+	GR_IPC_CLIPBOARD_PASSED,
 	GR_IPC_TYPES
 };
 

@@ -378,8 +378,11 @@ void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags)
 	a->unread = a->unpainted = a->unresized = a->records = a->floods = 0;
 	gr_loop_timer_set(a->check, -1);
 	gr_loop_timer_set(a->throttle, -1);
-	struct gr_record_hello hello = { GR_RECORD_HELLO, GR_RECORD_VERSION, a->geometry.max_width,
-					 a->geometry.max_height, flags };
+	struct gr_record_hello hello = { .type = GR_RECORD_HELLO,
+					 .version = GR_RECORD_VERSION,
+					 .max_width = a->geometry.max_width,
+					 .max_height = a->geometry.max_height,
+					 .flags = flags };
 	if (!a->watch || gr_io_set_nonblocking(fd, 1) || gr_io_send(fd, &hello, sizeof(hello), a->memory))
 		lose(a, NULL);
 	else

@@ -638,6 +638,7 @@ void gr_connection_open(struct gr_connection *connection, int fd)
 	connection->state = GR_CONNECTION_OPEN;
 	gr_loop_timer_set(connection->deadline, SEEN_MS);
 	memcpy(message.person, connection->person, sizeof(message.person));
+	message.number = gr_session_seconds_left(connection->session);
 	gr_child_send(&connection->child, &message, fd);
 	gr_log_info("connection %u from %s: %s sees session %016llx", connection->number, connection->peer,
 		    connection->person, (unsigned long long)connection->session->id);

@@ -191,6 +191,16 @@ static void limit(struct gr_session *session)
 	}
 }
 
+uint64_t gr_session_seconds_left(const struct gr_session *session)
+{
+	const struct gr_config_limits *limits = gr_config_limits_of(&session->supervisor->config, session->person);
+	uint64_t over_ms = session->began_ms + (uint64_t)limits->absolute_minutes * 60000, now = gr_io_now_ms();
+
+	if (!limits->absolute_minutes)
+		return 0;
+	return over_ms > now ? (over_ms - now + 999) / 1000 : 1;
+}
+
 /* Activity only moves the time: it is looked at when the timer is over. */
 static void limit_over(void *context)
 {

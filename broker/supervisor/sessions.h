@@ -89,4 +89,7 @@ unsigned gr_sessions_active(const struct gr_supervisor *supervisor);
 unsigned gr_sessions_left(const struct gr_supervisor *supervisor);
 void gr_sessions_end_all(struct gr_supervisor *supervisor, uint32_t reason);
 
+/* Until its time is over (limits.absolute_minutes), at least 1; 0: there is no limit. */
+uint64_t gr_session_seconds_left(const struct gr_session *session);
+
 #endif

@@ -260,7 +260,7 @@ class Peer:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.memory = mmap.mmap(fd, self.size, mmap.MAP_SHARED, mmap.PROT_READ)
         self.pending, self.wanted = [], False
-        self.sock.sendmsg([struct.pack("=IIHHI", HELLO, 1, self.width, self.height, flags)],
+        self.sock.sendmsg([struct.pack("=IIHHIII", HELLO, 1, self.width, self.height, flags, 0, 0)],
                           [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
         os.close(fd)
         kind, body = self.next(STATE)

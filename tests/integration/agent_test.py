@@ -335,7 +335,7 @@ def a_broken_broker_loses_its_connection_only(w):
     for packet in (struct.pack("=II", 99, 0), struct.pack("=I", KEY), struct.pack("=IIII", KEY, 65, 0, 2),
                    struct.pack("=III", TEXT, 1, 5) + b"\xff\xfe\xfd\xfc\xfb".ljust(1024, b"\0"),
                    struct.pack("=III", TEXT, 1, 2000) + b"a".ljust(1024, b"\0"),
-                   struct.pack("=II", WANT_FRAME, 2), struct.pack("=IIHHI", HELLO, 1, 800, 600, 0)):
+                   struct.pack("=II", WANT_FRAME, 2), struct.pack("=IIHHIII", HELLO, 1, 800, 600, 0, 0, 0)):
         w.peer.sock.send(packet)
         end = time.monotonic() + 5
         try:

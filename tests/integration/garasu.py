@@ -204,8 +204,8 @@ class Broker:
                 assert piece, f"the end after {data}"
                 data += piece
             return data
-        while (record := take(16))[5] == 3:
-            pass  # WAIT
+        while (record := take(16))[5] in (3, 6):
+            pass  # WAIT, TERMS
         assert record[5] == 1, record
         viewer.ready_flags = record[8]
         viewer.sendall(take(12) + b"\1")

@@ -21,7 +21,8 @@ UID_BASE = 900000
 
 IDENTITY_REQUEST = struct.Struct("=IIII4096s4096s4096s")
 VERSION = b"RFB 003.008\n"
-READY = b"GRSU\1\1" + bytes(10)
+TERMS = b"GRSU\1\6\0\0\2\0\0\x3c\0\0\0\0"  # printing, 60 s of grace: the defaults
+READY = TERMS + b"GRSU\1\1" + bytes(10)
 WAIT = b"GRSU\1\3" + bytes(10)
 
 

@@ -452,7 +452,7 @@ def ready_tells_of_the_watermark(broker):
         identity.answer(person=person)
         gateway.expect("WANT_SESSION")
         join = in_thread(gateway.open, session_handshake)
-        take(gateway.viewer, READY[:8] + bytes([flags]) + bytes(7))
+        take(gateway.viewer, READY[:24] + bytes([flags]) + bytes(7))
         join()
 
 

@@ -187,7 +187,7 @@ static void the_example_is_complete_and_shows_the_defaults(void **state)
 	fclose(file);
 	struct gr_config defaults;
 	gr_config_init(&defaults);
-	assert_int_equal(keys, 71);
+	assert_int_equal(keys, 73);
 	if (load(text))
 		fail_msg("%s", err.text);
 	memcpy(defaults.file, config.file, sizeof(defaults.file));

@@ -76,16 +76,13 @@ static void what_is_risky_is_a_warning_and_no_problem(void **state)
 	before = check("");
 	assert_false(found(0, "warning: identity.code"));
 	assert_int_equal(check("admin {\n two_person = 1\n}\nidentity {\n code = \"none\"\n}\n"
-			       "limits {\n clipboard_up = 5\n}\n"
-			       "group \"広報課\" {\n recording = \"on\"\n clipboard_down = 7\n}\n"
+			       "group \"広報課\" {\n recording = \"on\"\n}\n"
 			       "group \"税務課\" {\n}\n"
 			       "recording {\n directory = \"/tmp\"\n}\n"),
 			 before + 1); /* the recording that nobody can see */
 	assert_true(found(2, "warning: admin.two_person: there are fewer than two administrators"));
 	assert_true(found(5, "warning: identity.code: no one-time code"));
-	assert_true(found(8, "warning: limits.clipboard_up: the clipboard comes with a later version"));
-	assert_true(found(11, "group \"広報課\".recording: sessions are to be recorded, but for nobody to see"));
-	assert_true(found(12, "warning: group \"広報課\".clipboard_down: the clipboard comes"));
+	assert_true(found(8, "group \"広報課\".recording: sessions are to be recorded, but for nobody to see"));
 	for (unsigned i = 0; i < count; i++)
 		assert_null(strstr(findings[i], "税務課")); /* what it has not set itself is told once */
 }

@@ -375,6 +375,12 @@ static void open_records_are_as_published(void **state)
 	(void)state;
 	gr_open_record(record, &(struct gr_open){ .kind = GR_OPEN_READY });
 	assert_memory_equal(record, "GRSU\1\1\0\0\0\0\0\0\0\0\0\0", 16);
+	gr_open_record(record, &(struct gr_open){ .kind = GR_OPEN_TERMS,
+						  .minutes = 258,
+						  .flags = GR_OPEN_CLIPBOARD_DOWN | GR_OPEN_PRINTING,
+						  .seconds = 60,
+						  .clipboard_up = 65536 });
+	assert_memory_equal(record, "GRSU\1\6\1\2\3\0\0\x3c\0\1\0\0", 16);
 	gr_open_record(record,
 		       &(struct gr_open){ .kind = GR_OPEN_READY, .flags = GR_OPEN_WATERMARK | GR_OPEN_RECORDED });
 	assert_memory_equal(record, "GRSU\1\1\0\0\3\0\0\0\0\0\0\0", 16);

@@ -90,7 +90,7 @@ static void a_child_may_send_only_its_own_messages(void **state)
 	for (uint32_t type = 0; type <= GR_IPC_TYPES; type++) {
 		int gateway = type == GR_IPC_READY || type == GR_IPC_HANDSHAKE_FAILED || type == GR_IPC_ASKING ||
 			      type == GR_IPC_WANT_SESSION || type == GR_IPC_RECORDED || type == GR_IPC_VIOLATION ||
-			      type == GR_IPC_CLIPBOARD || type == GR_IPC_CLOSED;
+			      type == GR_IPC_CLIPBOARD || type == GR_IPC_CLIPBOARD_PASSED || type == GR_IPC_CLOSED;
 		int pool = type == GR_IPC_READY || type == GR_IPC_STARTED || type == GR_IPC_AGENT ||
 			   type == GR_IPC_GONE || type == GR_IPC_POOL_TROUBLE;
 		assert_int_equal(gr_ipc_permitted(GR_IPC_KIND_GATEWAY, type), gateway);

@@ -27,6 +27,13 @@ static void records_are_read_as_published(void **state)
 	assert_int_equal(o.seconds, 300);
 	assert_int_equal(parse("GRSU\1\3\0\0\0\0\0\0\0\0\0\0"), 0);
 	assert_int_equal(o.kind, GR_OPENING_WAIT);
+	assert_int_equal(parse("GRSU\1\6\1\2\3\0\0\x3c\0\1\0\0"), 0);
+	assert_int_equal(o.kind, GR_OPENING_TERMS);
+	assert_int_equal(o.terms.minutes, 258);
+	assert_int_equal(o.terms.flags, GR_TERMS_CLIPBOARD_DOWN | GR_TERMS_PRINTING);
+	assert_int_equal(o.terms.grace_seconds, 60);
+	assert_int_equal(o.terms.clipboard_up, GR_CLIPBOARD_MAX);
+	assert_int_equal(parse("GRSU\1\6\1\2\3\0\0\x3c\0\1\0\1"), GR_EPROTO);
 	assert_int_equal(parse("GRSU\1\5\0\x0f\3\4\0\2\0\0\0\0"), 0);
 	assert_int_equal(o.kind, GR_OPENING_ASK);
 	assert_int_equal(o.reason, 15);
@@ -38,7 +45,9 @@ static void records_are_read_as_published(void **state)
 static void fields_that_a_kind_has_not_are_zero(void **state)
 {
 	/* Of each kind, the bytes that may be something: a bit each, from byte 6 on. */
-	static const unsigned may[] = { [1] = 1 << 2, [2] = 3 | 3 << 4, [3] = 0, [5] = 3 | 1 << 2 | 1 << 3 | 3 << 4 };
+	static const unsigned may[] = {
+		[1] = 1 << 2, [2] = 3 | 3 << 4, [5] = 3 | 1 << 2 | 1 << 3 | 3 << 4, [6] = 3 | 1 << 2 | 3 << 4 | 3 << 8
+	};
 	(void)state;
 	for (int kind = 0; kind < 256; kind++) {
 		for (int i = 6; i < 16; i++) {
@@ -47,7 +56,7 @@ static void fields_that_a_kind_has_not_are_zero(void **state)
 			if (kind == 5)
 				record[8] = 1;
 			record[i] |= 2;
-			int good = kind < 6 && kind != 0 && kind != 4 && may[kind] >> (i - 6) & 1;
+			int good = kind < 7 && kind != 0 && kind != 4 && may[kind] >> (i - 6) & 1;
 			assert_int_equal(parse(record), good ? 0 : GR_EPROTO);
 		}
 	}
