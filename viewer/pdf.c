@@ -137,8 +137,8 @@ static int has_no_colour(const uint32_t *pixels, size_t stride, unsigned width, 
 }
 
 /* Filters a row in each way and returns the one whose bytes, as differences, are smallest: what PNG's authors recommend. */
-static const uint8_t *filter_row(uint8_t *const filtered[FILTERS], const uint8_t *row, const uint8_t *above, size_t bytes,
-				 size_t samples)
+static const uint8_t *filter_row(uint8_t *const filtered[FILTERS], const uint8_t *row, const uint8_t *above,
+				 size_t bytes, size_t samples)
 {
 	int best = FILTER_NONE;
 	uint64_t least = UINT64_MAX;
@@ -162,8 +162,8 @@ static const uint8_t *filter_row(uint8_t *const filtered[FILTERS], const uint8_t
 }
 
 /* Stores the image in pdf->exact. GR_EFULL: it is larger; GR_ENOMEM. */
-static int compress_exactly(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsigned width, unsigned height, int grey,
-			    size_t *size)
+static int compress_exactly(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsigned width, unsigned height,
+			    int grey, size_t *size)
 {
 	size_t samples = grey ? 1 : 3, bytes = width * samples, room = bytes + 1;
 	uint8_t *memory = calloc(FILTERS + 2, room);
@@ -194,12 +194,13 @@ static int compress_exactly(struct gr_pdf *pdf, const uint32_t *pixels, size_t s
 	return status == Z_STREAM_END ? 0 : GR_EFULL;
 }
 
-static int compress_as_jpeg(const uint32_t *pixels, size_t stride, unsigned width, unsigned height, int grey, uint8_t **out,
-			    unsigned long *size)
+static int compress_as_jpeg(const uint32_t *pixels, size_t stride, unsigned width, unsigned height, int grey,
+			    uint8_t **out, unsigned long *size)
 {
 	tjhandle handle = tjInitCompress();
-	int failed = !handle || tjCompress2(handle, (const unsigned char *)pixels, (int)width, (int)(stride * 4), (int)height,
-					    TJPF_BGRX, out, size, grey ? TJSAMP_GRAY : TJSAMP_444, JPEG_QUALITY, 0);
+	int failed = !handle ||
+		     tjCompress2(handle, (const unsigned char *)pixels, (int)width, (int)(stride * 4), (int)height,
+				 TJPF_BGRX, out, size, grey ? TJSAMP_GRAY : TJSAMP_444, JPEG_QUALITY, 0);
 	if (handle)
 		tjDestroy(handle);
 	return failed ? GR_ENOMEM : 0;
@@ -210,8 +211,8 @@ static int check_stream(struct gr_pdf *pdf, struct gr_error *err)
 	return fflush(pdf->stream) || ferror(pdf->stream) ? gr_error_errno(err, "%s", pdf->file) : 0;
 }
 
-int gr_pdf_page(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsigned width, unsigned height, unsigned dpi,
-		struct gr_error *err)
+int gr_pdf_page(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsigned width, unsigned height,
+		unsigned dpi, struct gr_error *err)
 {
 	if (width < 1 || height < 1 || width > GR_PRINT_SIDE_MAX || height > GR_PRINT_SIDE_MAX || !dpi ||
 	    pdf->pages == GR_PRINT_PAGES_MAX)
@@ -233,13 +234,15 @@ int gr_pdf_page(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsig
 	unsigned w = (width * 7200 + dpi / 2) / dpi, h = (height * 7200 + dpi / 2) / dpi;
 	begin_object(pdf, image);
 	write_text(pdf,
-		   "<< /Type /XObject /Subtype /Image /Width %u /Height %u /BitsPerComponent 8 /ColorSpace /%s /Length %zu ",
+		   "<< /Type /XObject /Subtype /Image /Width %u /Height %u /BitsPerComponent 8 /ColorSpace /%s /Length "
+		   "%zu ",
 		   width, height, grey ? "DeviceGray" : "DeviceRGB", jpeg ? (size_t)jpeg_size : size);
 	if (jpeg)
 		write_text(pdf, "/Filter /DCTDecode >>\nstream\n");
 	else
 		write_text(pdf,
-			   "/Filter /FlateDecode /DecodeParms << /Predictor 15 /Colors %d /BitsPerComponent 8 /Columns %u >> "
+			   "/Filter /FlateDecode /DecodeParms << /Predictor 15 /Colors %d /BitsPerComponent 8 /Columns "
+			   "%u >> "
 			   ">>\nstream\n",
 			   grey ? 1 : 3, width);
 	write_bytes(pdf, jpeg ? jpeg : pdf->exact, jpeg ? (size_t)jpeg_size : size);
@@ -247,12 +250,14 @@ int gr_pdf_page(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsig
 	tjFree(jpeg);
 
 	char paint[100];
-	int length = snprintf(paint, sizeof(paint), "q %u.%02u 0 0 %u.%02u 0 0 cm /I Do Q", w / 100, w % 100, h / 100, h % 100);
+	int length = snprintf(paint, sizeof(paint), "q %u.%02u 0 0 %u.%02u 0 0 cm /I Do Q", w / 100, w % 100, h / 100,
+			      h % 100);
 	begin_object(pdf, contents);
 	write_text(pdf, "<< /Length %d >>\nstream\n%s\nendstream\nendobj\n", length, paint);
 	begin_object(pdf, page);
 	write_text(pdf,
-		   "<< /Type /Page /Parent %d 0 R /MediaBox [0 0 %u.%02u %u.%02u] /Contents %u 0 R /Resources << /XObject << /I %u 0 R "
+		   "<< /Type /Page /Parent %d 0 R /MediaBox [0 0 %u.%02u %u.%02u] /Contents %u 0 R /Resources << "
+		   "/XObject << /I %u 0 R "
 		   ">> >> >>\nendobj\n",
 		   PAGES, w / 100, w % 100, h / 100, h % 100, contents, image);
 	pdf->pages++;
@@ -287,8 +292,8 @@ int gr_pdf_finish(struct gr_pdf *pdf, struct gr_error *err)
 	write_text(pdf, "xref\n0 %u\n0000000000 65535 f \n", objects);
 	for (unsigned i = CATALOG; i < objects; i++)
 		write_text(pdf, "%010" PRIu64 " 00000 n \n", pdf->offsets[i]);
-	write_text(pdf, "trailer\n<< /Size %u /Root %d 0 R /Info %d 0 R >>\nstartxref\n%" PRIu64 "\n%%%%EOF\n", objects, CATALOG,
-		   INFO, table);
+	write_text(pdf, "trailer\n<< /Size %u /Root %d 0 R /Info %d 0 R >>\nstartxref\n%" PRIu64 "\n%%%%EOF\n", objects,
+		   CATALOG, INFO, table);
 	int status = check_stream(pdf, err);
 	if (!status && (fsync(fileno(pdf->stream)) || rename(pdf->temporary, pdf->file)))
 		status = gr_error_errno(err, "%s", pdf->file);

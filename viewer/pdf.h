@@ -21,8 +21,8 @@ struct gr_pdf *gr_pdf_create(const char *file, struct gr_error *err);
  * pixels, in grey when no one has a colour; as a JPEG of high quality only when they would take more than 4 MiB exactly. At most
  * GR_PRINT_PAGES_MAX pages. GR_EINVAL, GR_ENOMEM, GR_EIO.
  */
-int gr_pdf_page(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsigned width, unsigned height, unsigned dpi,
-		struct gr_error *err);
+int gr_pdf_page(struct gr_pdf *pdf, const uint32_t *pixels, size_t stride, unsigned width, unsigned height,
+		unsigned dpi, struct gr_error *err);
 
 /* Ends it: the file is on the disk, under its name. After an error there is none. GR_EIO; GR_EINVAL without any page. */
 int gr_pdf_finish(struct gr_pdf *pdf, struct gr_error *err);

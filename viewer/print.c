@@ -11,6 +11,11 @@ void gr_print_init(struct gr_print *print, struct gr_viewer *viewer)
 	viewer->on_page = gr_print_page;
 }
 
+enum {
+	PIECE_US = 120000000, /* for the browser to paint a page */
+	END_US = 60000000,
+};
+
 static void forget_page(struct gr_print *print)
 {
 	free(print->page.pixels);
@@ -21,6 +26,8 @@ static void change(struct gr_print *print, enum gr_print_state state)
 {
 	print->state = state;
 	print->changed = 1;
+	if (state == GR_PRINT_RUNNING || state == GR_PRINT_STOPPING)
+		print->due_us = gr_viewer_now_us() + (state == GR_PRINT_RUNNING ? PIECE_US : END_US);
 }
 
 static void forget_all(struct gr_print *print)
@@ -34,6 +41,7 @@ static void end(struct gr_print *print, enum gr_print_outcome outcome)
 {
 	forget_all(print);
 	print->outcome = outcome;
+	print->viewer->damage = (struct gr_rect){ 0 }; /* what comes from here on is the screen again */
 	change(print, GR_PRINT_IDLE);
 }
 
@@ -92,17 +100,27 @@ void gr_print_cancel(struct gr_print *print)
 		stop(print, GR_PRINTED_NOTHING);
 }
 
-void gr_print_step(struct gr_print *print)
-{
-	if (print->state != GR_PRINT_IDLE && print->viewer->state != GR_VIEWER_SHOWN)
-		end(print, GR_PRINT_LOST);
-}
-
 /* The decoder, or who took it over, or the broker says what cannot be. */
 static void out_of_turn(struct gr_print *print, const char *what)
 {
 	end(print, GR_PRINT_LOST);
 	gr_viewer_end(print->viewer, GR_FAIL_PROTOCOL, 0, what);
+}
+
+int gr_print_step(struct gr_print *print)
+{
+	if (print->state != GR_PRINT_IDLE && print->viewer->state != GR_VIEWER_SHOWN)
+		end(print, GR_PRINT_LOST);
+	if (print->state != GR_PRINT_RUNNING && print->state != GR_PRINT_STOPPING)
+		return -1;
+	uint64_t now = gr_viewer_now_us();
+	if (now < print->due_us)
+		return (int)((print->due_us - now) / 1000 + 1);
+	if (print->state == GR_PRINT_RUNNING)
+		stop(print, GR_PRINT_FAILED);
+	else
+		out_of_turn(print, "the end of the pages did not come");
+	return 0;
 }
 
 static void on_offer(struct gr_print *print, const struct gr_record_page *offer)
@@ -185,14 +203,15 @@ static void on_piece(struct gr_print *print, const struct gr_record_page *piece)
 	if (!print->page.pixels && !begin_page(print, piece))
 		return;
 	copy_piece(print, piece);
+	print->due_us = gr_viewer_now_us() + PIECE_US;
 	/* The next one is on its way while this page is compressed. */
 	gr_viewer_print(viewer, GR_PRINT_TAKEN, print->document, piece->page, 0);
 	if (to_next_piece(print))
 		return;
 	if (print->mark)
 		print->mark(print->mark_context, print->page.pixels, print->page.width, print->page.height, print->dpi);
-	int status = gr_pdf_page(print->pdf, print->page.pixels, print->page.width, print->page.width, print->page.height,
-				 print->dpi, &print->err);
+	int status = gr_pdf_page(print->pdf, print->page.pixels, print->page.width, print->page.width,
+				 print->page.height, print->dpi, &print->err);
 	forget_page(print);
 	if (status) {
 		stop(print, GR_PRINT_NO_FILE);

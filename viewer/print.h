@@ -47,6 +47,7 @@ struct gr_print {
 	unsigned first, last; /* of the pages that are fetched */
 	unsigned done; /* pages that are in the PDF */
 
+	uint64_t due_us; /* in RUNNING and STOPPING: when the broker must have said something */
 	struct gr_pdf *pdf; /* in RUNNING */
 	struct {
 		uint32_t *pixels; /* NULL between two pages */
@@ -69,8 +70,8 @@ int gr_print_accept(struct gr_print *print, unsigned first, unsigned last, const
 /* In OFFERED and RUNNING: the person does not want it (any more). No file stays. */
 void gr_print_cancel(struct gr_print *print);
 
-/* Call when anything happened: notices that the session is gone. */
-void gr_print_step(struct gr_print *print);
+/* Call when anything happened: notices that the session is gone, or says nothing any more. Returns ms until the next call is due, or -1. */
+int gr_print_step(struct gr_print *print);
 
 /* What gr_viewer.on_page calls. A record that is out of turn ends the session. */
 void gr_print_page(struct gr_print *print, const struct gr_record_page *page);
