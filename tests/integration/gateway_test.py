@@ -393,7 +393,8 @@ def our_viewer_gets_ready_and_then_the_session(broker):
     viewer, stream = gateway.ready()
     check(viewer.version() == "TLSv1.3" and viewer.selected_alpn_protocol() == "garasu/1", "TLS", viewer.version())
     down = up = 0
-    for to_session, to_viewer in ((b"\1", server_init(300, 200)), (KEY, picture(30, 10, pixels(300))), (text(1, b"x" * 1000), picture(250, 20, pixels(5000)))):
+    for to_session, to_viewer in ((b"\1" + encodings(0x47415201), server_init(300, 200)), (KEY, picture(30, 10, pixels(300))),
+                                  (text(1, b"x" * 1000), picture(250, 20, pixels(5000)))):
         viewer.sendall(to_session)
         take(stream, to_session)
         stream.sendall(to_viewer)
@@ -691,7 +692,7 @@ def many_mib_cross_intact_both_ways_to_a_slow_reader(broker):
     viewer, stream = gateway.ready()
     # What the guard's rate lets up is 2 MiB of committed text at once, and 1 MiB each second from then on.
     down = server_init(2048, 2048) + picture(2048, 2048, pixels(2048 * 2048))
-    up = b"\1" + b"".join(text(i, random.Random(i).randbytes(512).hex().encode()) for i in range(4096))
+    up = b"\1" + encodings(0x47415201) + b"".join(text(i, random.Random(i).randbytes(512).hex().encode()) for i in range(4096))
     size = len(down)
     senders = [in_thread(stream.sendall, down)]
     # Nobody reads: the sender must come to stand, and the gateway must not grow.
