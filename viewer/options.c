@@ -31,6 +31,8 @@ enum option_code {
 	OPTION_REPORT,
 	OPTION_FACTORS,
 	OPTION_SCALE,
+	OPTION_SAVE_DIRECTORY,
+	OPTION_PRINT_COMMAND,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -55,6 +57,8 @@ static const struct option long_options[] = {
 	{ "report", no_argument, NULL, OPTION_REPORT },
 	{ "factors", required_argument, NULL, OPTION_FACTORS },
 	{ "scale", required_argument, NULL, OPTION_SCALE },
+	{ "save-directory", required_argument, NULL, OPTION_SAVE_DIRECTORY },
+	{ "print-command", required_argument, NULL, OPTION_PRINT_COMMAND },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -78,6 +82,8 @@ static void usage(FILE *to)
 		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
 		"                      0, or a screenshot without this option: all is exact at once\n"
 		"  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
+		"  --save-directory FOLDER   for pages and pictures that are saved (your documents)\n"
+		"  --print-command COMMAND   prints the PDF whose name is put behind it (lp)\n"
 		"  --headless          no window\n"
 		"  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
 		"  --screenshot-window FILE   the same with the viewer's title and border\n"
@@ -192,13 +198,17 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 			return -1;
 		options->scale = (int)number;
 		return 0;
+	case OPTION_SAVE_DIRECTORY: options->save_directory = value; return 0;
+	case OPTION_PRINT_COMMAND: options->print_command = value; return 0;
 	default: return -1;
 	}
 }
 
 int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
 {
-	*options = (struct gr_viewer_options){ .quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1 };
+	*options = (struct gr_viewer_options){
+		.quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1, .print_command = "lp"
+	};
 	for (;;) {
 		int index = 0, option = getopt_long(argc, argv, "", long_options, &index);
 		if (option < 0)

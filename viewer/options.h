@@ -25,6 +25,8 @@ struct gr_viewer_options {
 	const char *script; /* file, or "-" */
 	const char *factors; /* file with a password and a code */
 	int scale; /* of bar, border and messages, in percent; 0: as the desktop has it */
+	const char *save_directory; /* for what the person saves; NULL: the platform's */
+	const char *print_command; /* words; the file's name is put behind them */
 	int report;
 };
 

@@ -10,6 +10,9 @@ void gr_window_draw(struct gr_window *window, SDL_Surface *surface)
 			    .dialog = &window->dialog,
 			    .composing = window->composing,
 			    .told = window->told,
+			    .frozen = window->printing.frozen,
+			    .panel = window->panel.open ? &window->panel : NULL,
+			    .print = window->viewer->print,
 		    });
 }
 
