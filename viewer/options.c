@@ -31,6 +31,7 @@ enum option_code {
 	OPTION_REPORT,
 	OPTION_FACTORS,
 	OPTION_SCALE,
+	OPTION_INPUT,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -55,6 +56,7 @@ static const struct option long_options[] = {
 	{ "report", no_argument, NULL, OPTION_REPORT },
 	{ "factors", required_argument, NULL, OPTION_FACTORS },
 	{ "scale", required_argument, NULL, OPTION_SCALE },
+	{ "input", required_argument, NULL, OPTION_INPUT },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -75,6 +77,8 @@ static void usage(FILE *to)
 		"  --size WxH          size of the picture\n"
 		"  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
 		"  --scale 100..300    of bar, border and messages, in percent (as the desktop has it)\n"
+		"  --input local|session   whose input method makes Japanese: this computer's, or the one beside the\n"
+		"                      browser (Ctrl+Alt+J changes it)\n"
 		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
 		"                      0, or a screenshot without this option: all is exact at once\n"
 		"  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
@@ -191,6 +195,11 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 		if (parse_number(value, GR_SCALE_MIN, GR_SCALE_MAX, &number))
 			return -1;
 		options->scale = (int)number;
+		return 0;
+	case OPTION_INPUT:
+		if (strcmp(value, "local") != 0 && strcmp(value, "session") != 0)
+			return -1;
+		options->input = *value == 's' ? GR_IME_SESSION : GR_IME_LOCAL;
 		return 0;
 	default: return -1;
 	}

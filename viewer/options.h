@@ -7,6 +7,9 @@
 #define GR_SCALE_MIN 100
 #define GR_SCALE_MAX 300
 
+/* Whose input method makes Japanese of what is typed. */
+enum gr_window_input { GR_IME_LOCAL, GR_IME_SESSION };
+
 struct gr_viewer_options {
 	char host[256];
 	char port[6];
@@ -26,6 +29,7 @@ struct gr_viewer_options {
 	const char *factors; /* file with a password and a code */
 	int scale; /* of bar, border and messages, in percent; 0: as the desktop has it */
 	int report;
+	enum gr_window_input input;
 };
 
 /*
