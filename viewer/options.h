@@ -7,6 +7,9 @@
 #define GR_SCALE_MIN 100
 #define GR_SCALE_MAX 300
 
+/* Whose input method makes Japanese of what is typed. */
+enum gr_window_input { GR_IME_LOCAL, GR_IME_SESSION };
+
 struct gr_viewer_options {
 	char host[256];
 	char port[6];
@@ -28,6 +31,7 @@ struct gr_viewer_options {
 	const char *save_directory; /* for what the person saves; NULL: the platform's */
 	const char *print_command; /* words; the file's name is put behind them */
 	int report;
+	enum gr_window_input input;
 };
 
 /*

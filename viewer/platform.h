@@ -19,6 +19,12 @@ int gr_platform_scale(SDL_Window *window);
 /* The descriptor that says that events of the display wait; -1: there is none, SDL is to be asked now and then. */
 int gr_platform_display_fd(SDL_Window *window);
 
+/* Has SDL_SYSWMEVENT queued for each press of a key, where there is something to learn from it. */
+void gr_platform_watch_keys(void);
+
+/* The X keysym that a key makes with the modifiers that are down, of SDL_SYSWMEVENT, which comes right before the key's own; 0: unknown. */
+uint32_t gr_platform_keysym(const SDL_SysWMEvent *event);
+
 /*
  * The folder for what the person saves, when the configuration names none: XDG's Documents or the home folder. Written to out with its end.
  * GR_ENOENT when there is none.

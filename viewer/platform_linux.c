@@ -7,6 +7,9 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#ifdef SDL_VIDEO_DRIVER_X11
+#include <X11/Xutil.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +28,41 @@ int gr_platform_display_fd(SDL_Window *window)
 		return ConnectionNumber(info.info.x11.display);
 #endif
 	return -1;
+}
+
+#ifdef SDL_VIDEO_DRIVER_X11
+/* Of X11's events only the presses are worth a place in the queue. */
+static int SDLCALL only_key_presses(void *data, SDL_Event *event)
+{
+	(void)data;
+	return event->type != SDL_SYSWMEVENT || event->syswm.msg->msg.x11.event.type == KeyPress;
+}
+#endif
+
+void gr_platform_watch_keys(void)
+{
+#ifdef SDL_VIDEO_DRIVER_X11
+	const char *driver = SDL_GetCurrentVideoDriver();
+	if (!driver || strcmp(driver, "x11") != 0)
+		return;
+	SDL_SetEventFilter(only_key_presses, NULL);
+	SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
+#endif
+}
+
+uint32_t gr_platform_keysym(const SDL_SysWMEvent *event)
+{
+#ifdef SDL_VIDEO_DRIVER_X11
+	if (event->msg->subsystem == SDL_SYSWM_X11) {
+		XKeyEvent press = event->msg->msg.x11.event.xkey;
+		char text[32];
+		KeySym keysym = NoSymbol;
+		XLookupString(&press, text, sizeof(text), &keysym, NULL);
+		return (uint32_t)keysym;
+	}
+#endif
+	(void)event;
+	return 0;
 }
 
 /* What the person's desktop is set to, as its programs see it: 100 % are 96 dots an inch. */

@@ -13,6 +13,7 @@ enum {
 	AFTER_CLICK_MS = 60, /* a click that it tells nothing of moves nothing */
 	AFTER_MOVE_MS = 15, /* so long after the last word of it the move is over */
 	AFTER_CLICK_MAX_MS = 200,
+	PROBES = 3, /* of the caret, after what may have moved it: a busy page takes longer to show it */
 	BUTTONS = 9,
 	FIRST_WHEEL_BIT = 3,
 	LAST_WHEEL_BIT = 6,
@@ -23,7 +24,10 @@ enum {
 	XK_DEAD_LAST = 0xfe93,
 	XK_ALT_L = 0xffe9,
 	XK_HOME = 0xff50,
+	XK_EISU_TOGGLE = 0xff30,
 };
+
+static const int64_t probe_ms[PROBES] = { 25, 100, 400 }; /* from the last input, from the last probe */
 
 struct item {
 	uint32_t type; /* gr_record_type */
@@ -45,7 +49,8 @@ struct gr_input {
 	struct gr_input_owner owner;
 	struct gr_display *display;
 	struct gr_text *text;
-	struct gr_loop_timer *click_timer;
+	struct gr_loop_timer *click_timer, *probe_timer;
+	unsigned probes; /* made since the last input */
 	struct gr_keymap map;
 	struct held held[HELD_MAX];
 	size_t helds;
@@ -173,6 +178,11 @@ static struct held *find_held(struct gr_input *in, const struct gr_record_key *k
 
 static void do_key(struct gr_input *in, const struct gr_record_key *key)
 {
+	if (key->keysym == XK_EISU_TOGGLE) { /* 英数: the person's own input method is used from here on */
+		if (key->down)
+			gr_text_plain(in->text);
+		return;
+	}
 	struct held *held = find_held(in, key);
 	if (!key->down) {
 		if (held) {
@@ -244,6 +254,7 @@ static void run(struct gr_input *in)
 	if (in->running) /* a callback of ours came back here */
 		return;
 	in->running = 1;
+	int did = 0;
 	while (in->count > 0 && !gr_text_is_busy(in->text)) {
 		const struct item item = in->queue[in->first];
 		uint64_t now = gr_io_now_ms(), due = item.type == GR_RECORD_TEXT ? text_due(in) : 0;
@@ -254,6 +265,7 @@ static void run(struct gr_input *in)
 		/* Off the queue before it is acted on: an answer that cannot be sent empties the whole queue. */
 		in->first = (in->first + 1) % QUEUE_MAX;
 		in->count--;
+		did |= item.type != GR_RECORD_POINTER || item.pointer.buttons != in->buttons;
 		if (item.type == GR_RECORD_TEXT) {
 			in->own_text = item.own;
 			in->text_sequence = item.text.sequence;
@@ -265,8 +277,21 @@ static void run(struct gr_input *in)
 			do_pointer(in, &item.pointer);
 		}
 	}
+	if (did) {
+		in->probes = 0;
+		gr_loop_timer_set(in->probe_timer, probe_ms[0]);
+	}
 	xcb_flush(in->display->x);
 	in->running = 0;
+}
+
+static void probe(void *context)
+{
+	struct gr_input *in = context;
+	if (gr_text_probe(in->text) && ++in->probes < PROBES)
+		gr_loop_timer_set(in->probe_timer, probe_ms[in->probes]);
+	xcb_flush(in->display->x);
+	in->owner.worked(in->owner.context);
 }
 
 static void click_over(void *context)
@@ -323,9 +348,10 @@ struct gr_input *gr_input_create(struct gr_loop *loop, struct gr_display *displa
 	const struct gr_text_owner text_owner = { in, text_press, text_done, text_caret };
 	in->text = gr_text_create(loop, im_path, &text_owner, err);
 	in->click_timer = gr_loop_timer_add(loop, click_over, in);
-	if (in->text && !in->click_timer)
+	in->probe_timer = gr_loop_timer_add(loop, probe, in);
+	if (in->text && (!in->click_timer || !in->probe_timer))
 		gr_error_set(err, GR_ENOMEM, "out of memory");
-	if (!in->text || !in->click_timer) {
+	if (!in->text || !in->click_timer || !in->probe_timer) {
 		gr_input_destroy(in);
 		return NULL;
 	}
@@ -338,6 +364,7 @@ void gr_input_destroy(struct gr_input *in)
 		return;
 	gr_text_destroy(in->text);
 	gr_loop_timer_remove(in->click_timer);
+	gr_loop_timer_remove(in->probe_timer);
 	free(in);
 }
 
@@ -491,6 +518,7 @@ void gr_input_release(struct gr_input *in)
 	in->count = 0;
 	in->own_text = 1; /* of a text under way nobody waits for the result any more */
 	gr_loop_timer_set(in->click_timer, -1);
+	gr_loop_timer_set(in->probe_timer, -1);
 	while (in->helds > 0)
 		fake_key(in, in->held[--in->helds].keycode, 0);
 	for (unsigned bit = 0; bit < BUTTONS; bit++)
