@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define NAME "Xft/DPI" /* in 1024ths */
-enum { DPI = 96 };
+enum { DPI = 96, NARROWEST = 500 /* of Chromium's window, in its own pixels */ };
 
 /* The property: a header, and one setting that is a number. The server is of this machine's byte order. */
 struct property {
@@ -52,6 +52,7 @@ int gr_scale_init(struct gr_scale *scale, xcb_connection_t *x, xcb_window_t root
 		return gr_error_set(err, GR_EIO, "the X server does not answer");
 	xcb_create_window(x, 0, scale->window, root, -1, -1, 1, 1, 0, XCB_WINDOW_CLASS_INPUT_ONLY, XCB_COPY_FROM_PARENT,
 			  0, NULL);
+	scale->wanted = 100;
 	announce(scale, 100);
 	xcb_set_selection_owner(x, scale->window, selection, XCB_CURRENT_TIME);
 	xcb_client_message_event_t news = { .response_type = XCB_CLIENT_MESSAGE,
@@ -64,11 +65,23 @@ int gr_scale_init(struct gr_scale *scale, xcb_connection_t *x, xcb_window_t root
 	return 0;
 }
 
-int gr_scale_set(struct gr_scale *scale, uint32_t percent)
+void gr_scale_follow(struct gr_scale *scale, uint16_t width)
+{
+	uint32_t most = (uint32_t)width * 100 / NARROWEST, percent = scale->wanted;
+	/* A window wider than the screen stays so when the scale is small again: that is never let happen. */
+	if (percent > most)
+		percent = most < 100 ? 100 : most;
+	if (percent > scale->wanted)
+		percent = scale->wanted;
+	if (percent != scale->percent)
+		announce(scale, percent);
+}
+
+int gr_scale_set(struct gr_scale *scale, uint32_t percent, uint16_t width)
 {
 	if (percent < GR_BROWSER_SCALE_MIN || percent > GR_BROWSER_SCALE_MAX)
 		return GR_EINVAL;
-	if (percent != scale->percent)
-		announce(scale, percent);
+	scale->wanted = percent;
+	gr_scale_follow(scale, width);
 	return 0;
 }
