@@ -192,7 +192,7 @@ struct gr_record_state {
 
 enum gr_page_state {
 	GR_PAGE_OFFER =
-		1, /* pages: how many may be printed; width, height of the first; x = 1: the document has more */
+		1, /* pages: how many may be printed; width, height of the first; x = 1: the document has more; y: pixels per inch */
 	GR_PAGE_PIECE, /* the piece whose upper left corner is x, y of the page comes with the next FRAME */
 	GR_PAGE_END, /* page: how many were shown whole; x: gr_page_end */
 };

@@ -20,14 +20,13 @@
 /*
  * The picture: a sealed memfd, written by the decoder, read-only in the window process. GR_SCREEN_MAX rows, always
  * of this many pixels whatever the size (not a power of two: rows below each other then share no cache set), then
- * the cursor, then a text of the clipboard. Only what is used takes memory.
+ * the cursor. Only what is used takes memory.
  */
 #define GR_PICTURE_STRIDE (GR_SCREEN_MAX + 16u)
 #define GR_PICTURE_PIXELS ((size_t)GR_PICTURE_STRIDE * GR_SCREEN_MAX)
-#define GR_PICTURE_CLIPBOARD ((GR_PICTURE_PIXELS + (size_t)GR_CURSOR_MAX * GR_CURSOR_MAX) * 4) /* offset, bytes */
-#define GR_PICTURE_BYTES (GR_PICTURE_CLIPBOARD + GR_CLIPBOARD_MAX)
+#define GR_PICTURE_BYTES ((GR_PICTURE_PIXELS + (size_t)GR_CURSOR_MAX * GR_CURSOR_MAX) * 4)
 
-/* Decoder to window. */
+/* Decoder to window. A packet ends behind `text[length]`. */
 enum gr_viewer_event_type {
 	GR_EVENT_SIZE = 1, /* width, height: of the picture from now on */
 	GR_EVENT_SIZE_REFUSED, /* width, height: what stays */
@@ -40,7 +39,7 @@ enum gr_viewer_event_type {
 	GR_EVENT_SYNCED, /* sequence */
 	GR_EVENT_CAPTURE_FAILED, /* text: why. The same, when the capture cannot be written */
 	GR_EVENT_PAGE, /* page. PIECE: the picture shows it, whole and exact, and stays so until GR_INPUT_PRINT TAKEN */
-	GR_EVENT_CLIPBOARD, /* count: bytes, in the shared memory behind the cursor: read before the next event is asked for */
+	GR_EVENT_CLIPBOARD, /* length, text, value: bytes of the same text that follow in further events (as gr_record_clipboard) */
 };
 
 struct gr_viewer_event {
@@ -49,8 +48,11 @@ struct gr_viewer_event {
 	uint32_t count;
 	struct gr_rect rects[GR_FRAME_RECTS_MAX];
 	struct gr_record_page page; /* as the agent's record, checked by the guard and the decoder */
-	char text[128];
+	uint32_t length;
+	char text[GR_TEXT_MAX];
 };
+
+#define GR_EVENT_BYTES(length) (offsetof(struct gr_viewer_event, text) + (length))
 
 /* Window to decoder. A packet ends behind `text[length]`. */
 enum gr_viewer_input_type {

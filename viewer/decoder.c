@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 enum {
-	OUT_BYTES = 65536, /* messages that the transport has not taken yet */
-	OUT_ROOM = 2048, /* with less room than this, the window's input waits in its socket */
+	OUT_BYTES = 196608, /* messages that the transport has not taken yet */
+	OUT_ROOM = GR_CLIPBOARD_MAX + 2048, /* with less room than this, the window's input waits in its socket */
 	NOBODY = 65534,
 	HANDSHAKE_MS = 15000, /* from the server's first byte to ServerInit */
 	MESSAGE_MS = 60000, /* silence inside a message: the connection is dead */
@@ -38,6 +38,8 @@ struct decoder {
 		uint32_t sequence;
 		uint64_t bytes;
 	} sync;
+	uint8_t clipboard[GR_CLIPBOARD_MAX]; /* the window's, as far as it has come */
+	size_t clipboard_used, clipboard_left;
 	int deadline_ms; /* for the next byte; -1 between messages, where silence is normal */
 	uint8_t out[OUT_BYTES];
 	size_t out_begin, out_end;
@@ -87,7 +89,7 @@ static int send_bytes(void *context, const void *bytes, size_t n)
 static int send_event(struct decoder *decoder, const struct gr_viewer_event *event)
 {
 	for (;;) {
-		int status = gr_io_send(decoder->settings->window, event, sizeof(*event), -1);
+		int status = gr_io_send(decoder->settings->window, event, GR_EVENT_BYTES(event->length), -1);
 		if (status != GR_EAGAIN)
 			return status;
 		struct pollfd wait = { .fd = decoder->settings->window, .events = POLLOUT };
@@ -143,7 +145,44 @@ static int on_text_result(void *context, uint32_t sequence, unsigned result)
 					   .type = GR_EVENT_TEXT_RESULT, .sequence = sequence, .value = result });
 }
 
+static int on_page(void *context, const struct gr_record_page *page)
+{
+	return send_event(context, &(struct gr_viewer_event){ .type = GR_EVENT_PAGE, .page = *page });
+}
+
+static int on_clipboard(void *context, const uint8_t *text, size_t length)
+{
+	int status = 0;
+	while (!status && length) {
+		size_t n = length < GR_TEXT_MAX ? length : GR_TEXT_MAX;
+		struct gr_viewer_event event = { .type = GR_EVENT_CLIPBOARD,
+						 .length = (uint32_t)n,
+						 .value = (uint32_t)(length - n) };
+		memcpy(event.text, text, n);
+		status = send_event(context, &event);
+		text += n;
+		length -= n;
+	}
+	return status;
+}
+
 /* From the window. */
+
+/* A piece of a text for the clipboard; sent when it is whole. */
+static int take_clipboard(struct decoder *decoder, const struct gr_viewer_input *input)
+{
+	if (!decoder->clipboard_left && input->bytes <= GR_CLIPBOARD_MAX - GR_TEXT_MAX) {
+		decoder->clipboard_used = 0;
+		decoder->clipboard_left = input->length + (size_t)input->bytes;
+	}
+	if (!input->length || input->length + input->bytes != decoder->clipboard_left)
+		return GR_EPROTO;
+	memcpy(decoder->clipboard + decoder->clipboard_used, input->text, input->length);
+	decoder->clipboard_used += input->length;
+	decoder->clipboard_left -= input->length;
+	return decoder->clipboard_left ? 0
+				       : gr_rfb_clipboard(decoder->rfb, decoder->clipboard, decoder->clipboard_used);
+}
 
 static int take_input(struct decoder *decoder)
 {
@@ -178,6 +217,12 @@ static int take_input(struct decoder *decoder)
 				status = 0; /* the window may be smaller than any screen */
 			break;
 		case GR_INPUT_TEXT: status = gr_rfb_text(decoder->rfb, input.sequence, input.text, input.length); break;
+		case GR_INPUT_SCALE: status = gr_rfb_scale(decoder->rfb, input.x); break;
+		case GR_INPUT_PRINT:
+			status = gr_rfb_print(decoder->rfb, (enum gr_print_action)input.down, input.sequence, input.x,
+					      input.y);
+			break;
+		case GR_INPUT_CLIPBOARD: status = take_clipboard(decoder, &input); break;
 		default: return GR_EPROTO;
 		}
 		if (status)
@@ -332,6 +377,7 @@ static struct gr_viewer_event the_end(const struct decoder *decoder, int status,
 	} else {
 		snprintf(end.text, sizeof(end.text), "%.120s", err->text);
 	}
+	end.length = (uint32_t)strlen(end.text);
 	return end;
 }
 
@@ -345,8 +391,8 @@ int gr_decoder_run(const struct gr_decoder_settings *settings)
 					.max_width = GR_SCREEN_MAX,
 					.max_height = GR_SCREEN_MAX,
 					.cursor = settings->picture + GR_PICTURE_PIXELS };
-	struct gr_rfb_events events = { on_size,   on_size_refused, on_update,     on_cursor,
-					on_notice, on_caret,        on_text_result };
+	struct gr_rfb_events events = { on_size,  on_size_refused, on_update, on_cursor,   on_notice,
+					on_caret, on_text_result,  on_page,   on_clipboard };
 	struct gr_rfb_settings rfb_settings = { .quality = settings->quality,
 						.history_log2 = settings->history_log2,
 						.width = settings->width,

@@ -1,6 +1,7 @@
 #include "viewer/rfb.h"
 #include "common/decode/decode.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "viewer/canvas.h"
 #include "viewer/tight.h"
 
@@ -28,6 +29,8 @@ enum {
 	REASON_MAX_BYTES = 256,
 	FENCE_MAX_BYTES = 64,
 };
+
+_Static_assert(GR_CLIPBOARD_MAX <= GR_READER_CAPACITY, "a text of the clipboard is taken at once");
 
 /* The flags of a fence (rfbproto, ServerFence). */
 #define FENCE_REQUEST 0x80000000u
@@ -224,6 +227,43 @@ int gr_rfb_text(struct gr_rfb *rfb, uint32_t sequence, const uint8_t *text, size
 	put32(message + 4, sequence);
 	memcpy(message + 8, text, length);
 	return send_bytes(rfb, message, 8 + length);
+}
+
+int gr_rfb_print(struct gr_rfb *rfb, enum gr_print_action action, uint32_t document, uint16_t first, uint16_t last)
+{
+	if (action < GR_PRINT_START || action > GR_PRINT_CANCEL)
+		return GR_EINVAL;
+	if (!rfb->running)
+		return 0;
+	uint8_t message[16] = { 71, 2 };
+	put16(message + 2, (uint16_t)action);
+	put32(message + 4, document);
+	put16(message + 8, first);
+	put16(message + 10, last);
+	return send_bytes(rfb, message, sizeof(message));
+}
+
+int gr_rfb_clipboard(struct gr_rfb *rfb, const uint8_t *text, size_t length)
+{
+	if (length < 1 || length > GR_CLIPBOARD_MAX)
+		return GR_EINVAL;
+	if (!rfb->running)
+		return 0;
+	uint8_t message[8] = { 71, 3 };
+	put32(message + 4, (uint32_t)length);
+	int status = send_bytes(rfb, message, sizeof(message));
+	return status ? status : send_bytes(rfb, text, length);
+}
+
+int gr_rfb_scale(struct gr_rfb *rfb, unsigned percent)
+{
+	if (percent < GR_BROWSER_SCALE_MIN || percent > GR_BROWSER_SCALE_MAX)
+		return GR_EINVAL;
+	if (!rfb->running)
+		return 0;
+	uint8_t message[8] = { 71, 4 };
+	put16(message + 2, (uint16_t)percent);
+	return send_bytes(rfb, message, sizeof(message));
 }
 
 int gr_rfb_want_size(struct gr_rfb *rfb, uint16_t width, uint16_t height)
@@ -446,6 +486,59 @@ static int read_end_of_continuous(struct gr_rfb *rfb)
 	return send_continuous(rfb);
 }
 
+int gr_rfb_page_is_sane(const struct gr_record_page *untrusted, uint16_t width, uint16_t height)
+{
+	int sized = untrusted->width >= 1 && untrusted->height >= 1 && untrusted->width <= GR_PRINT_SIDE_MAX &&
+		    untrusted->height <= GR_PRINT_SIDE_MAX;
+	int counted = untrusted->pages >= 1 && untrusted->pages <= GR_PRINT_PAGES_MAX;
+	if (untrusted->document < 1)
+		return 0;
+	switch (untrusted->state) {
+	case GR_PAGE_OFFER:
+		return sized && counted && untrusted->page == 0 && untrusted->x <= 1 &&
+		       untrusted->y >= GR_PRINT_DPI_MIN && untrusted->y <= GR_PRINT_DPI_MAX;
+	case GR_PAGE_PIECE:
+		return sized && counted && untrusted->page >= 1 && untrusted->page <= untrusted->pages &&
+		       untrusted->x < untrusted->width && untrusted->y < untrusted->height && width && height &&
+		       untrusted->x % width == 0 && untrusted->y % height == 0;
+	case GR_PAGE_END:
+		return untrusted->page <= GR_PRINT_PAGES_MAX && untrusted->x <= GR_PAGE_REFUSED &&
+		       !(untrusted->pages | untrusted->width | untrusted->height | untrusted->y);
+	default: return 0;
+	}
+}
+
+/* Behind the record's first eight bytes. */
+static int read_page(struct gr_rfb *rfb, uint16_t state, uint32_t document)
+{
+	struct gr_reader *reader = rfb->reader;
+	struct gr_record_page page = { .type = GR_RECORD_PAGE, .state = state, .document = document };
+	page.page = gr_reader_u16(reader);
+	page.pages = gr_reader_u16(reader);
+	page.width = gr_reader_u16(reader);
+	page.height = gr_reader_u16(reader);
+	page.x = gr_reader_u16(reader);
+	page.y = gr_reader_u16(reader);
+	uint32_t zero = gr_reader_u32(reader);
+	if (gr_reader_status(reader))
+		return gr_reader_status(reader);
+	if (zero || !gr_rfb_page_is_sane(&page, rfb->canvas.width, rfb->canvas.height))
+		return refuse(rfb, "a page outside the limits");
+	return rfb->events.page(rfb->context, &page);
+}
+
+static int read_clipboard(struct gr_rfb *rfb, uint16_t zero, uint32_t length)
+{
+	if (zero || length < 1 || length > GR_CLIPBOARD_MAX)
+		return refuse(rfb, "a text of the clipboard that is empty or too long");
+	const uint8_t *text = gr_reader_take(rfb->reader, length);
+	if (!text)
+		return gr_reader_status(rfb->reader);
+	if (!gr_utf8_is_text(text, length))
+		return refuse(rfb, "a text of the clipboard that is none");
+	return rfb->events.clipboard(rfb->context, text, length);
+}
+
 static int read_record(struct gr_rfb *rfb)
 {
 	uint8_t kind = gr_reader_u8(rfb->reader);
@@ -469,6 +562,8 @@ static int read_record(struct gr_rfb *rfb)
 		if (value > 1)
 			return refuse(rfb, "an unknown result of a text");
 		return rfb->events.text_result(rfb->context, number, value);
+	case 4: return read_page(rfb, value, number);
+	case 5: return read_clipboard(rfb, value, number);
 	default: return refuse(rfb, "an unknown Garasu record");
 	}
 }

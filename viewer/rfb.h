@@ -36,7 +36,14 @@ struct gr_rfb_events {
 	int (*notice)(void *context, unsigned reason);
 	int (*caret)(void *context, int known, struct gr_rect rect);
 	int (*text_result)(void *context, uint32_t sequence, unsigned status);
+	int (*page)(void *context,
+		    const struct gr_record_page *page); /* PIECE: its pixels are those of the picture now */
+	/* 1..GR_CLIPBOARD_MAX bytes, gr_utf8_is_text; borrowed. */
+	int (*clipboard)(void *context, const uint8_t *text, size_t length);
 };
+
+/* Whether each field is within the bounds of PROTOCOL.md §4.2, for a picture of this size. */
+int gr_rfb_page_is_sane(const struct gr_record_page *untrusted, uint16_t width, uint16_t height);
 
 struct gr_rfb_settings {
 	int quality; /* 1..10: lossy pictures are welcome, at this level; 0: everything lossless, JPEG is refused */
@@ -67,6 +74,10 @@ int gr_rfb_read(struct gr_rfb *rfb, struct gr_error *err);
 int gr_rfb_key(struct gr_rfb *rfb, uint32_t keysym, uint32_t keycode, int down);
 int gr_rfb_pointer(struct gr_rfb *rfb, uint16_t x, uint16_t y, uint8_t buttons);
 int gr_rfb_text(struct gr_rfb *rfb, uint32_t sequence, const uint8_t *text, size_t length);
+/* As struct gr_record_print. The order of these is not looked at. */
+int gr_rfb_print(struct gr_rfb *rfb, enum gr_print_action action, uint32_t document, uint16_t first, uint16_t last);
+int gr_rfb_clipboard(struct gr_rfb *rfb, const uint8_t *text, size_t length); /* 1..GR_CLIPBOARD_MAX bytes */
+int gr_rfb_scale(struct gr_rfb *rfb, unsigned percent); /* GR_BROWSER_SCALE_MIN .. _MAX */
 /* The size wanted from now on; sent when the server can be asked, one at a time, the latest wins. */
 int gr_rfb_want_size(struct gr_rfb *rfb, uint16_t width, uint16_t height);
 

@@ -1,6 +1,7 @@
 #include "viewer/viewer.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "viewer/rfb.h"
 
 #include <inttypes.h>
@@ -107,11 +108,42 @@ static int on_cursor(struct gr_viewer *viewer, const struct gr_viewer_event *eve
 	return 0;
 }
 
+static int on_page(struct gr_viewer *viewer, const struct gr_record_page *page)
+{
+	if (!gr_rfb_page_is_sane(page, viewer->width, viewer->height))
+		return GR_EPROTO;
+	if (viewer->on_page)
+		viewer->on_page(viewer->page_context, page);
+	return 0;
+}
+
+static int on_clipboard(struct gr_viewer *viewer, const struct gr_viewer_event *event)
+{
+	if (!viewer->clipboard.left) {
+		viewer->dirty &= ~(unsigned)GR_DIRTY_CLIPBOARD;
+		viewer->clipboard.length = 0;
+	}
+	if (!event->length || event->value > GR_CLIPBOARD_MAX ||
+	    viewer->clipboard.length + event->length + event->value > GR_CLIPBOARD_MAX ||
+	    (viewer->clipboard.left && viewer->clipboard.left != event->length + event->value))
+		return GR_EPROTO;
+	memcpy(viewer->clipboard.text + viewer->clipboard.length, event->text, event->length);
+	viewer->clipboard.length += event->length;
+	viewer->clipboard.left = event->value;
+	if (viewer->clipboard.left)
+		return 0;
+	if (!gr_utf8_is_text((const uint8_t *)viewer->clipboard.text, viewer->clipboard.length))
+		return GR_EPROTO;
+	viewer->clipboard.text[viewer->clipboard.length] = '\0';
+	viewer->dirty |= GR_DIRTY_CLIPBOARD;
+	return 0;
+}
+
 static void on_end(struct gr_viewer *viewer, const struct gr_viewer_event *event)
 {
 	int status = -(int)event->value;
-	char text[sizeof(event->text) * 4 + 1];
-	gr_log_escape(text, sizeof(text), event->text, strnlen(event->text, sizeof(event->text)));
+	char text[128 * 4 + 1];
+	gr_log_escape(text, sizeof(text), event->text, event->length < 128 ? event->length : 128);
 	if (event->type == GR_EVENT_CAPTURE_FAILED) {
 		gr_viewer_end(viewer, GR_FAIL_OUTPUT_FILE, 0, text);
 	} else if (status == GR_ECLOSED) {
@@ -162,6 +194,8 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 		viewer->text_answered = event->sequence;
 		viewer->text_result = event->value;
 		return 0;
+	case GR_EVENT_PAGE: return on_page(viewer, &event->page);
+	case GR_EVENT_CLIPBOARD: return on_clipboard(viewer, event);
 	case GR_EVENT_SYNCED: viewer->synced = event->sequence; return 0;
 	case GR_EVENT_END:
 	case GR_EVENT_CAPTURE_FAILED: on_end(viewer, event); return 0;
@@ -178,7 +212,10 @@ void gr_viewer_read_decoder(struct gr_viewer *viewer)
 		if (status == GR_EAGAIN)
 			return;
 		if (!status)
-			status = size == sizeof(event) ? on_event(viewer, &event) : GR_EPROTO;
+			status = size >= GR_EVENT_BYTES(0) && event.length <= GR_TEXT_MAX &&
+						 size == GR_EVENT_BYTES(event.length)
+					 ? on_event(viewer, &event)
+					 : GR_EPROTO;
 		if (status == GR_EPROTO)
 			gr_viewer_end(viewer, GR_FAIL_DECODER, 0, "the decoder sent a record that is not permitted");
 		else if (status) /* ended without an END: killed by its filter, or crashed */
@@ -310,7 +347,7 @@ static int give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
 {
 	if (viewer->decoder < 0)
 		return 0;
-	if (input->type != GR_INPUT_SIZE) {
+	if (input->type != GR_INPUT_SIZE && input->type != GR_INPUT_SCALE) {
 		viewer->last_input_us = gr_viewer_now_us();
 		viewer->frames_at_input = viewer->frames;
 		viewer->change_after_input_us = 0;
@@ -319,11 +356,11 @@ static int give(struct gr_viewer *viewer, const struct gr_viewer_input *input)
 	if (viewer->queue_count == 0 && gr_io_send(viewer->decoder, input, size, -1) != GR_EAGAIN)
 		return 1;
 	if (viewer->queue_count) {
-		/* Of a row of pointer moves, or of sizes, only the last matters. */
+		/* Of a row of pointer moves, of sizes or of scales, only the last matters. */
 		struct gr_viewer_input *last =
 			viewer->queue[(viewer->queue_begin + viewer->queue_count - 1) % GR_VIEWER_QUEUE];
 		int same = last->type == input->type;
-		if (same && (input->type == GR_INPUT_SIZE ||
+		if (same && (input->type == GR_INPUT_SIZE || input->type == GR_INPUT_SCALE ||
 			     (input->type == GR_INPUT_POINTER && last->buttons == input->buttons))) {
 			memcpy(last, input, size);
 			return 1;
@@ -376,6 +413,42 @@ void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t heig
 	viewer->want_height = height;
 	viewer->size_refused = 0;
 	give(viewer, &(struct gr_viewer_input){ .type = GR_INPUT_SIZE, .x = width, .y = height });
+}
+
+void gr_viewer_scale(struct gr_viewer *viewer, unsigned percent)
+{
+	percent = percent < GR_BROWSER_SCALE_MIN   ? GR_BROWSER_SCALE_MIN
+		  : percent > GR_BROWSER_SCALE_MAX ? GR_BROWSER_SCALE_MAX
+						   : percent;
+	give(viewer, &(struct gr_viewer_input){ .type = GR_INPUT_SCALE, .x = (uint16_t)percent });
+}
+
+void gr_viewer_print(struct gr_viewer *viewer, enum gr_print_action action, uint32_t document, uint16_t first,
+		     uint16_t last)
+{
+	give(viewer, &(struct gr_viewer_input){
+			     .type = GR_INPUT_PRINT, .down = action, .sequence = document, .x = first, .y = last });
+}
+
+int gr_viewer_clipboard(struct gr_viewer *viewer, const char *text, size_t length)
+{
+	size_t pieces = (length + GR_TEXT_MAX - 1) / GR_TEXT_MAX;
+	/* All of its pieces or none. */
+	if (length < 1 || length > GR_CLIPBOARD_MAX || !gr_utf8_is_text((const uint8_t *)text, length) ||
+	    pieces > GR_VIEWER_QUEUE - viewer->queue_count)
+		return 0;
+	while (length) {
+		size_t n = length < GR_TEXT_MAX ? length : GR_TEXT_MAX;
+		struct gr_viewer_input input = { .type = GR_INPUT_CLIPBOARD,
+						 .length = (uint32_t)n,
+						 .bytes = length - n };
+		memcpy(input.text, text, n);
+		if (!give(viewer, &input))
+			return 0;
+		text += n;
+		length -= n;
+	}
+	return 1;
 }
 
 void gr_viewer_answer(struct gr_viewer *viewer, struct gr_viewer_factors *factors)

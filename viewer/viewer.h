@@ -73,6 +73,15 @@ struct gr_viewer {
 	uint64_t frames_at_input; /* frames when the last input was given */
 	uint64_t change_after_input_us; /* the first change after the last input; 0: none yet */
 
+	/* Set by the creator, or NULL: what PAGE said, checked by itself only. PIECE: the picture has its pixels during the call. */
+	void (*on_page)(void *context, const struct gr_record_page *page);
+	void *page_context;
+	/* What the browser has copied, when left is 0 and length is not: text, gr_utf8_is_text, with its end. */
+	struct {
+		uint32_t length, left; /* bytes; left: are still to come */
+		char text[GR_CLIPBOARD_MAX + 1];
+	} clipboard;
+
 	uint32_t synced; /* the last sequence that SYNCED told */
 	uint32_t text_sent, text_answered; /* sequences */
 	uint32_t text_result; /* of text_answered */
@@ -89,6 +98,7 @@ enum gr_viewer_dirty {
 	GR_DIRTY_PICTURE = 4, /* damage */
 	GR_DIRTY_CURSOR = 8,
 	GR_DIRTY_CARET = 16,
+	GR_DIRTY_CLIPBOARD = 32, /* clipboard is whole */
 };
 
 /* Reads all that is there. Call when the descriptor is ready; harmless otherwise. */
@@ -108,6 +118,13 @@ void gr_viewer_pointer(struct gr_viewer *viewer, uint16_t x, uint16_t y, uint32_
 /* Valid UTF-8; long text is cut into several records at character boundaries. Returns the last one's sequence. */
 uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t length);
 void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t height);
+/* How large the browser draws, in percent; what is out of its bounds is brought into them. */
+void gr_viewer_scale(struct gr_viewer *viewer, unsigned percent);
+/* As struct gr_record_print. */
+void gr_viewer_print(struct gr_viewer *viewer, enum gr_print_action action, uint32_t document, uint16_t first,
+		     uint16_t last);
+/* Text for the browser's clipboard. Whether it was given: not so when it is no text, empty, too long, or does not fit. */
+int gr_viewer_clipboard(struct gr_viewer *viewer, const char *text, size_t length);
 
 /* In GR_VIEWER_ASKED: gives the second factor. Wipes it. */
 void gr_viewer_answer(struct gr_viewer *viewer, struct gr_viewer_factors *factors);

@@ -26,7 +26,7 @@ static const char *const choices[][4] = {
 	{ section, "clipboard_up", NUMBER, FIELD(clipboard_up), 0, GR_CLIPBOARD_MAX },                                 \
 		{ section, "clipboard_down", NUMBER, FIELD(clipboard_down), 0, GR_CLIPBOARD_MAX },                     \
 		{ section, "print_pages", NUMBER, FIELD(print_pages), 0, GR_PRINT_PAGES_MAX },                         \
-		{ section, "print_dpi", NUMBER, FIELD(print_dpi), 150, 300 },                                          \
+		{ section, "print_dpi", NUMBER, FIELD(print_dpi), GR_PRINT_DPI_MIN, GR_PRINT_DPI_MAX },                \
 		{ section, "idle_minutes", NUMBER, FIELD(idle_minutes), 0, 10080 },                                    \
 		{ section, "absolute_minutes", NUMBER, FIELD(absolute_minutes), 0, 10080 },                            \
 		{ section, "recording", RECORDING, FIELD(recording), 0, 0 },                                           \

@@ -97,14 +97,26 @@ static int on_text_result(void *context, uint32_t sequence, unsigned status)
 	return 0;
 }
 
+static int on_page(void *context, const struct gr_record_page *page)
+{
+	(void)context, (void)page;
+	return 0;
+}
+
+static int on_clipboard(void *context, const uint8_t *text, size_t length)
+{
+	(void)context, (void)text, (void)length;
+	return 0;
+}
+
 /* The viewer reads what was let through to its end, and refuses none of it. */
 static void view(const uint8_t *bytes, size_t n)
 {
 	struct stream s = { { handshake, init, bytes }, { sizeof(handshake) - 1, sizeof(init), n } };
 	struct gr_reader reader;
 	struct gr_rfb_memory memory = { pixels, MAX, MAX, MAX, cursor };
-	struct gr_rfb_events events = { on_size,   on_size_refused, on_update,     on_cursor,
-					on_notice, on_caret,        on_text_result };
+	struct gr_rfb_events events = { on_size,  on_size_refused, on_update, on_cursor,   on_notice,
+					on_caret, on_text_result,  on_page,   on_clipboard };
 	struct gr_rfb_settings settings = { .quality = 8, .history_log2 = HISTORY, .send = take };
 	struct gr_error err = { .code = 0 };
 	check(gr_reader_init(&reader, refill, &s) == 0);

@@ -3,6 +3,7 @@
  * network cuts the stream; the rest is the server's bytes, behind a handshake that is always the same when its
  * uppermost bit is set.
  */
+#include "common/utf8.h"
 #include "viewer/rfb.h"
 
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static int refill(void *context, uint8_t *into, size_t room, size_t *got)
 static int send_bytes(void *context, const void *bytes, size_t n)
 {
 	(void)context;
-	uint8_t copy[2048];
+	static uint8_t copy[GR_CLIPBOARD_MAX];
 	if (n > sizeof(copy))
 		abort();
 	memcpy(copy, bytes, n); /* read them all */
@@ -106,6 +107,22 @@ static int on_text(void *context, uint32_t sequence, unsigned status)
 	return 0;
 }
 
+static int on_page(void *context, const struct gr_record_page *page)
+{
+	(void)context;
+	if (!gr_rfb_page_is_sane(page, present_width, present_height))
+		abort();
+	return 0;
+}
+
+static int on_clipboard(void *context, const uint8_t *text, size_t length)
+{
+	(void)context;
+	if (length < 1 || length > GR_CLIPBOARD_MAX || !gr_utf8_is_text(text, length))
+		abort();
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -124,7 +141,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(stream + head, data + 1, size - 1);
 	struct input input = { stream, head + size - 1, 0, choice & 0x40 ? 1 + (choice & 7) : 65536 };
 	struct gr_rfb_memory memory = { pixels, STRIDE, MAX, MAX, cursor };
-	struct gr_rfb_events events = { on_size, on_refused, on_update, on_cursor, on_notice, on_caret, on_text };
+	struct gr_rfb_events events = { on_size,  on_refused, on_update, on_cursor,   on_notice,
+					on_caret, on_text,    on_page,   on_clipboard };
 	struct gr_rfb_settings settings = { choice & 0x20 ? 5 : 0, 20, choice & 0x10 ? 200 : 0, choice & 0x10 ? 100 : 0,
 					    send_bytes };
 	struct gr_reader reader;
@@ -135,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			for (int i = 0; i < 200 && !gr_rfb_read(rfb, &err); i++) {
 				gr_rfb_key(rfb, 'a', 0x1e, 1);
 				gr_rfb_pointer(rfb, 1000, 3, 1);
+				gr_rfb_print(rfb, GR_PRINT_TAKEN, 1, 1, 0);
 				if (i == 3)
 					gr_rfb_want_size(rfb, 90, 91);
 			}

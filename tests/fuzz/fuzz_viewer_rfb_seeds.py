@@ -49,6 +49,14 @@ def fence(flags, payload):
     return struct.pack(">B3xIB", 248, flags, len(payload)) + payload
 
 
+def page(state, document, number, pages, width, height, x, y):
+    return struct.pack(">BBHIHHHHHHI", 71, 4, state, document, number, pages, width, height, x, y, 0)
+
+
+def clipboard(text):
+    return struct.pack(">BBHI", 71, 5, 0, len(text)) + text
+
+
 HISTORY, PHOTO = 0x47415210, 0x47415211
 unit = piece(2, 3, 20, 4, b"\xc0\x10\1\2\x12") + piece(2, 7, 3, 2, b"\x82\0\x80\xff") + piece(2, 9, 0x8003, 1, b"\xc2" + bytes(range(9)))
 handshake = (b"RFB 003.008\n\1\1\0\0\0\0" + struct.pack(">HH", 60, 40) + bytes([32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0])
@@ -76,6 +84,8 @@ seeds = {
     "cursor": b"\x80" + update(rect(1, 1, 3, 2, -239, bytes(24) + b"\xe0\xa0"), rect(0, 0, 0, 0, -258)),
     "sizes": b"\x90" + update(screen(0, 0, 128, 96)) + update(screen(1, 0, 200, 100)) + update(rect(0, 0, 64, 64, -223)),
     "records": b"\x80" + b"\x47\2\0\1\0\1\0\2\0\3\0\4" + b"\x47\3\0\0\0\0\0\1" + b"\x47\1\0\7\0\0\0\0",
+    "pages": b"\x80" + page(1, 1, 0, 3, 200, 150, 1, 200) + page(2, 1, 1, 3, 200, 150, 128, 96) + page(3, 1, 3, 0, 0, 0, 0, 0) + b"\x47",
+    "clipboard": b"\x80" + clipboard("\u5b50\u3069\u3082\t\n".encode()) + clipboard(b"a" * 65536) + b"\x47",
     "jpeg": b"\xa0" + update(rect(0, 0, 8, 8, 7, b"\x90" + compact(len(jpeg)) + jpeg)),
 }
 for name, data in seeds.items():

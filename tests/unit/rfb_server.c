@@ -94,6 +94,23 @@ static int on_text(void *context, uint32_t sequence, unsigned status)
 	return 0;
 }
 
+static int on_page(void *context, const struct gr_record_page *page)
+{
+	(void)context;
+	t.pages++;
+	t.page = *page;
+	return 0;
+}
+
+static int on_clipboard(void *context, const uint8_t *text, size_t length)
+{
+	(void)context;
+	t.clipboards++;
+	memcpy(t.clipboard, text, length);
+	t.clipboard_length = length;
+	return 0;
+}
+
 void say(const void *bytes, size_t n)
 {
 	assert_true(t.in_size + n <= sizeof(t.in));
@@ -156,7 +173,8 @@ void say_compact(size_t n)
 void start(unsigned width, unsigned height, int quality, uint16_t want_width, uint16_t want_height)
 {
 	struct gr_rfb_memory memory = { t.pixels, STRIDE, MAX, MAX, t.cursor };
-	struct gr_rfb_events events = { on_size, on_refused, on_update, on_cursor, on_notice, on_caret, on_text };
+	struct gr_rfb_events events = { on_size,  on_refused, on_update, on_cursor,   on_notice,
+					on_caret, on_text,    on_page,   on_clipboard };
 	struct gr_rfb_settings settings = { quality, HISTORY_LOG2, want_width, want_height, send_bytes };
 	memset(&t, 0, sizeof(t));
 	t.piece = 7;

@@ -14,15 +14,18 @@ struct rfb_test {
 	uint8_t in[400000];
 	size_t in_size, in_at, piece;
 	/* what the client said */
-	uint8_t out[65536];
+	uint8_t out[100000];
 	size_t out_size;
 	/* what it reported */
-	unsigned sizes, refusals, updates, cursors, notices, carets, results, full, exact;
+	unsigned sizes, refusals, updates, cursors, notices, carets, results, pages, clipboards, full, exact;
 	uint16_t width, height;
 	struct gr_rect rects[GR_FRAME_RECTS_MAX];
 	size_t count;
 	unsigned notice;
 	uint32_t sequence, result;
+	struct gr_record_page page;
+	uint8_t clipboard[GR_CLIPBOARD_MAX];
+	size_t clipboard_length;
 	uint32_t pixels[STRIDE * MAX], cursor[GR_CURSOR_MAX * GR_CURSOR_MAX];
 	struct gr_reader reader;
 	struct gr_rfb *rfb;

@@ -276,8 +276,157 @@ static void records_are_read(void **state)
 	say("\107\2\0\1\0\12\0\24\0\377\0\16", 12);
 	expect_refused();
 	start(200, 100, 0, 0, 0);
-	say("\107\4\0\1\0\12\0\24\0\377\0\16", 12);
+	say("\107\6\0\1\0\12\0\24\0\377\0\16", 12);
 	expect_refused();
+}
+
+struct page {
+	unsigned state;
+	uint32_t document;
+	unsigned page, pages, width, height, x, y;
+	uint32_t zero;
+};
+
+static void say_page(struct page page)
+{
+	say("\107\4", 2);
+	say16(page.state);
+	say32(page.document);
+	say16(page.page);
+	say16(page.pages);
+	say16(page.width);
+	say16(page.height);
+	say16(page.x);
+	say16(page.y);
+	say32(page.zero);
+}
+
+static void pages_are_read(void **state)
+{
+	(void)state;
+	static const struct page good[] = {
+		{ 1, 1, 0, 1, 1, 1, 0, 150, 0 },       { 1, 0xffffffff, 0, 999, 8192, 8192, 1, 300, 0 },
+		{ 2, 7, 1, 3, 500, 301, 200, 300, 0 }, { 2, 7, 3, 3, 8192, 8192, 8000, 8100, 0 },
+		{ 3, 7, 0, 0, 0, 0, 3, 0, 0 },         { 3, 7, 999, 0, 0, 0, 0, 0, 0 },
+	};
+	start(200, 100, 0, 0, 0);
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		const struct page *p = &good[i];
+		say_page(*p);
+		expect(0);
+		assert_int_equal(t.pages, i + 1);
+		assert_true(t.page.type == GR_RECORD_PAGE && t.page.state == p->state &&
+			    t.page.document == p->document);
+		assert_true(t.page.page == p->page && t.page.pages == p->pages && t.page.width == p->width);
+		assert_true(t.page.height == p->height && t.page.x == p->x && t.page.y == p->y);
+	}
+	stop(NULL);
+}
+
+static void pages_outside_the_bounds_are_refused(void **state)
+{
+	(void)state;
+	static const struct page bad[] = {
+		{ 0, 1, 0, 1, 10, 10, 0, 150, 0 },   { 4, 1, 0, 0, 0, 0, 0, 0, 0 }, /* no such state */
+		{ 1, 0, 0, 1, 10, 10, 0, 150, 0 }, /* no document */
+		{ 1, 1, 1, 1, 10, 10, 0, 150, 0 }, /* an offer of a page */
+		{ 1, 1, 0, 0, 10, 10, 0, 150, 0 },   { 1, 1, 0, 1000, 10, 10, 0, 150, 0 }, /* pages */
+		{ 1, 1, 0, 1, 0, 10, 0, 150, 0 },    { 1, 1, 0, 1, 10, 0, 0, 150, 0 },
+		{ 1, 1, 0, 1, 8193, 10, 0, 150, 0 }, { 1, 1, 0, 1, 10, 8193, 0, 150, 0 },
+		{ 1, 1, 0, 1, 10, 10, 2, 150, 0 }, /* neither more nor not */
+		{ 1, 1, 0, 1, 10, 10, 0, 149, 0 },   { 1, 1, 0, 1, 10, 10, 0, 301, 0 }, /* dpi */
+		{ 1, 1, 0, 1, 10, 10, 0, 150, 1 }, /* padding */
+		{ 2, 1, 0, 2, 500, 500, 0, 0, 0 },   { 2, 1, 3, 2, 500, 500, 0, 0, 0 }, /* which page */
+		{ 2, 1, 1, 0, 500, 500, 0, 0, 0 },   { 2, 1, 1, 1000, 500, 500, 0, 0, 0 },
+		{ 2, 1, 1, 2, 8193, 500, 0, 0, 0 },  { 2, 1, 1, 2, 500, 8193, 0, 0, 0 },
+		{ 2, 1, 1, 2, 400, 500, 400, 0, 0 }, { 2, 1, 1, 2, 500, 300, 0, 300, 0 }, /* beyond the page */
+		{ 2, 1, 1, 2, 500, 500, 100, 0, 0 }, { 2, 1, 1, 2, 500, 500, 0, 50, 0 }, /* no piece begins there */
+		{ 2, 1, 1, 2, 500, 500, 0, 0, 1 },   { 3, 1, 1000, 0, 0, 0, 0, 0, 0 },
+		{ 3, 1, 0, 1, 0, 0, 0, 0, 0 },       { 3, 1, 0, 0, 1, 0, 0, 0, 0 },
+		{ 3, 1, 0, 0, 0, 1, 0, 0, 0 },       { 3, 1, 0, 0, 0, 0, 4, 0, 0 },
+		{ 3, 1, 0, 0, 0, 0, 0, 1, 0 },       { 3, 1, 0, 0, 0, 0, 0, 0, 1 },
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		start(200, 100, 0, 0, 0);
+		say_page(bad[i]);
+		expect_refused();
+		assert_int_equal(t.pages, 0);
+	}
+}
+
+static void texts_of_the_clipboard_are_read(void **state)
+{
+	(void)state;
+	static uint8_t text[GR_CLIPBOARD_MAX];
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "\xe6\x97\xa5\t\n", 5);
+	start(200, 100, 0, 0, 0);
+	t.piece = 5000;
+	for (size_t i = 0; i < 2; i++) {
+		size_t length = i ? sizeof(text) : 5;
+		say("\107\5\0\0", 4);
+		say32((uint32_t)length);
+		say(text, length);
+		expect(0);
+		assert_int_equal(t.clipboards, i + 1);
+		assert_int_equal(t.clipboard_length, length);
+		assert_memory_equal(t.clipboard, text, length);
+	}
+	stop(NULL);
+}
+
+static void texts_of_the_clipboard_that_are_not_permitted_are_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned zero;
+		uint32_t length;
+		const char *text;
+	} bad[] = { { 0, 0, "" },         { 0, 65537, "" },        { 0, 0xffffffff, "" }, { 1, 1, "a" },
+		    { 0, 2, "a\r" },      { 0, 1, "\x1b" },        { 0, 1, "\x80" },      { 0, 2, "\xe6\x97" },
+		    { 0, 2, "\xc2\x85" }, { 0, 3, "\xed\xa0\x80" } };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		start(200, 100, 0, 0, 0);
+		say("\107\5", 2);
+		say16(bad[i].zero);
+		say32(bad[i].length);
+		say(bad[i].text, strlen(bad[i].text));
+		expect_refused();
+		assert_int_equal(t.clipboards, 0);
+	}
+}
+
+static void requests_are_sent_as_the_protocol_says(void **state)
+{
+	(void)state;
+	static uint8_t text[GR_CLIPBOARD_MAX + 1];
+	memset(text, 'x', sizeof(text));
+	start(0, 0, 0, 0, 0);
+	assert_int_equal(gr_rfb_print(t.rfb, GR_PRINT_START, 0, 0, 0), 0);
+	assert_int_equal(gr_rfb_clipboard(t.rfb, text, 1), 0);
+	assert_int_equal(gr_rfb_scale(t.rfb, 100), 0);
+	assert_int_equal(t.out_size, 0); /* not before the handshake */
+	stop(NULL);
+	start(200, 100, 0, 0, 0);
+	t.out_size = 0;
+	assert_int_equal(gr_rfb_print(t.rfb, GR_PRINT_ACCEPT, 0x01020304, 2, 0x102), 0);
+	assert_memory_equal(t.out, "\107\2\0\2\1\2\3\4\0\2\1\2\0\0\0\0", 16);
+	assert_int_equal(t.out_size, 16);
+	assert_int_equal(gr_rfb_print(t.rfb, (enum gr_print_action)5, 1, 0, 0), GR_EINVAL);
+	assert_int_equal(gr_rfb_print(t.rfb, (enum gr_print_action)0, 1, 0, 0), GR_EINVAL);
+	t.out_size = 0;
+	assert_int_equal(gr_rfb_clipboard(t.rfb, text, GR_CLIPBOARD_MAX), 0);
+	assert_memory_equal(t.out, "\107\3\0\0\0\1\0\0xxx", 11);
+	assert_int_equal(t.out_size, 8 + GR_CLIPBOARD_MAX);
+	assert_int_equal(gr_rfb_clipboard(t.rfb, text, GR_CLIPBOARD_MAX + 1), GR_EINVAL);
+	assert_int_equal(gr_rfb_clipboard(t.rfb, text, 0), GR_EINVAL);
+	t.out_size = 0;
+	assert_int_equal(gr_rfb_scale(t.rfb, 150), 0);
+	assert_memory_equal(t.out, "\107\4\0\226\0\0\0\0", 8);
+	assert_int_equal(t.out_size, 8);
+	assert_int_equal(gr_rfb_scale(t.rfb, 49), GR_EINVAL);
+	assert_int_equal(gr_rfb_scale(t.rfb, 401), GR_EINVAL);
+	stop(NULL);
 }
 
 static void input_is_sent_as_the_protocol_says(void **state)
@@ -355,6 +504,11 @@ int main(void)
 		cmocka_unit_test(size_is_asked_for_when_it_can_be),
 		cmocka_unit_test(refused_size_is_settled),
 		cmocka_unit_test(records_are_read),
+		cmocka_unit_test(pages_are_read),
+		cmocka_unit_test(pages_outside_the_bounds_are_refused),
+		cmocka_unit_test(texts_of_the_clipboard_are_read),
+		cmocka_unit_test(texts_of_the_clipboard_that_are_not_permitted_are_refused),
+		cmocka_unit_test(requests_are_sent_as_the_protocol_says),
 		cmocka_unit_test(input_is_sent_as_the_protocol_says),
 		cmocka_unit_test(end_within_a_message_is_an_end),
 		cmocka_unit_test(more_rectangles_than_reported_still_cover_all),
