@@ -33,6 +33,7 @@ struct gr_session {
 	struct gr_viewer *viewer, *leaving; /* leaving: an earlier one, still to be told why */
 	uint32_t connection; /* of viewer; 0 = none */
 	int agent_full; /* it takes no records until agent_writable */
+	uint16_t scale; /* of the browser, in percent, as the last viewer wanted it; 0 = none has said so yet */
 	int size_asked; /* the viewer waits for the answer to SetDesktopSize */
 	uint64_t activity_told; /* ms; 0 = not of this viewer yet */
 };
@@ -96,10 +97,17 @@ static void set_size(struct gr_session *s, uint16_t w, uint16_t h)
 	gr_update_resized(s->update);
 }
 
+static void send_scale(struct gr_session *s)
+{
+	if (s->scale && gr_agent_ready(s->agent))
+		send_record(s, &(union gr_record){ .scale = { GR_RECORD_SCALE, s->scale } });
+}
+
 static void agent_ready(void *context, uint16_t w, uint16_t h)
 {
 	struct gr_session *s = context;
 	set_size(s, w, h);
+	send_scale(s);
 	/* The first picture is fetched before a viewer asks: it is there when it connects. */
 	gr_agent_want(s->agent, 1);
 	pump(s);
@@ -246,6 +254,11 @@ static void viewer_input(void *context, const struct gr_viewer_message *message)
 	struct gr_session *s = context;
 	if (message->kind == GR_VIEWER_DESKTOP_SIZE) {
 		desktop_size(s, message->desktop_size.width, message->desktop_size.height);
+		return;
+	}
+	if (message->kind == GR_VIEWER_SCALE) {
+		s->scale = message->scale;
+		send_scale(s);
 		return;
 	}
 	tell_activity(s);

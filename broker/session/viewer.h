@@ -19,7 +19,7 @@ struct gr_viewer_events {
 	void (*ready)(void *context);
 	/* It may be that an update can be sent or should be asked for: a request or an answer came, output has drained, or it is time. */
 	void (*pump)(void *context);
-	/* KEY, POINTER, DESKTOP_SIZE or TEXT. Pausing the viewer here takes effect at once. */
+	/* KEY, POINTER, DESKTOP_SIZE, TEXT or SCALE. Pausing the viewer here takes effect at once. */
 	void (*input)(void *context, const struct gr_viewer_message *message);
 	/* It left or had to go (gr_reason); destroy it. After gr_viewer_leave: all is sent, or the time is over. */
 	void (*gone)(void *context, struct gr_viewer *viewer, uint32_t reason);

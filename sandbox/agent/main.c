@@ -10,6 +10,7 @@
 #include "sandbox/agent/im_message.h"
 #include "sandbox/agent/input.h"
 #include "sandbox/agent/link.h"
+#include "sandbox/agent/scale.h"
 #include "sandbox/agent/stack.h"
 
 #include <getopt.h>
@@ -40,6 +41,7 @@ struct agent {
 	struct gr_stack *stack;
 	struct gr_display display;
 	struct gr_loop_watch *display_watch;
+	struct gr_scale scale;
 	struct gr_input *input;
 	struct gr_link *link;
 	struct gr_loop_timer *deadline; /* for the browser's first picture */
@@ -195,6 +197,8 @@ static void link_hello(void *context, const struct gr_record_hello *hello)
 static int link_record(void *context, const union gr_record *untrusted_record)
 {
 	struct agent *agent = context;
+	if (untrusted_record->type == GR_RECORD_SCALE)
+		return gr_scale_set(&agent->scale, untrusted_record->scale.percent, agent->display.w);
 	if (untrusted_record->type != GR_RECORD_RESIZE)
 		return gr_input_take(agent->input, untrusted_record);
 	int code = gr_display_resize(&agent->display, untrusted_record->resize.width, untrusted_record->resize.height);
@@ -203,6 +207,7 @@ static int link_record(void *context, const union gr_record *untrusted_record)
 			       gr_status_text(code));
 	else
 		agent->whole = true;
+	gr_scale_follow(&agent->scale, agent->display.w);
 	union gr_record record = { .resized = { GR_RECORD_RESIZED, agent->display.w, agent->display.h } };
 	gr_link_send(agent->link, &record);
 	return 0;
@@ -261,6 +266,8 @@ static void screen_started(void *context)
 	int code = gr_display_init(&agent->display, &err);
 	if (!code && (code = gr_display_resize(&agent->display, agent->w, agent->h)) < 0)
 		gr_error_set(&err, code, "the X server refuses a screen of %ux%u", agent->w, agent->h);
+	if (!code)
+		code = gr_scale_init(&agent->scale, agent->display.x, agent->display.root, &err);
 	if (!code) {
 		agent->input = gr_input_create(agent->loop, &agent->display, im_path ? im_path : GR_IM_SOCKET, &owner,
 					       &err);
