@@ -26,6 +26,7 @@ struct gr_viewer_options {
 	const char *factors; /* file with a password and a code */
 	int scale; /* of bar, border and messages, in percent; 0: as the desktop has it */
 	int report;
+	int reconnect; /* after a cut, for the grace time */
 };
 
 /*

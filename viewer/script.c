@@ -28,6 +28,7 @@ enum wait {
 	WAIT_SIZE,
 	WAIT_TEXT,
 	WAIT_TIME,
+	WAIT_RETURNED,
 };
 
 struct gr_script {
@@ -428,6 +429,12 @@ static int check_wait(struct gr_script *script)
 		}
 		if (viewer->size_refused) {
 			answer(script, 0, "resize: refused, the size is %ux%u", viewer->width, viewer->height);
+			return 0;
+		}
+		break;
+	case WAIT_RETURNED:
+		if (viewer->returned >= script->sequence) {
+			answer(script, 1, "returned %u", viewer->returned);
 			return 0;
 		}
 		break;
