@@ -4,8 +4,8 @@
  *     broker ══ TLS ══ transport ── stream ── decoder ── packets + shared picture ── window
  *                          └──────────────── packets, shared counters ──────────────────┘
  *
- * All are forked from one program before it has loaded a graphics, font or TLS library, so host byte order and
- * the same structs on both ends. Packets are SOCK_SEQPACKET. The decoder is the process that may be taken over by what it
+ * Decoder and transport are forked, as often as the viewer connects, by a starter that was itself forked from the program before it
+ * loaded a graphics, font or TLS library (platform_process.h): host byte order and the same structs on both ends. Packets are SOCK_SEQPACKET. The decoder is the process that may be taken over by what it
  * decodes: the window checks every field of gr_viewer_event against the limits and the size that it knows.
  */
 #ifndef GARASU_VIEWER_CHANNEL_H
@@ -92,6 +92,8 @@ struct gr_viewer_terms {
 	uint32_t clipboard_up; /* bytes of one text; 0: none */
 };
 
+#define GR_TICKET_BYTES 32 /* stands for the second factor when the viewer comes back */
+
 /* Transport to window. */
 enum gr_viewer_status_type {
 	GR_STATUS_PERSON = 1, /* text: the id in the person's certificate */
@@ -100,6 +102,7 @@ enum gr_viewer_status_type {
 	GR_STATUS_WAIT, /* a container is being started */
 	GR_STATUS_ASK, /* flags: gr_viewer_ask; reason, tries, seconds: as there. Answered by gr_viewer_factors */
 	GR_STATUS_TERMS, /* terms; before READY */
+	GR_STATUS_TICKET, /* ticket: for the next time; before TERMS */
 	GR_STATUS_READY, /* flags: gr_viewer_ready */
 	GR_STATUS_END, /* failure, reason, text: why. The transport's last */
 };
@@ -113,6 +116,7 @@ struct gr_viewer_status {
 	struct gr_viewer_terms terms;
 	uint64_t at_us; /* of CLOCK_MONOTONIC */
 	char text[256]; /* UTF-8 or empty */
+	uint8_t ticket[GR_TICKET_BYTES]; /* wiped at both ends */
 };
 
 /* Window to transport, once for each ASK: what the person gave. Wiped at both ends as soon as it is sent. */
@@ -123,6 +127,8 @@ struct gr_viewer_factors {
 	uint32_t password_length, code_length; /* what was not asked for is empty */
 	char password[GR_PASSWORD_MAX];
 	char code[GR_CODE_MAX];
+	uint32_t ticketed; /* ticket is given, and nothing else */
+	uint8_t ticket[GR_TICKET_BYTES];
 };
 
 /* Counters in shared memory, written by the transport: bytes on the wire, TLS included. */

@@ -148,12 +148,27 @@ static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const s
 	SDL_SetClipRect(surface, NULL);
 }
 
+enum { AWAY = -1 };
+
+static int is_away(const struct gr_viewer *viewer)
+{
+	return viewer->away.since_us && viewer->state != GR_VIEWER_ENDED;
+}
+
 static void draw_message(const struct gr_paint *paint, SDL_Surface *surface, SDL_Rect area,
 			 const struct gr_viewer *viewer)
 {
 	const char *title, *what = "", *action = "";
 	char small[512] = "", again[200] = "";
-	switch (viewer->state) {
+	switch (is_away(viewer) && viewer->state != GR_VIEWER_JUDGED ? AWAY : (int)viewer->state) {
+	case AWAY:
+		title = gr_text("ネットワークの復旧を待っています…", "Waiting for the network to come back…");
+		SDL_snprintf(again, sizeof(again),
+			     gr_text("あと %u 秒。画面はそのまま残っています。", "%u s left. Your pages are kept."),
+			     gr_viewer_away_seconds(viewer));
+		what = again;
+		action = gr_text("Enter キー: 今すぐ再接続　Esc キー: 終了", "Enter: try at once. Esc: end.");
+		break;
 	case GR_VIEWER_CONNECTING:
 		title = gr_text("接続しています", "Connecting");
 		what = viewer->host;
@@ -186,7 +201,7 @@ static void draw_message(const struct gr_paint *paint, SDL_Surface *surface, SDL
 		return;
 	int wrap = width - 2 * margin - stripe;
 	enum { LINES = 5 };
-	const char *texts[LINES] = { title, what, again, action, small };
+	const char *texts[LINES] = { title, what, what == again ? "" : again, action, small };
 	const enum gr_font fonts[LINES] = { GR_FONT_TITLE, GR_FONT_BODY, GR_FONT_BODY, GR_FONT_BODY, GR_FONT_SMALL };
 	const SDL_Color colours[LINES] = { gr_paint_frame, gr_paint_ink, gr_paint_ink, gr_paint_ink,
 					   gr_paint_pale_ink };
@@ -331,11 +346,13 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_dra
 		draw_frozen(draw, surface, scene);
 	else if (viewer->width)
 		gr_draw_damage(draw, surface, viewer, (struct gr_rect){ 0, 0, viewer->width, viewer->height });
+	if (is_away(viewer))
+		gr_paint_grey(surface, area);
 	if (viewer->state == GR_VIEWER_SHOWN && *scene->composing)
 		draw_composing(draw, surface, viewer, scene->composing);
 	if (scene->dialog && scene->dialog->open)
 		gr_dialog_draw(scene->dialog, &draw->paint, surface, area, viewer, &layout);
-	else if (viewer->state != GR_VIEWER_SHOWN)
+	else if (viewer->state != GR_VIEWER_SHOWN || is_away(viewer))
 		draw_message(&draw->paint, surface, area, viewer);
 	if (scene->panel) {
 		SDL_Rect parts[GR_PRINT_PARTS];
@@ -349,6 +366,10 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_dra
 
 int gr_draw_wait_ms(const struct gr_viewer *viewer)
 {
+	if (is_away(viewer)) {
+		uint64_t now = gr_viewer_awake_us();
+		return viewer->away.until_us > now ? (int)((viewer->away.until_us - now) % 1000000u / 1000u) + 1 : 100;
+	}
 	if (viewer->state == GR_VIEWER_ENDED) {
 		uint64_t now = gr_viewer_now_us();
 		return viewer->again_us > now ? (int)((viewer->again_us - now) % 1000000u / 1000u) + 1 : -1;

@@ -1,30 +1,25 @@
 /*
- * garasu-viewer. Forks the decoder and the transport before any graphics, font or TLS library is loaded with
- * anything that the person owns; this process then is the window (or, headless, just the script).
+ * garasu-viewer. First of all the process that starts decoders and transports is made (platform_process.h), before any graphics, font or
+ * TLS library is loaded with anything that the person owns; this process then is the window (or, headless, just the script).
  */
 #include "common/io.h"
 #include "common/log.h"
-#include "viewer/decoder.h"
 #include "viewer/draw.h"
 #include "viewer/factors.h"
 #include "viewer/options.h"
 #include "viewer/picture.h"
+#include "viewer/platform_process.h"
 #include "viewer/print.h"
+#include "viewer/reconnect.h"
 #include "viewer/script.h"
-#include "viewer/transport.h"
 #include "viewer/window.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -44,40 +39,23 @@ struct program {
 	int signals;
 	int factors_ready; /* factors has what --factors says, not given yet */
 	struct gr_viewer_factors factors; /* wiped when it was given */
-	int capture; /* -1: none; closed in this process after the forks */
-	uint32_t *picture; /* writable: unmapped in this process after the forks */
+	struct gr_platform_starter starter;
+	unsigned captures; /* files of --capture so far */
 };
 
-/* Sealed, so that neither side can make the other's reads fail by shrinking it. */
-static int make_picture(struct program *program)
+/*
+ * With the person's rights, which the decoder has not. What is there already is not overwritten: a capture is evidence. One has the
+ * bytes of one connection: after a cut the next begins, FILE.2 and so on.
+ */
+static int open_capture(struct program *program, int *fd)
 {
-	int fd = memfd_create("garasu-picture", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0 || ftruncate(fd, (off_t)GR_PICTURE_BYTES) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		goto fail;
-	void *writable = mmap(NULL, GR_PICTURE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	void *readable = mmap(NULL, GR_PICTURE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-	if (writable == MAP_FAILED || readable == MAP_FAILED)
-		goto fail;
-	close(fd);
-	program->picture = writable;
-	program->viewer.picture = readable;
-	return 0;
-fail:
-	perror("garasu-viewer: memory for the picture");
-	gr_io_close(&fd);
-	return -1;
-}
-
-/* With the person's rights, which the decoder has not. What is there already is not overwritten: a capture is evidence. */
-static int open_capture(struct program *program)
-{
-	const char *file = program->options.capture;
-	program->capture = -1;
-	if (!file)
+	char file[4096];
+	if (!program->options.capture)
 		return 0;
-	program->capture = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (program->capture >= 0)
+	int n = program->captures++ ? snprintf(file, sizeof(file), "%s.%u", program->options.capture, program->captures)
+				    : snprintf(file, sizeof(file), "%s", program->options.capture);
+	*fd = n < (int)sizeof(file) ? open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+	if (*fd >= 0)
 		return 0;
 	fprintf(stderr, "garasu-viewer: %s: %s: %s\n",
 		gr_text("--capture で指定したファイルを新しく作れません", "--capture: the file cannot be made"), file,
@@ -100,27 +78,7 @@ static int read_factors(struct program *program)
 	return 0;
 }
 
-/* What every child does first: it ends with this process, and holds only its own descriptors. -1 in keep counts for nothing. */
-static void become_child(pid_t parent, const int *keep, size_t count, int keep_stderr)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; fd < (keep_stderr ? 2 : 3); fd++)
-		dup2(null, fd);
-	for (unsigned from = 3, next; from; from = next + 1) {
-		next = ~0U; /* the lowest to be kept from there on */
-		for (size_t i = 0; i < count; i++)
-			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
-				next = (unsigned)keep[i];
-		if (next > from)
-			close_range(from, next == ~0U ? next : next - 1, 0);
-	}
-}
-
 #ifdef __SANITIZE_ADDRESS__
-#define KEEP_STDERR 1 /* for its reports */
 __attribute__((visibility("default"))) const char *__lsan_default_options(void);
 const char *__lsan_default_options(void)
 {
@@ -131,83 +89,32 @@ const char *__lsan_default_suppressions(void)
 {
 	return "leak:libX11\nleak:libdbus\nleak:libfontconfig\nleak:libSDL2\n"; /* their own, kept for the process's life */
 }
-#else
-#define KEEP_STDERR 0
 #endif
 
+/* The first time, or again after a cut. */
 static int start_processes(struct program *program)
 {
 	const struct gr_viewer_options *options = &program->options;
 	struct gr_viewer *viewer = &program->viewer;
-	int stream[2], decoder[2], transport[2];
-	pid_t parent = getpid();
-	void *counters = mmap(NULL, sizeof(struct gr_viewer_counters), PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (counters == MAP_FAILED || gr_io_pair(SOCK_STREAM, stream) || gr_io_pair(SOCK_SEQPACKET, decoder) ||
-	    gr_io_pair(SOCK_SEQPACKET, transport)) {
-		perror("garasu-viewer: sockets");
+	uint16_t width = viewer->want_width ? viewer->want_width : options->width,
+		 height = viewer->want_height ? viewer->want_height : options->height;
+	int again = viewer->away.since_us != 0, capture = -1;
+	int connect_ms = options->timeout_ms ? options->timeout_ms : CONNECT_MS;
+	if (!options->headless && !width) {
+		width = WINDOW_WIDTH; /* corrected as soon as the window is open */
+		height = WINDOW_HEIGHT;
+	}
+	if (again && connect_ms > GR_RECONNECT_CONNECT_MS)
+		connect_ms = GR_RECONNECT_CONNECT_MS;
+	if (open_capture(program, &capture)) {
+		gr_viewer_end(viewer, GR_FAIL_OUTPUT_FILE, 0, "capture");
 		return -1;
 	}
-	viewer->counters = counters;
-
-	viewer->decoder_pid = fork();
-	if (viewer->decoder_pid == 0) {
-		become_child(parent, (int[]){ stream[0], decoder[0], program->capture }, 3, KEEP_STDERR);
-		struct gr_decoder_settings settings = { .stream = stream[0],
-							.window = decoder[0],
-							.picture = program->picture,
-							.quality = options->quality,
-							.history_log2 = options->history_log2,
-							.width = options->width,
-							.height = options->height,
-							.capture = program->capture };
-		if (!options->headless && !settings.width) {
-			settings.width = WINDOW_WIDTH; /* corrected as soon as the window is open */
-			settings.height = WINDOW_HEIGHT;
-		}
-		prctl(PR_SET_NAME, "garasu-decoder");
-		explicit_bzero(&program->factors, sizeof(program->factors)); /* this process's copy */
-		munmap((void *)(uintptr_t)viewer->picture, GR_PICTURE_BYTES);
-		munmap(counters, sizeof(struct gr_viewer_counters));
-		_exit(gr_decoder_run(&settings));
-	}
-	viewer->transport_pid = viewer->decoder_pid < 0 ? -1 : fork();
-	if (viewer->transport_pid == 0) {
-		become_child(parent, (int[]){ stream[1], transport[0] }, 2, KEEP_STDERR);
-		struct gr_transport_settings settings = {
-			.host = options->host,
-			.port = options->port,
-			.tls = { .certificate = options->certificate,
-				 .key = options->key,
-				 .ca = options->ca,
-				 .crl = options->crl,
-				 .server_name = options->server_name },
-			.timeout_ms = options->timeout_ms ? options->timeout_ms : CONNECT_MS,
-			.stream = stream[1],
-			.window = transport[0],
-			.counters = counters,
-		};
-		prctl(PR_SET_NAME, "garasu-transp.");
-		explicit_bzero(&program->factors, sizeof(program->factors));
-		munmap((void *)(uintptr_t)viewer->picture, GR_PICTURE_BYTES);
-		munmap(program->picture, GR_PICTURE_BYTES);
-		_exit(gr_transport_run(&settings));
-	}
-	close(stream[0]);
-	close(stream[1]);
-	close(decoder[0]);
-	close(transport[0]);
-	gr_io_close(&program->capture);
-	munmap(program->picture, GR_PICTURE_BYTES);
-	program->picture = NULL;
-	viewer->decoder = decoder[1];
-	viewer->transport = transport[1];
-	if (viewer->decoder_pid < 0 || viewer->transport_pid < 0) {
-		perror("garasu-viewer: fork");
-		gr_viewer_finish(viewer);
-		return -1;
-	}
-	return 0;
+	int status = gr_platform_start(&program->starter, viewer, width, height, connect_ms, capture);
+	gr_io_close(&capture);
+	if (status)
+		gr_viewer_end(viewer, GR_FAIL_INTERNAL, 0, "the viewer's processes cannot be started");
+	return status;
 }
 
 static int scale_headless(const struct program *program)
@@ -314,13 +221,23 @@ static int answer(struct program *program)
 	return -1;
 }
 
+/* After a cut. Returns ms until it must be looked at again, or -1. */
+static int come_back(struct program *program)
+{
+	int wait_ms = -1;
+	if (program->options.reconnect && gr_reconnect_step(&program->viewer, &wait_ms))
+		start_processes(program);
+	return wait_ms;
+}
+
 static void run(struct program *program)
 {
 	struct gr_viewer *viewer = &program->viewer;
 	/* Somebody who looks at a message wants to read it; a script wants the exit code. */
 	int stay = program->window && !program->script;
 	for (;;) {
-		int wait_ms = sooner(gr_viewer_tick(viewer), answer(program));
+		int wait_ms = sooner(gr_viewer_tick(viewer), come_back(program));
+		wait_ms = sooner(wait_ms, answer(program));
 		if (program->script && viewer->state != GR_VIEWER_ENDED)
 			wait_ms = sooner(wait_ms, gr_script_step(program->script));
 		if (program->window)
@@ -375,6 +292,7 @@ static int conclude(struct program *program)
 			message.action, message.name, *viewer->detail ? ": " : "", viewer->detail);
 	}
 	gr_viewer_finish(viewer);
+	gr_platform_end(&program->starter);
 	if (program->options.report)
 		gr_viewer_report(viewer, message.exit_code);
 	return message.exit_code;
@@ -394,18 +312,12 @@ int main(int argc, char **argv)
 	program.print.mark = mark_page;
 	program.print.mark_context = &program;
 
-	/* Blocked in the children too: Ctrl-C in a terminal must not kill them before this process has said goodbye. */
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	program.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (program.signals < 0 || make_picture(&program) || read_factors(&program) || open_capture(&program) ||
-	    start_processes(&program))
+	program.signals = gr_platform_signals();
+	if (program.signals < 0 || gr_platform_begin(&program.starter, &program.options, &program.viewer) ||
+	    read_factors(&program) || start_processes(&program)) {
+		gr_platform_end(&program.starter);
 		return 1;
+	}
 
 	struct gr_error err = { 0 };
 	if (!program.options.headless && !(program.window = gr_window_create(&program.viewer, &program.options, &err)))

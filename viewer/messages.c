@@ -208,6 +208,14 @@ static const struct entry failures[GR_FAIL_COUNT] = {
 			   { "The connection was lost.", "接続が切れました。" },
 			   { "Connect again: your pages are kept for a while.",
 			     "もう一度接続してください。開いていたページはしばらく保持されます。" } },
+	[GR_FAIL_GRACE_OVER] = { 9,
+				 "grace-over",
+				 { "The network did not come back in time, so the session has ended.",
+				   "ネットワークが時間内に復旧しなかったため、画面転送を終了しました。" },
+				 { "Check the network and connect again: a new browser is started, the pages of before are "
+				   "closed.",
+				   "ネットワークを確認して、もう一度接続してください。ブラウザーは新しく起動します(開いていた"
+				   "ページは閉じられています)。" } },
 	[GR_FAIL_NO_PICTURE] = { 9,
 				 "no-picture",
 				 { "No picture arrived in time.", "時間内に画面が届きませんでした。" },

@@ -36,6 +36,7 @@ enum gr_failure {
 	GR_FAIL_PROTOCOL,
 	GR_FAIL_DECODER, /* the decoder process ended by itself */
 	GR_FAIL_LOST,
+	GR_FAIL_GRACE_OVER, /* and did not come back in the time for which the session waits */
 	GR_FAIL_NO_PICTURE, /* nothing to see within the time given */
 	GR_FAIL_INTERNAL,
 	GR_FAIL_COUNT,
@@ -44,6 +45,8 @@ enum gr_failure {
 /* Reasons of PROTOCOL.md §6 that the viewer does something about. */
 enum gr_message_reason {
 	GR_MESSAGE_TIME_OVER = 9,
+	GR_MESSAGE_INTERNAL = 11,
+	GR_MESSAGE_VIEWER_LEFT = 13,
 	GR_MESSAGE_WRONG_FACTOR = 15,
 	GR_MESSAGE_LOCKED_OUT = 16,
 };

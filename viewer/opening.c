@@ -21,7 +21,8 @@ int gr_opening_parse(const uint8_t untrusted[GR_OPENING_BYTES], struct gr_openin
 	switch (opening.kind) {
 	case GR_OPENING_READY: flags = GR_READY_WATERMARK | GR_READY_RECORDED; break;
 	case GR_OPENING_REFUSED: reason = seconds = 0xffff; break;
-	case GR_OPENING_WAIT: break;
+	case GR_OPENING_WAIT:
+	case GR_OPENING_TICKET: break;
 	case GR_OPENING_ASK:
 		if (!opening.flags)
 			return GR_EPROTO;
@@ -53,6 +54,11 @@ void gr_opening_answer(const struct gr_viewer_factors *factors, uint8_t out[GR_A
 {
 	memset(out, 0, GR_ANSWER_BYTES);
 	memcpy(out, (const uint8_t[]){ 'G', 'R', 'S', 'A', 1, 1 }, 6);
+	if (factors->ticketed) {
+		out[5] = 2;
+		memcpy(out + 16, factors->ticket, GR_TICKET_BYTES);
+		return;
+	}
 	out[8] = (uint8_t)(factors->password_length >> 8);
 	out[9] = (uint8_t)factors->password_length;
 	out[10] = (uint8_t)(factors->code_length >> 8);

@@ -15,7 +15,8 @@ enum gr_opening_kind {
 	GR_OPENING_REFUSED = 2,
 	GR_OPENING_WAIT = 3,
 	GR_OPENING_ASK = 5,
-	GR_OPENING_TERMS = 6
+	GR_OPENING_TERMS = 6,
+	GR_OPENING_TICKET = 7 /* GR_TICKET_BYTES follow */
 };
 
 struct gr_opening {

@@ -34,6 +34,8 @@ enum option_code {
 	OPTION_SAVE_DIRECTORY,
 	OPTION_PRINT_COMMAND,
 	OPTION_INPUT,
+	OPTION_RECONNECT,
+	OPTION_NO_RECONNECT,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -61,6 +63,8 @@ static const struct option long_options[] = {
 	{ "save-directory", required_argument, NULL, OPTION_SAVE_DIRECTORY },
 	{ "print-command", required_argument, NULL, OPTION_PRINT_COMMAND },
 	{ "input", required_argument, NULL, OPTION_INPUT },
+	{ "reconnect", no_argument, NULL, OPTION_RECONNECT },
+	{ "no-reconnect", no_argument, NULL, OPTION_NO_RECONNECT },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -95,6 +99,8 @@ static void usage(FILE *to)
 		"  --timeout SECONDS   for connecting, and for every wait\n"
 		"  --capture FILE      keep what the broker sends in this new file, for garasu-guard(1)\n"
 		"  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
+		"  --reconnect         come back by itself after a cut, for as long as the session waits: as with a window\n"
+		"  --no-reconnect      end with the first cut: as without one, and with --script\n"
 		"  --report            print one line of figures at the end\n");
 }
 
@@ -196,6 +202,8 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 	case OPTION_CAPTURE: options->capture = value; return 0;
 	case OPTION_SCRIPT: options->script = value; return 0;
 	case OPTION_REPORT: options->report = 1; return 0;
+	case OPTION_RECONNECT: options->reconnect = 1; return 0;
+	case OPTION_NO_RECONNECT: options->reconnect = 0; return 0;
 	case OPTION_FACTORS: options->factors = value; return 0;
 	case OPTION_SCALE:
 		if (parse_number(value, GR_SCALE_MIN, GR_SCALE_MAX, &number))
@@ -215,9 +223,11 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 
 int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
 {
-	*options = (struct gr_viewer_options){
-		.quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1, .print_command = "lp"
-	};
+	*options = (struct gr_viewer_options){ .quality = -1,
+					       .history_log2 = DEFAULT_HISTORY,
+					       .wait_idle_ms = -1,
+					       .print_command = "lp",
+					       .reconnect = -1 };
 	for (;;) {
 		int index = 0, option = getopt_long(argc, argv, "", long_options, &index);
 		if (option < 0)
@@ -249,6 +259,9 @@ int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **
 		return complain("指定が必要です", "missing option", "--ca");
 	if (!options->certificate != !options->key)
 		return complain("指定が必要です", "missing option", options->key ? "--certificate" : "--key");
+	if (options->reconnect < 0) /* whoever looks at a window waits; a script wants the exit code */
+		options->reconnect = !options->headless && !options->script && !options->screenshot &&
+				     !options->screenshot_window;
 	if (options->quality < 0) /* a picture to be kept can wait for its photographs */
 		options->quality = options->screenshot || options->screenshot_window ? 0 : DEFAULT_QUALITY;
 	if (!*options->server_name)

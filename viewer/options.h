@@ -32,6 +32,7 @@ struct gr_viewer_options {
 	const char *print_command; /* words; the file's name is put behind them */
 	int report;
 	enum gr_window_input input;
+	int reconnect; /* after a cut, for the grace time */
 };
 
 /*

@@ -74,6 +74,23 @@ void gr_paint_fill(SDL_Surface *surface, SDL_Rect rect, SDL_Color colour)
 	SDL_FillRect(surface, &rect, SDL_MapRGB(surface->format, colour.r, colour.g, colour.b));
 }
 
+void gr_paint_grey(SDL_Surface *surface, SDL_Rect rect)
+{
+	SDL_Rect whole = { 0, 0, surface->w, surface->h };
+	if (surface->format->BytesPerPixel != 4 || !SDL_IntersectRect(&rect, &whole, &rect) || SDL_LockSurface(surface))
+		return;
+	for (int y = rect.y; y < rect.y + rect.h; y++) {
+		uint32_t *row = (uint32_t *)(void *)((uint8_t *)surface->pixels + (size_t)y * (size_t)surface->pitch);
+		for (int x = rect.x; x < rect.x + rect.w; x++) {
+			uint8_t r, g, b;
+			SDL_GetRGB(row[x], surface->format, &r, &g, &b);
+			uint8_t grey = (uint8_t)(104 + (3 * r + 6 * g + b) / 20);
+			row[x] = SDL_MapRGB(surface->format, grey, grey, grey);
+		}
+	}
+	SDL_UnlockSurface(surface);
+}
+
 void gr_paint_outline(SDL_Surface *surface, SDL_Rect rect, int width, SDL_Color colour)
 {
 	gr_paint_fill(surface, (SDL_Rect){ rect.x, rect.y, rect.w, width }, colour);

@@ -24,6 +24,8 @@ void gr_paint_finish(struct gr_paint *paint);
 int gr_paint_px(const struct gr_paint *paint, int pixels);
 
 void gr_paint_fill(SDL_Surface *surface, SDL_Rect rect, SDL_Color colour);
+/* What is there loses its colours and most of its contrast. */
+void gr_paint_grey(SDL_Surface *surface, SDL_Rect rect);
 /* A line of this width inside of rect's edges. */
 void gr_paint_outline(SDL_Surface *surface, SDL_Rect rect, int width, SDL_Color colour);
 

@@ -31,6 +31,7 @@ enum wait {
 	WAIT_TIME,
 	WAIT_OFFER,
 	WAIT_PAGES,
+	WAIT_RETURNED,
 };
 
 struct gr_script {
@@ -486,6 +487,12 @@ static int check_wait(struct gr_script *script)
 		}
 		if (viewer->size_refused) {
 			answer(script, 0, "resize: refused, the size is %ux%u", viewer->width, viewer->height);
+			return 0;
+		}
+		break;
+	case WAIT_RETURNED:
+		if (viewer->returned >= script->sequence) {
+			answer(script, 1, "returned %u", viewer->returned);
 			return 0;
 		}
 		break;

@@ -54,6 +54,7 @@ static void tell_more(struct transport *transport, const struct gr_viewer_status
 	status.at_us = now_us();
 	snprintf(status.text, sizeof(status.text), "%.250s", text);
 	(void)gr_io_send(transport->settings->window, &status, sizeof(status), -1);
+	explicit_bzero(status.ticket, sizeof(status.ticket));
 }
 
 static void tell(struct transport *transport, uint32_t type, const char *text)
@@ -124,8 +125,9 @@ static int connect_one(struct transport *transport, const struct addrinfo *addre
 /* A dead peer is noticed by the kernel, so that this process need not wake up. */
 static void set_options(int sock)
 {
-	int on = 1, idle = 30, interval = 10, count = 3;
-	unsigned user_ms = 60000;
+	int on = 1, idle = 20, interval = 5, count = 2;
+	/* Of bytes that nobody acknowledges, and of a probe that nobody answers: 10 s after a key, 25 s after the last byte. */
+	unsigned user_ms = 10000;
 	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
@@ -208,7 +210,7 @@ static int pass_answer(struct transport *transport)
 		return GR_EAGAIN;
 	if (n <= 0)
 		return fail(transport, GR_FAIL_NONE, GR_ECLOSED, "the window is gone");
-	if (n != (ssize_t)sizeof(factors) || factors.password_length > GR_PASSWORD_MAX ||
+	if (n != (ssize_t)sizeof(factors) || factors.ticketed > 1 || factors.password_length > GR_PASSWORD_MAX ||
 	    factors.code_length > GR_CODE_MAX)
 		return fail(transport, GR_FAIL_INTERNAL, GR_EPROTO, "the window's answer is none");
 	gr_opening_answer(&factors, answer);
@@ -243,12 +245,12 @@ static int wait_answer(struct transport *transport)
 	}
 }
 
-static int read_open_record(struct transport *transport, uint8_t record[GR_OPENING_BYTES], int timeout_ms)
+static int read_exactly(struct transport *transport, uint8_t *record, size_t n, int timeout_ms)
 {
 	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)timeout_ms;
-	for (size_t have = 0; have < GR_OPENING_BYTES;) {
+	for (size_t have = 0; have < n;) {
 		size_t got = 0;
-		int status = gr_tls_read(transport->tls, record + have, GR_OPENING_BYTES - have, &got,
+		int status = gr_tls_read(transport->tls, record + have, n - have, &got,
 					 &transport->failure, &transport->err);
 		if (status == GR_EAGAIN)
 			status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
@@ -271,13 +273,23 @@ static int ask(struct transport *transport, const struct gr_opening *opening)
 	return wait_answer(transport);
 }
 
+static int pass_ticket(struct transport *transport)
+{
+	struct gr_viewer_status ticket = { .type = GR_STATUS_TICKET };
+	int status = read_exactly(transport, ticket.ticket, sizeof(ticket.ticket), transport->settings->timeout_ms);
+	if (!status)
+		tell_more(transport, &ticket, "");
+	explicit_bzero(&ticket, sizeof(ticket));
+	return status;
+}
+
 static int open_session(struct transport *transport)
 {
 	int timeout_ms = transport->settings->timeout_ms;
 	for (int waited = 0; waited <= WAIT_RECORDS_MAX;) {
 		uint8_t record[GR_OPENING_BYTES];
 		struct gr_opening opening;
-		int status = read_open_record(transport, record, timeout_ms);
+		int status = read_exactly(transport, record, sizeof(record), timeout_ms);
 		if (status)
 			return status;
 		status = gr_opening_parse(record, &opening);
@@ -293,6 +305,11 @@ static int open_session(struct transport *transport)
 			tell_more(transport,
 				  &(struct gr_viewer_status){ .type = GR_STATUS_READY, .flags = opening.flags }, "");
 			return 0;
+		case GR_OPENING_TICKET:
+			status = pass_ticket(transport);
+			if (status)
+				return status;
+			break;
 		case GR_OPENING_TERMS:
 			tell_more(transport,
 				  &(struct gr_viewer_status){ .type = GR_STATUS_TERMS, .terms = opening.terms }, "");
@@ -455,7 +472,7 @@ static int run(struct transport *transport)
 		return transport->err.code;
 	tell(transport, GR_STATUS_PERSON, gr_tls_person(transport->tls));
 	transport->failure = GR_FAIL_UNREACHABLE;
-	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)settings->timeout_ms;
+	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)settings->connect_ms;
 	int status = connect_host(transport, deadline_ms);
 	if (!status && gr_tls_attach(transport->tls, transport->sock))
 		status = fail(transport, GR_FAIL_INTERNAL, GR_ENOMEM, "no memory for TLS");

@@ -8,7 +8,8 @@
 struct gr_transport_settings {
 	const char *host, *port;
 	struct gr_tls_settings tls;
-	int timeout_ms; /* for the connection, the handshake, and each OPEN record */
+	int connect_ms; /* for the connection and the handshake */
+	int timeout_ms; /* for each OPEN record */
 	int stream; /* to the decoder, SOCK_STREAM, non-blocking */
 	int window; /* to the window, SOCK_SEQPACKET, non-blocking */
 	struct gr_viewer_counters *counters; /* shared */

@@ -25,6 +25,19 @@ uint64_t gr_viewer_now_us(void)
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
+uint64_t gr_viewer_awake_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+unsigned gr_viewer_away_seconds(const struct gr_viewer *viewer)
+{
+	uint64_t now = gr_viewer_awake_us();
+	return viewer->away.until_us > now ? (unsigned)((viewer->away.until_us - now + 999999u) / 1000000u) : 0;
+}
+
 void gr_viewer_end(struct gr_viewer *viewer, enum gr_failure failure, unsigned reason, const char *detail)
 {
 	if (viewer->state == GR_VIEWER_ENDED)
@@ -238,6 +251,19 @@ void gr_viewer_read_decoder(struct gr_viewer *viewer)
 
 /* From the transport. */
 
+static void give_ticket(struct gr_viewer *viewer)
+{
+	struct gr_viewer_factors factors = { .ticketed = 1 };
+	memcpy(factors.ticket, viewer->ticket, sizeof(factors.ticket));
+	(void)gr_io_send(viewer->transport, &factors, sizeof(factors), -1); /* as in gr_viewer_answer */
+	explicit_bzero(&factors, sizeof(factors));
+	explicit_bzero(viewer->ticket, sizeof(viewer->ticket));
+	viewer->ticketed = 0;
+	viewer->ticket_given = 1;
+	viewer->state = GR_VIEWER_JUDGED;
+	viewer->dirty |= GR_DIRTY_STATE;
+}
+
 static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *status)
 {
 	char text[sizeof(viewer->detail)];
@@ -252,9 +278,14 @@ static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *s
 	case GR_STATUS_ASK:
 		if (viewer->state >= GR_VIEWER_OPEN)
 			break;
+		if (viewer->ticketed) {
+			give_ticket(viewer);
+			break;
+		}
 		viewer->state = GR_VIEWER_ASKED;
 		viewer->ask.what = status->flags;
-		viewer->ask.reason = status->reason;
+		viewer->ask.reason = viewer->ticket_given ? 0 : status->reason; /* no fault of the person's */
+		viewer->ticket_given = 0;
 		viewer->ask.tries = status->tries;
 		viewer->ask.from_us = gr_viewer_now_us() + (uint64_t)status->seconds * 1000000u;
 		viewer->dirty |= GR_DIRTY_STATE;
@@ -263,6 +294,10 @@ static void on_status(struct gr_viewer *viewer, const struct gr_viewer_status *s
 		if (viewer->state != GR_VIEWER_WAITING)
 			viewer->dirty |= GR_DIRTY_STATE;
 		viewer->state = GR_VIEWER_WAITING;
+		break;
+	case GR_STATUS_TICKET:
+		memcpy(viewer->ticket, status->ticket, sizeof(viewer->ticket));
+		viewer->ticketed = 1;
 		break;
 	case GR_STATUS_TERMS:
 		viewer->terms = status->terms;
@@ -310,6 +345,7 @@ void gr_viewer_read_transport(struct gr_viewer *viewer)
 			return;
 		if (!status && size == sizeof(record)) {
 			on_status(viewer, &record);
+			explicit_bzero(record.ticket, sizeof(record.ticket));
 			continue;
 		}
 		gr_io_close(&viewer->transport);
@@ -506,18 +542,41 @@ static void reap(pid_t pid, uint64_t deadline_ms)
 	}
 }
 
+static void drop_queue(struct gr_viewer *viewer)
+{
+	while (viewer->queue_count) {
+		free(viewer->queue[viewer->queue_begin]);
+		viewer->queue_begin = (viewer->queue_begin + 1) % GR_VIEWER_QUEUE;
+		viewer->queue_count--;
+	}
+}
+
+void gr_viewer_begin_again(struct gr_viewer *viewer)
+{
+	viewer->away.text_lost |= viewer->text_sent != viewer->text_answered;
+	viewer->state = GR_VIEWER_CONNECTING;
+	viewer->full = viewer->exact = viewer->size_refused = viewer->closing = 0;
+	viewer->failure = GR_FAIL_NONE;
+	viewer->reason = 0;
+	viewer->again_us = 0;
+	viewer->detail[0] = '\0';
+	viewer->caret.known = 0;
+	viewer->connect_us = viewer->tls_us = viewer->ready_us = 0;
+	viewer->synced = viewer->text_sent = viewer->text_answered = viewer->text_result = 0;
+	viewer->buttons = 0; /* the session has released them, and the keys */
+	viewer->ticket_given = 0;
+	viewer->dirty |= GR_DIRTY_STATE | GR_DIRTY_CARET;
+	drop_queue(viewer);
+}
+
 void gr_viewer_finish(struct gr_viewer *viewer)
 {
 	gr_io_close(&viewer->decoder);
 	gr_io_close(&viewer->transport);
 	uint64_t deadline_ms = gr_io_now_ms() + EXIT_MS;
 	reap(viewer->decoder_pid, deadline_ms);
-	reap(viewer->transport_pid, deadline_ms);
-	while (viewer->queue_count) {
-		free(viewer->queue[viewer->queue_begin]);
-		viewer->queue_begin = (viewer->queue_begin + 1) % GR_VIEWER_QUEUE;
-		viewer->queue_count--;
-	}
+	drop_queue(viewer);
+	explicit_bzero(viewer->ticket, sizeof(viewer->ticket));
 }
 
 static double since_ms(uint64_t start_us, uint64_t us)

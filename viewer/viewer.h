@@ -28,7 +28,7 @@ struct gr_viewer {
 	/* Set by the creator. */
 	int decoder; /* SOCK_SEQPACKET; -1 when closed */
 	int transport; /* SOCK_SEQPACKET; -1 when closed */
-	pid_t decoder_pid, transport_pid;
+	pid_t decoder_pid; /* of a recording's; 0: none of this process's children */
 	const uint32_t *picture; /* GR_PICTURE_BYTES, read-only, written by the decoder at any time */
 	const struct gr_viewer_counters *counters;
 	const char *host;
@@ -54,6 +54,16 @@ struct gr_viewer {
 	} ask; /* in GR_VIEWER_ASKED */
 	unsigned ready; /* gr_viewer_ready */
 	struct gr_viewer_terms terms;
+	struct {
+		uint64_t since_us; /* of gr_viewer_awake_us; when the connection was lost; 0: it is there, or was never */
+		uint64_t until_us; /* so long the session waits */
+		uint64_t next_us; /* the next try; 0: one is being made */
+		unsigned tries;
+		int text_lost; /* text was under way of which nobody knows whether it was delivered */
+	} away; /* reconnect.h */
+	unsigned returned; /* how often it came back */
+	int ticketed, ticket_given; /* ticket is there; it was the last answer */
+	uint8_t ticket[GR_TICKET_BYTES]; /* stands for the second factor, once */
 	uint64_t over_us; /* when the session's time is over; 0: no limit */
 
 	/* What changed since the owner of these fields last set them to 0. */
@@ -138,6 +148,9 @@ int gr_viewer_clipboard(struct gr_viewer *viewer, const char *text, size_t lengt
 /* In GR_VIEWER_ASKED: gives the second factor. Wipes it. */
 void gr_viewer_answer(struct gr_viewer *viewer, struct gr_viewer_factors *factors);
 
+/* Between two connections: what belonged to the one that has ended is forgotten. The picture and what it is of stay. */
+void gr_viewer_begin_again(struct gr_viewer *viewer);
+
 /* Seconds from now until then, rounded up; 0 when it is past. */
 unsigned gr_viewer_seconds_until(uint64_t then_us);
 
@@ -152,5 +165,10 @@ void gr_viewer_report(const struct gr_viewer *viewer, int exit_code);
 
 /* Microseconds of CLOCK_MONOTONIC. */
 uint64_t gr_viewer_now_us(void);
+/* The same with the time in which the machine slept: the broker's clock goes on then. */
+uint64_t gr_viewer_awake_us(void);
+
+/* Between a cut and the return: seconds for which the session waits still, rounded up. */
+unsigned gr_viewer_away_seconds(const struct gr_viewer *viewer);
 
 #endif

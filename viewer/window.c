@@ -201,6 +201,26 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 	}
 }
 
+/* What the connection took with it. */
+static void follow_cut(struct gr_window *window)
+{
+	const struct gr_viewer *viewer = window->viewer;
+	int away = viewer->away.since_us && viewer->state != GR_VIEWER_ENDED;
+	if (away == window->away)
+		return;
+	window->away = away;
+	window->redraw = 1;
+	if (away) {
+		gr_window_forget_keys(window);
+		window->motion_waits = 0;
+	} else if (viewer->state == GR_VIEWER_SHOWN && viewer->away.text_lost) {
+		gr_window_tell(window, gr_text("再接続しました。切れる直前に入力した文字は、届いていないことがあります。画面で確認してください。",
+					       "Connected again. Text entered right before the cut may not have arrived: please check."));
+	} else if (viewer->state == GR_VIEWER_SHOWN) {
+		gr_window_tell(window, gr_text("再接続しました。", "Connected again."));
+	}
+}
+
 /* Shows what changed. */
 static void show(struct gr_window *window)
 {
@@ -212,6 +232,7 @@ static void show(struct gr_window *window)
 		gr_window_follow_question(window);
 		gr_window_follow_input(window);
 	}
+	follow_cut(window);
 	if (window->redraw_at_us && gr_viewer_now_us() >= window->redraw_at_us)
 		window->redraw = 1;
 	if (window->told_until_us && gr_viewer_now_us() >= window->told_until_us) {
@@ -230,7 +251,8 @@ static void show(struct gr_window *window)
 	if (window->printing.frozen)
 		dirty &= ~(unsigned)GR_DIRTY_PICTURE;
 	if (dirty & (GR_DIRTY_STATE | GR_DIRTY_SIZE) ||
-	    (dirty & GR_DIRTY_PICTURE && (*window->composing || *window->told || window->panel.open)))
+	    (dirty & GR_DIRTY_PICTURE &&
+	     (*window->composing || *window->told || window->panel.open || window->away)))
 		window->redraw = 1;
 	if (!window->redraw && !(dirty & GR_DIRTY_PICTURE))
 		return;

@@ -1,4 +1,5 @@
 #include "viewer/dialog_input.h"
+#include "viewer/reconnect.h"
 #include "viewer/window.h"
 #include "viewer/window_state.h"
 
@@ -62,7 +63,8 @@ int gr_window_dialog_text(void *context, const char *utf8)
 
 int gr_window_before_session(struct gr_window *window, const SDL_Event *event)
 {
-	if (window->viewer->state >= GR_VIEWER_OPEN)
+	int away = window->viewer->away.since_us && window->viewer->state != GR_VIEWER_ENDED;
+	if (window->viewer->state >= GR_VIEWER_OPEN && !away)
 		return 0;
 	int input = event->type == SDL_KEYDOWN || event->type == SDL_KEYUP || event->type == SDL_TEXTINPUT ||
 		    event->type == SDL_TEXTEDITING || event->type == SDL_MOUSEBUTTONDOWN ||
@@ -79,6 +81,9 @@ int gr_window_before_session(struct gr_window *window, const SDL_Event *event)
 					      gr_draw_area(window->draw, width, height), window->viewer, event));
 	} else if (event->type == SDL_KEYDOWN && event->key.keysym.scancode == SDL_SCANCODE_ESCAPE) {
 		window->closed = 1;
+	} else if (event->type == SDL_KEYDOWN && (event->key.keysym.scancode == SDL_SCANCODE_RETURN ||
+						  event->key.keysym.scancode == SDL_SCANCODE_KP_ENTER)) {
+		gr_reconnect_now(window->viewer);
 	}
 	return 1;
 }

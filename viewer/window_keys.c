@@ -28,6 +28,12 @@ void gr_window_release_keys(struct gr_window *window)
 	memset(window->offered, 0, sizeof(window->offered));
 }
 
+void gr_window_forget_keys(struct gr_window *window)
+{
+	memset(window->held_sent, 0, sizeof(window->held_sent));
+	window->composing[0] = '\0';
+}
+
 static void toggle_full_screen(struct gr_window *window)
 {
 	gr_window_release_keys(window);

@@ -22,6 +22,7 @@ struct gr_window {
 	int fd;
 	int closed;
 	int full_screen;
+	int away; /* the connection is lost, and the person sees that */
 	int redraw; /* everything */
 	int over_picture; /* the pointer is over the picture */
 	uint32_t held[SDL_NUM_SCANCODES]; /* keysym sent with the press, 0: not held */
@@ -78,6 +79,7 @@ void gr_window_key(struct gr_window *window, const SDL_KeyboardEvent *event); /*
 void gr_window_text(struct gr_window *window, const char *text); /* the input method has committed it */
 void gr_window_editing(struct gr_window *window, const char *text);
 void gr_window_release_keys(struct gr_window *window); /* all that are held: the window loses the focus */
+void gr_window_forget_keys(struct gr_window *window); /* the session has released them itself: its viewer is gone */
 
 /* window_print.c */
 void gr_window_print(struct gr_window *window); /* the person wants the page printed: Ctrl+Alt+P */

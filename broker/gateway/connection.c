@@ -150,6 +150,16 @@ static void relay_begin(struct gr_connection *c)
 	relay_step(c);
 }
 
+static void queue_ticket(struct gr_connection *c)
+{
+	if (!c->ticketed)
+		return;
+	gr_connection_queue_open(c, &(struct gr_open){ .kind = GR_OPEN_TICKET });
+	gr_relay_queue(&c->relay, c->ticket, sizeof c->ticket);
+	explicit_bzero(c->ticket, sizeof c->ticket);
+	c->ticketed = false;
+}
+
 static void session_is_there(struct gr_connection *c)
 {
 	c->state = STATE_VIEWER;
@@ -159,6 +169,7 @@ static void session_is_there(struct gr_connection *c)
 	if (!c->viewer_speaks) {
 		if (gr_recorder_runs(c->recorder))
 			c->ready_flags |= GR_OPEN_RECORDED;
+		queue_ticket(c);
 		gr_connection_queue_open(c, &c->terms);
 		gr_connection_queue_open(c, &(struct gr_open){ .kind = GR_OPEN_READY, .flags = c->ready_flags });
 		gr_rfb_handshake_init(&c->viewer, GR_RFB_SERVER);

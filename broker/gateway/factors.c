@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define PASSWORD_AT 16
+#define TICKET_AT 16
 #define CODE_AT (PASSWORD_AT + GR_IDENTITY_PASSWORD_MAX)
 
 _Static_assert(CODE_AT + GR_IDENTITY_CODE_MAX == GR_ANSWER_BYTES, "an ANSWER ends behind its code");
@@ -27,12 +28,26 @@ static bool is_printable(const uint8_t *bytes, size_t n)
 	return true;
 }
 
+static int ticket_of_answer(const uint8_t untrusted[GR_ANSWER_BYTES], struct gr_identity_factors *out)
+{
+	static const uint8_t head[TICKET_AT] = { 'G', 'R', 'S', 'A', 1, 2 };
+
+	if (memcmp(untrusted, head, sizeof head) != 0 ||
+	    !is_zero(untrusted + TICKET_AT + GR_IDENTITY_TICKET, GR_ANSWER_BYTES - TICKET_AT - GR_IDENTITY_TICKET))
+		return GR_EPROTO;
+	out->ticketed = 1;
+	memcpy(out->ticket, untrusted + TICKET_AT, GR_IDENTITY_TICKET);
+	return 0;
+}
+
 int gr_factors_of_answer(const uint8_t untrusted[GR_ANSWER_BYTES], uint32_t ask, struct gr_identity_factors *out)
 {
 	static const uint8_t head[8] = { 'G', 'R', 'S', 'A', 1, 1, 0, 0 };
 	size_t password = (size_t)untrusted[8] << 8 | untrusted[9], code = (size_t)untrusted[10] << 8 | untrusted[11];
 
 	memset(out, 0, sizeof *out);
+	if (untrusted[5] == 2)
+		return ticket_of_answer(untrusted, out);
 	if (memcmp(untrusted, head, sizeof head) != 0 || !is_zero(untrusted + 12, 4) ||
 	    password > (ask & GR_ASK_PASSWORD ? GR_IDENTITY_PASSWORD_MAX : 0) ||
 	    code > (ask & GR_ASK_CODE ? GR_IDENTITY_CODE_MAX : 0))

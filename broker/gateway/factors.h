@@ -12,7 +12,7 @@
 #define GR_FACTORS_CODE_DIGITS 6 /* of a one-time code behind a password */
 
 /*
- * Takes one ANSWER. ask: set of gr_identity_ask, what was asked for. GR_EPROTO: it is not exactly of that form, or has what
+ * Takes one ANSWER: factors, or a ticket in their place. ask: set of gr_identity_ask, what was asked for. GR_EPROTO: it is not exactly of that form, or has what
  * was not asked for; out is all zero then.
  */
 int gr_factors_of_answer(const uint8_t untrusted[GR_ANSWER_BYTES], uint32_t ask, struct gr_identity_factors *out);

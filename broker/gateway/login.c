@@ -112,8 +112,13 @@ static void identity_ready(void *context, int fd, unsigned events)
 		ask(c, &answer);
 	else if (answer.reason != GR_REASON_NONE)
 		gr_connection_refuse(c, answer.reason, answer.wait_seconds);
-	else
+	else {
+		c->ticketed = answer.ticketed && gr_tls_is_garasu(c->tls);
+		if (c->ticketed)
+			memcpy(c->ticket, answer.ticket, sizeof c->ticket);
 		want_session(c, answer.person);
+	}
+	explicit_bzero(&answer, sizeof answer);
 }
 
 void gr_login_begin(struct gr_connection *c)

@@ -14,6 +14,7 @@ enum gr_open_kind {
 	GR_OPEN_REDIRECT = 4, /* reserved */
 	GR_OPEN_ASK = 5,
 	GR_OPEN_TERMS = 6,
+	GR_OPEN_TICKET = 7, /* the ticket itself follows the record */
 };
 
 /* flags of READY; those of ASK are gr_identity_ask. */

@@ -108,6 +108,8 @@ int gr_relay_flush(struct gr_relay *relay)
 			return tls_status(relay, rc, true);
 		if (relay->own_start < relay->own_end) {
 			relay->own_start += n;
+			if (relay->own_start == relay->own_end)
+				explicit_bzero(relay->own, relay->own_end); /* a ticket may have been in it */
 		} else {
 			if (relay->sent)
 				relay->sent(relay->sent_context, data, n);

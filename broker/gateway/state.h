@@ -53,6 +53,8 @@ struct gr_connection {
 	bool finished;
 	uint32_t ask; /* set of gr_identity_ask: what was asked for last; 0 = nothing was yet */
 	uint32_t ready_flags; /* set of gr_open_ready */
+	bool ticketed; /* ticket is to be told before them; wiped then */
+	uint8_t ticket[GR_IDENTITY_TICKET];
 	struct gr_open terms; /* what is told right before READY */
 	char person[GR_PERSON_MAX + 8]; /* with ask */
 	size_t answer_length;

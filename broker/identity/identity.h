@@ -26,6 +26,7 @@ struct gr_identity_request {
 
 #define GR_IDENTITY_PASSWORD_MAX 256 /* bytes of UTF-8 */
 #define GR_IDENTITY_CODE_MAX 64 /* printable ASCII: a one-time code, or a recovery code */
+#define GR_IDENTITY_TICKET 32 /* bytes of a resumption ticket (ticket.h) */
 
 /* What is asked for. */
 enum gr_identity_ask { GR_ASK_PASSWORD = 1, GR_ASK_CODE = 2 };
@@ -36,6 +37,8 @@ struct gr_identity_answer {
 	uint32_t tries_left; /* before the person is locked out; with ask */
 	uint32_t wait_seconds; /* the next try counts only after so long; with ask; of LOCKED_OUT: how long */
 	char person[GR_PERSON_MAX + 8]; /* with ask: whose the certificate is; without: who is let in, or empty */
+	uint32_t ticketed; /* without ask: ticket is one for the next time. Wiped by whoever holds it, once it is sent */
+	uint8_t ticket[GR_IDENTITY_TICKET];
 };
 
 /* From the gateway, after an answer that asks. What is not asked for is empty. Wiped by whoever holds it, at once. */
@@ -43,6 +46,8 @@ struct gr_identity_factors {
 	uint32_t password_length, code_length; /* bytes */
 	char password[GR_IDENTITY_PASSWORD_MAX];
 	char code[GR_IDENTITY_CODE_MAX];
+	uint32_t ticketed; /* 1: ticket is given instead, and the others are empty; otherwise 0, and ticket all zero */
+	uint8_t ticket[GR_IDENTITY_TICKET];
 };
 
 /*

@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 #include <time.h>
 
+#define TICKET_MS (UINT64_C(24) * 3600 * 1000) /* where the policy does not bound a session's time */
 #define PAM_MS 45000 /* for a pam process's answer; it has a shorter deadline itself, and the gateway a longer one */
 
 enum login_state {
@@ -94,6 +95,18 @@ static void complain(const struct login *login, int rc)
 	gr_log_warning("connection %u: request not answered well: %s", login->chain.connection, gr_status_text(rc));
 }
 
+/* For the next time, where factors were asked for. Without one the person is asked again: no reason to let nobody in. */
+static void issue(struct login *login, struct gr_identity_answer *answer)
+{
+	const struct gr_logins_settings *settings = &login->logins->settings;
+
+	if (!asked(login->logins))
+		return;
+	uint64_t minutes = gr_config_limits_of(settings->config, login->verdict.person)->absolute_minutes;
+	answer->ticketed = gr_ticket_issue(settings->tickets, login->verdict.person, login->chain.leaf,
+					   gr_io_now_ms() + (minutes ? minutes * 60000 : TICKET_MS), answer->ticket) == 0;
+}
+
 /*
  * The last answer. What happened is recorded first: without the supervisor's knowledge nobody is let in. more: what was
  * checked beside the certificate, or why not, for the record.
@@ -111,9 +124,11 @@ static void conclude(struct login *login, uint32_t reason, const char *more, uin
 	if (!rc) {
 		if (reason == GR_REASON_NONE) {
 			memcpy(answer.person, login->verdict.person, sizeof answer.person);
+			issue(login, &answer);
 			login->logins->settings.known(login->logins->settings.context, &login->chain);
 		}
 		gr_io_send(login->fd, &answer, sizeof answer, -1);
+		OPENSSL_cleanse(&answer, sizeof answer);
 	} else {
 		complain(login, rc);
 	}
@@ -240,6 +255,7 @@ static void wrong(struct login *login, const char *results)
 	}
 }
 
+/* code NULL: a ticket stood for everything. */
 static void right(struct login *login, const struct gr_users_code *code)
 {
 	static const char *const names[] = { [GR_CODE_TOTP] = ",totp", [GR_CODE_RECOVERY] = ",recovery" };
@@ -260,6 +276,10 @@ static void right(struct login *login, const struct gr_users_code *code)
 	}
 	if (rc) {
 		conclude(login, GR_REASON_INTERNAL, "users.db cannot be written", 0);
+		return;
+	}
+	if (!code) {
+		conclude(login, GR_REASON_NONE, "factors=certificate,ticket", 0);
 		return;
 	}
 	snprintf(factors, sizeof factors, "factors=certificate%s%s",
@@ -351,6 +371,16 @@ static void begin_try(struct login *login)
 	}
 	if (rc) {
 		conclude(login, GR_REASON_INTERNAL, "users.db cannot be written", 0);
+		return;
+	}
+	if (login->factors.ticketed) {
+		int good = gr_ticket_use(settings->tickets, login->verdict.person, login->chain.leaf, gr_io_now_ms(),
+					 login->factors.ticket);
+		OPENSSL_cleanse(&login->factors, sizeof login->factors);
+		if (good)
+			right(login, NULL);
+		else
+			wrong(login, "ticket=wrong");
 		return;
 	}
 	login->password = 1;

@@ -14,6 +14,7 @@
 
 #include "broker/config/config.h"
 #include "broker/identity/chain.h"
+#include "broker/identity/ticket.h"
 #include "broker/identity/users.h"
 #include "common/loop.h"
 
@@ -24,6 +25,8 @@ struct gr_logins_settings {
 	X509_STORE *const *store; /* it changes with the revocation lists */
 	struct gr_users *users; /* NULL: no factor is asked for */
 	enum gr_config_factor password, code;
+	struct gr_tickets *tickets;
+	const struct gr_config *config; /* how long a person's session may last */
 	void (*known)(void *context, struct gr_chain *chain); /* somebody is let in; takes chain */
 	void *context;
 };

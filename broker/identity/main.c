@@ -25,6 +25,7 @@ struct identity {
 	X509_STORE *store;
 	struct gr_users *users; /* NULL: no factor is asked for */
 	struct gr_logins *logins;
+	struct gr_tickets tickets;
 	/* Of those that were let in; by number % GR_CONNECTIONS_MAX, which no two that are open share. */
 	struct gr_chain known[GR_CONNECTIONS_MAX];
 };
@@ -88,7 +89,12 @@ static void control_ready(void *context, int fd, unsigned events)
 		else
 			gr_logins_connect_pam(identity->logins, passed);
 		break;
-	case GR_IPC_USER: rc = gr_manage(identity->users, &identity->config, &message); break;
+	case GR_IPC_USER:
+		if (strcmp(message.subject, "list") != 0)
+			gr_ticket_forget(&identity->tickets, message.person); /* what it stood for has changed */
+		rc = gr_manage(identity->users, &identity->config, &message);
+		break;
+	case GR_IPC_SESSION_OVER: gr_ticket_forget(&identity->tickets, message.person); break;
 	default:
 		gr_io_close(&passed);
 		rc = rc ? rc : GR_EPROTO;
@@ -147,6 +153,8 @@ static int start(struct identity *identity, const char *file, struct gr_error *e
 		.users = identity->users,
 		.password = config->identity.password,
 		.code = config->identity.code,
+		.tickets = &identity->tickets,
+		.config = config,
 		.known = known,
 		.context = identity,
 	};
@@ -177,6 +185,7 @@ int main(int argc, char **argv)
 	gr_logins_destroy(identity.logins);
 	for (size_t i = 0; i < GR_CONNECTIONS_MAX; i++)
 		gr_chain_finish(&identity.known[i]);
+	OPENSSL_cleanse(&identity.tickets, sizeof(identity.tickets));
 	gr_users_close(identity.users);
 	X509_STORE_free(identity.store);
 	gr_loop_destroy(identity.loop);

@@ -168,6 +168,9 @@ enum gr_ipc_type {
 	GR_IPC_PRINTED,
 	/* gateway to the supervisor: a text of the clipboard went on. bytes_up or bytes_down = its bytes, text = for the record */
 	GR_IPC_CLIPBOARD_PASSED,
+
+	/* supervisor to identity: the person's session has ended, or there was none: the resumption ticket is void. person */
+	GR_IPC_SESSION_OVER,
 	GR_IPC_TYPES
 };
 

@@ -211,7 +211,11 @@ static void deadline_over(void *context)
 static void release(struct gr_connection *connection)
 {
 	struct gr_supervisor *supervisor = connection->supervisor;
+	int ending;
 
+	/* Let in, but no session came of it. */
+	if (connection->person[0] && !gr_session_of_person(supervisor, connection->person, &ending))
+		gr_services_tell_session_over(supervisor, connection->person);
 	gr_loop_timer_remove(connection->deadline);
 	memset(connection, 0, sizeof(*connection));
 	gr_sessions_settle(supervisor);

@@ -93,6 +93,17 @@ static void tell_revocations(struct gr_supervisor *supervisor)
 	gr_connections_forget_unknown(supervisor, gr_service_child(supervisor, GR_IPC_KIND_IDENTITY)->pid);
 }
 
+void gr_services_tell_session_over(struct gr_supervisor *supervisor, const char *person)
+{
+	struct gr_ipc_message message = { .type = GR_IPC_SESSION_OVER };
+
+	if (supervisor->config.identity.password == GR_FACTOR_NONE &&
+	    supervisor->config.identity.code == GR_FACTOR_NONE)
+		return;
+	snprintf(message.person, sizeof(message.person), "%s", person);
+	gr_services_send(supervisor, GR_IPC_KIND_IDENTITY, &message, -1);
+}
+
 void gr_services_tell_revocations(struct gr_supervisor *supervisor)
 {
 	if (!supervisor->config.tls.client_crl[0])

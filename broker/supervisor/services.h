@@ -47,6 +47,9 @@ void gr_services_send(struct gr_supervisor *supervisor, enum gr_ipc_kind kind, c
 #define GR_REVOCATIONS_MS 20000
 void gr_services_tell_revocations(struct gr_supervisor *supervisor);
 
+/* Where factors are asked for: identity is told that the person's session has ended, and the resumption ticket with it. */
+void gr_services_tell_session_over(struct gr_supervisor *supervisor, const char *person);
+
 /* Has it end in good order and starts it again, which counts as no death: what it read when it started has changed. */
 void gr_service_renew(struct gr_supervisor *supervisor, enum gr_ipc_kind kind);
 

@@ -160,6 +160,7 @@ void gr_session_end(struct gr_session *session, uint32_t reason)
 		return;
 	session->reason = reason;
 	session->state = GR_SESSION_ENDING;
+	gr_services_tell_session_over(session->supervisor, session->person);
 	gr_loop_timer_set(session->agent, -1);
 	gr_loop_timer_set(session->limit, -1);
 	if (!gr_child_alive(&session->child)) {

@@ -61,6 +61,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		demand(memcmp(&f, &none, sizeof f) == 0);
 		return 0;
 	}
+	if (f.ticketed) {
+		again[5] = 2;
+		memcpy(again + 16, f.ticket, sizeof f.ticket);
+		demand(f.password_length == 0 && f.code_length == 0 && memcmp(again, data, sizeof again) == 0);
+		return 0;
+	}
 	check(&f, ask);
 	again[8] = (uint8_t)(f.password_length >> 8);
 	again[9] = (uint8_t)f.password_length;

@@ -14,6 +14,7 @@ SEEDS = {
     "password": b"\1" + answer(b"p" * 256),
     "code": b"\2" + answer(b"", b"abcd-efgh-ijkl-mnop"),
     "empty": b"\3" + answer(),
+    "ticket": b"\3GRSA\1\2" + bytes(10) + bytes(range(32)) + bytes(288),
     "plain-both": b"\7" + "ひみつ123456".encode(),
     "plain-password": b"\5secret",
     "plain-code": b"\6abcd-efgh",

@@ -9,8 +9,8 @@ import time
 from supervise import REASON_NAMES, SOURCE, Child, check
 
 REQUEST = struct.Struct("=IIII4096s4096s4096s")  # struct gr_identity_request
-FACTORS = struct.Struct("=II256s64s")  # struct gr_identity_factors
-ANSWER = struct.Struct("=IIII40s")  # struct gr_identity_answer
+FACTORS = struct.Struct("=II256s64sI32s")  # struct gr_identity_factors
+ANSWER = struct.Struct("=IIII40sI32s")  # struct gr_identity_answer
 PASSWORD, CODE = 1, 2  # gr_identity_ask
 UID_BASE = 910000
 
@@ -18,7 +18,7 @@ UID_BASE = 910000
 class Answer:
     def __init__(self, packet):
         check(len(packet) == ANSWER.size, "an answer of a wrong size", len(packet))
-        reason, self.ask, self.tries, self.wait, person = ANSWER.unpack(packet)
+        reason, self.ask, self.tries, self.wait, person, self.ticketed, self.ticket = ANSWER.unpack(packet)
         self.reason, self.person = REASON_NAMES[reason], person.split(b"\0")[0].decode()
         self.packet = packet
 
@@ -112,10 +112,14 @@ class Conversation:
 
     def send(self, password="", code=""):
         password, code = password.encode(), code.encode()
-        self.sock.send(FACTORS.pack(len(password), len(code), password, code))
+        self.sock.send(FACTORS.pack(len(password), len(code), password, code, 0, b""))
 
     def give(self, password="", code=""):
         self.send(password, code)
+        return self.answer()
+
+    def show(self, ticket):
+        self.sock.send(FACTORS.pack(0, 0, b"", b"", 1, ticket))
         return self.answer()
 
     def hung_up(self):

@@ -168,8 +168,10 @@ def a_lock_out_ends(t):
 
 
 def malformed_factors_end_the_conversation(t):
-    for packet in (b"x", bytes(FACTORS.size - 1), bytes(FACTORS.size + 1), FACTORS.pack(257, 0, b"", b""), FACTORS.pack(0, 65, b"", b""),
-                   FACTORS.pack(2**32 - 1, 2**32 - 1, b"", b""), FACTORS.pack(0, 1, b"", b"\n"), FACTORS.pack(0, 1, b"", b"\x80")):
+    packets = [FACTORS.pack(*fields) for fields in (
+        (257, 0, b"", b"", 0, b""), (0, 65, b"", b"", 0, b""), (2**32 - 1, 2**32 - 1, b"", b"", 0, b""), (0, 1, b"", b"\n", 0, b""),
+        (0, 1, b"", b"\x80", 0, b""), (1, 0, b"x", b"", 1, b""), (0, 0, b"", b"", 2, b""))]
+    for packet in (b"x", bytes(FACTORS.size - 1), bytes(FACTORS.size + 1), *packets):
         c = t.begin("hanako")
         c.sock.send(packet)
         check(c.hung_up(), "answered", packet[:8])
@@ -206,6 +208,43 @@ def passwords_that_are_checked_hold_up_no_certificate(t):
     t.restart()
     t.user("unlock", "hanako")
     return f"{asked * 1000:.0f} ms beside twelve passwords"
+
+
+def a_ticket_stands_for_the_factors_once(t):
+    password, _, recovery = t.add("saburo")
+    c = t.begin("saburo")
+    first = c.give(password, recovery[0])
+    check(first.ticketed and first.ticket != bytes(32), "no ticket")
+    t.told("IDENTIFIED", "NONE", c)
+    c = t.begin("saburo")
+    second = c.show(first.ticket)
+    check((second.reason, second.ask, second.person) == ("NONE", 0, "saburo"), "in", second)
+    check("factors=certificate,ticket" in t.told("IDENTIFIED", "NONE", c).text, "the record")
+    check(second.ticketed and second.ticket != first.ticket, "another one each time")
+    # Used, and another person's, count as wrong factors; and cost the ticket that there was.
+    c = t.begin("saburo")
+    check(c.show(first.ticket).reason == "WRONG_FACTOR", "twice")
+    check(t.told("LOGIN_FAILED", "WRONG_FACTOR", c).text == "ticket=wrong", "the record")
+    answer = c.give(password, recovery[1])
+    check(answer.reason == "NONE" and answer.ticketed, "asked again", answer)
+    t.told("IDENTIFIED", "NONE", c)
+    c = t.begin("hanako")
+    check(c.show(answer.ticket).reason in ("WRONG_FACTOR", "LOCKED_OUT"), "somebody else's")
+    t.child.receive()
+    c.close()
+    # The session has ended.
+    t.child.send("SESSION_OVER", person="saburo")
+    c = t.begin("saburo")
+    check(c.show(answer.ticket).reason == "WRONG_FACTOR", "outlives the session")
+    t.told("LOGIN_FAILED", "WRONG_FACTOR", c)
+    # An administrator has changed what it stands for; and a restart forgets all.
+    answer = c.give(password, recovery[2])
+    t.told("IDENTIFIED", "NONE", c)
+    t.user("password", "saburo")
+    c = t.begin("saburo")
+    check(c.show(answer.ticket).reason == "WRONG_FACTOR", "outlives the password")
+    c.close()
+    t.restart()
 
 
 def a_certificate_revoked_meanwhile_lets_nobody_in(t):
@@ -319,7 +358,7 @@ TESTS = [two_factors_let_in_and_are_recorded, what_is_wrong_is_told_to_the_recor
          a_code_counts_once, of_two_with_one_code_one_is_let_in, a_kill_in_the_middle_reopens_no_code, wrong_tries_lock_out,
          a_lock_out_ends, malformed_factors_end_the_conversation, passwords_that_are_checked_hold_up_no_certificate,
          administrators_keep_persons, where_nothing_is_asked_there_is_nothing_to_keep, a_full_disk_lets_nobody_in,
-         secrets_stay_where_they_are, a_certificate_revoked_meanwhile_lets_nobody_in]
+         secrets_stay_where_they_are, a_ticket_stands_for_the_factors_once, a_certificate_revoked_meanwhile_lets_nobody_in]
 
 
 def main():

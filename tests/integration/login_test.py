@@ -20,8 +20,8 @@ from gateway_parts import (  # noqa: E402
 from supervise import BUILD, REASONS, SLOW, check, pair  # noqa: E402
 
 PASSWORD, CODE, BOTH = 1, 2, 3
-ANSWER = struct.Struct("=IIII40s")  # struct gr_identity_answer
-FACTORS = struct.Struct("=II256s64s")  # struct gr_identity_factors
+ANSWER = struct.Struct("=IIII40sI32s")  # struct gr_identity_answer
+FACTORS = struct.Struct("=II256s64sI32s")  # struct gr_identity_factors
 REQUEST_BYTES = 4 + 3 * 4 + 3 * 4096
 LIMITS = 'group "課" { persons = { "taro" } watermark = 1 recording = "on" } group "記録" { persons = { "leaver" } recording = "required" }'
 
@@ -35,12 +35,16 @@ class Identity:
     def asked(self):
         check(len(self.ours.recv(65536)) == REQUEST_BYTES, "the certificates")
 
-    def answer(self, reason="NONE", ask=0, tries=0, wait=0, person="hanako"):
-        self.ours.send(ANSWER.pack(REASONS[reason], ask, tries, wait, person.encode()))
+    def answer(self, reason="NONE", ask=0, tries=0, wait=0, person="hanako", ticket=b""):
+        self.ours.send(ANSWER.pack(REASONS[reason], ask, tries, wait, person.encode(), 1 if ticket else 0, ticket))
 
     def given(self):
         """(password, code) of the next factors; everything behind them is zero."""
-        password_length, code_length, password, code = FACTORS.unpack(self.ours.recv(4096))
+        password_length, code_length, password, code, ticketed, ticket = FACTORS.unpack(self.ours.recv(4096))
+        if ticketed:
+            check(not password_length and not code_length and not any(password) and not any(code), "a ticket and factors")
+            return ticket
+        check(not any(ticket), "a ticket nobody gave")
         check(not any(password[password_length:]) and not any(code[code_length:]), "rests of a field")
         return password[:password_length].decode(), code[:code_length].decode()
 
@@ -127,6 +131,35 @@ def our_viewer_is_asked_until_the_last_answer(broker):
     stream.close()
 
 
+def a_ticket_is_told_and_taken_in_place_of_factors(broker):
+    old, new = b"zQ8-old-ticket".ljust(32, b"o"), b"zQ8-new-ticket".ljust(32, b"n")
+    gateway, identity = begin(broker)
+    identity.answer(ask=BOTH, tries=5)
+    gateway.expect("ASKING")
+    take(gateway.viewer, ask_record(BOTH, tries=5))
+    gateway.viewer.sendall(b"GRSA\1\2" + bytes(10) + old + bytes(288))
+    check(identity.given() == old)
+    identity.answer(ticket=new)
+    gateway.expect("WANT_SESSION")
+    check(not select.select([gateway.viewer], [], [], 0.2)[0], "a ticket before the session")
+    stream = gateway.open()
+    take(gateway.viewer, b"GRSU\1\7" + bytes(10) + new + READY)
+    viewer_handshake(gateway.viewer)
+    for ticket in old, new:
+        where = found_in(gateway.pid, ticket[4:])
+        check(not where, "in memory", where)
+    stream.close()
+    # Viewers of other makes have no use for one.
+    gateway, identity = begin(broker, "vencrypt", alpn=())
+    gateway.viewer.sendall(name_and_password("", "secret123456"))
+    identity.answer(ask=BOTH, tries=3)
+    gateway.expect("ASKING")
+    identity.given()
+    identity.answer(ticket=new)
+    gateway.expect("WANT_SESSION")
+    open_session(gateway, gateway.viewer)
+
+
 def each_kind_of_question_reaches_our_viewer(broker):
     for ask, password, code in ((PASSWORD, "p" * 256, ""), (CODE, "", "abcd-efgh-ijkl-mnop"), (BOTH, "", "")):
         gateway, identity = begin(broker)
@@ -143,7 +176,7 @@ def each_kind_of_question_reaches_our_viewer(broker):
 
 def what_is_no_answer_ends_the_connection(broker):
     good = answer_record("secret", "123456")
-    cases = [("the magic", b"X" + good[1:], BOTH), ("a kind", good[:5] + b"\2" + good[6:], BOTH),
+    cases = [("the magic", b"X" + good[1:], BOTH), ("a kind", good[:5] + b"\3" + good[6:], BOTH), ("a ticket with factors", good[:5] + b"\2" + good[6:], BOTH),
              ("a length", good[:8] + b"\1\1" + good[10:], BOTH), ("a rest", good[:200] + b"x" + good[201:], BOTH),
              ("no UTF-8", good[:16] + b"\xff" + good[17:], BOTH), ("a password that was not asked for", good, CODE),
              ("RFB", VERSION * 28, BOTH)]
@@ -470,7 +503,7 @@ def who_must_see_a_watermark_needs_our_viewer(broker):
     gateway.expect("WANT_SESSION")
 
 
-TESTS = (our_viewer_is_asked_until_the_last_answer, each_kind_of_question_reaches_our_viewer, what_is_no_answer_ends_the_connection,
+TESTS = (our_viewer_is_asked_until_the_last_answer, a_ticket_is_told_and_taken_in_place_of_factors, each_kind_of_question_reaches_our_viewer, what_is_no_answer_ends_the_connection,
          a_person_who_leaves_is_noticed, passwords_do_not_stay_in_the_gateways_memory, vencrypt_x509plain_gives_password_and_code,
          a_viewer_behind_a_tunnel_gives_it_by_plain, libvncclient_gives_it_by_x509plain,
          tigervnc_gives_it_by_plain_through_stunnel, a_wrong_factor_is_told_to_a_standard_viewer,

@@ -66,7 +66,7 @@ static void every_other_byte_of_an_answer_is_as_published(void **state)
 	for (size_t i = 0; i < GR_ANSWER_BYTES; i++) {
 		make("secret", 6, "123456", 6);
 		int is_text = (i >= 16 && i < 22) || (i >= 272 && i < 278);
-		answer[i] ^= 3; /* a letter or digit stays one */
+		answer[i] ^= i == 5 ? 7 : 3; /* a letter or digit stays one; kind 2 is another form */
 		if (!is_text)
 			refused(BOTH);
 		else
@@ -78,6 +78,26 @@ static void every_other_byte_of_an_answer_is_as_published(void **state)
 	make("secret", 6, "123456", 6);
 	answer[11] = 65;
 	refused(BOTH);
+}
+
+static void a_ticket_stands_alone(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i <= GR_ANSWER_BYTES; i++) {
+		make("", 0, "", 0);
+		answer[5] = 2;
+		memset(answer + 16, 0xa5, GR_IDENTITY_TICKET);
+		if (i < GR_ANSWER_BYTES)
+			answer[i] ^= 4;
+		if (i < GR_ANSWER_BYTES && (i < 16 || i >= 16 + GR_IDENTITY_TICKET)) {
+			refused(BOTH);
+			continue;
+		}
+		assert_int_equal(gr_factors_of_answer(answer, GR_ASK_CODE, &factors), 0);
+		assert_int_equal(factors.ticketed, 1);
+		assert_int_equal(factors.password_length + factors.code_length, 0);
+		assert_memory_equal(factors.ticket, answer + 16, GR_IDENTITY_TICKET);
+	}
 }
 
 static void an_answers_text_is_text(void **state)
@@ -139,6 +159,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_has_what_was_asked_for),
 		cmocka_unit_test(every_other_byte_of_an_answer_is_as_published),
+		cmocka_unit_test(a_ticket_stands_alone),
 		cmocka_unit_test(an_answers_text_is_text),
 		cmocka_unit_test(a_password_field_is_cut_by_what_was_asked_for),
 		cmocka_unit_test(a_password_field_that_cannot_be_right_is_refused),
