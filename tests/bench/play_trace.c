@@ -1,7 +1,7 @@
 /*
  * Shows a recorded screen (bench/trace.h) on an X server as a browser would, at a steady pace: play_trace SOCKET TRACE FROM COUNT FPS SECONDS
  *
- * COUNT records from FROM on are unpacked into memory that the server shares, and then put into a window that covers all, forwards and
+ * At most COUNT records from FROM on are unpacked into memory that the server shares, and then put into a window that covers all, forwards and
  * backwards in turns. Each frame is as large as what was reported damaged when it was recorded, and carries its number, in 16 squares of
  * 8 by 8 pixels at 16,320, for screen_watch. SOCKET as there. Answers "ready" and waits for a line, plays, and prints "NUMBER:MICROSECONDS"
  * (CLOCK_MONOTONIC) of every frame.
@@ -44,8 +44,8 @@ static int connect_server(const char *path)
 	return xcb_connection_has_error(x) ? -1 : 0;
 }
 
-/* Reads `count` pictures one behind the other, and what was damaged between each and the one before. */
-static int read_frames(const char *file, unsigned from, unsigned count, struct gr_trace_info *info,
+/* Reads up to so many pictures, one behind the other, and what was damaged between each and the one before. */
+static int read_frames(const char *file, unsigned from, unsigned *count_in_out, struct gr_trace_info *info,
 		       struct frame *frames, int *memory_out)
 {
 	struct gr_trace *trace;
@@ -55,6 +55,7 @@ static int read_frames(const char *file, unsigned from, unsigned count, struct g
 		return -1;
 	}
 	gr_trace_info(trace, info);
+	const unsigned count = *count_in_out;
 	size_t size = (size_t)info->width * info->height * 4;
 	int memory = memfd_create("play-trace", MFD_CLOEXEC);
 	if (memory < 0 || ftruncate(memory, (off_t)(size * count)) < 0)
@@ -78,7 +79,8 @@ static int read_frames(const char *file, unsigned from, unsigned count, struct g
 	gr_trace_close(trace);
 	munmap(pictures, size * count);
 	*memory_out = memory;
-	return have == count ? 0 : -1;
+	*count_in_out = have;
+	return have > 1 ? 0 : -1;
 }
 
 static void put(const struct gr_trace_info *info, struct gr_rect rect, unsigned picture)
@@ -128,9 +130,9 @@ int main(int argc, char **argv)
 	int memory;
 	/* The segment's offset has 32 bits. */
 	if (!frames || count < 2 || count > 500 || !fps || total > 65535 ||
-	    read_frames(argv[2], (unsigned)atoi(argv[3]), count, &info, frames, &memory) < 0 ||
+	    read_frames(argv[2], (unsigned)atoi(argv[3]), &count, &info, frames, &memory) < 0 ||
 	    connect_server(argv[1]) < 0) {
-		fputs("play_trace: no such server, or the trace has not so many frames\n", stderr);
+		fputs("play_trace: no such server, or no such trace\n", stderr);
 		return 1;
 	}
 	open_window(&info, memory);

@@ -285,10 +285,7 @@ class Bench:
 
     def measure_scroll(self):
         trace = self.options.corpus / "A_article_scroll.gsft"
-        socket = f"/proc/{garasu.of_container(self.broker, 'hanako', 'Xvfb')}/root/tmp/.X11-unix/X0"
-        player = garasu.Peer([BUILD / "tests/play_trace", socket, trace, 2, 200, 60, self.options.seconds])
-        self.peers.append(player)
-        assert player.process.stdout.readline() == "ready\n", player.error_text()
+        player = self.play(trace, 2, self.options.seconds)
         measured = {**children(self.process.pid), **self.broker_side()}
         for pid in measured.values():
             subprocess.run(["taskset", "-a", "-c", "-p", str(os.cpu_count() - 1), str(pid)], check=True, stdout=subprocess.DEVNULL)
@@ -338,6 +335,46 @@ class Bench:
             ticks, woken, ms = before[name]
             print(f"  {name:16s} {cpu_ticks(pid) - ticks} ticks, {cpu_ms(pid) - ms:.3f} ms, woken {switches(pid) - woken} times")
 
+    def play(self, trace, first, seconds):
+        """The program that will show the trace in the container's X server; it waits for "go"."""
+        socket = f"/proc/{garasu.of_container(self.broker, 'hanako', 'Xvfb')}/root/tmp/.X11-unix/X0"
+        player = garasu.Peer([BUILD / "tests/play_trace", socket, trace, first, 210, 60, seconds])
+        self.peers.append(player)
+        assert player.process.stdout.readline() == "ready\n", player.error_text()
+        return player
+
+    def measure_decode(self):
+        """The traces through the real chain, kept by a viewer without a window, and decoded again by what its decoder is made of."""
+        print(f"decode: CPU time of an update, guard and decoder, screen of {WIDTH} by {HEIGHT}")
+        all_large = []
+        for trace in sorted(self.options.corpus.glob("*.gsft")):
+            self.site.places.clear()
+            capture = self.processes.folder / f"{trace.stem}.capture"
+            self.broker.ctl("kill", "hanako", check=False)
+            viewer = self.broker.viewer("hanako", "--size", f"{WIDTH}x{HEIGHT}", "--capture", capture)
+            self.peers.append(viewer)
+            viewer("wait-first-frame")
+            self.site.loaded()
+            viewer("wait-idle 500")
+            player = self.play(trace, 0, 6)
+            player.process.stdin.write("go\n")
+            player.process.stdin.flush()
+            player.process.stdout.readline()
+            viewer("wait-idle 1000")
+            viewer("quit")
+            viewer.wait()
+            player.close()
+            done = subprocess.run([BUILD / "tests/decode_time", capture, "25", "8"], capture_output=True, text=True, check=True)
+            updates = [(float(us) / 1000, int(pixels)) for us, pixels in map(str.split, done.stdout.splitlines())]
+            large = [ms for ms, pixels in updates if pixels >= WIDTH * HEIGHT // 2]
+            all_large += large
+            line(trace.stem, [ms for ms, _ in updates])
+            if large:
+                line("  of half a screen and more", large)
+            capture.unlink()
+        if all_large:
+            line("all of half a screen and more", all_large)
+
     def run(self, parts):
         print(f"tests/bench/viewer.py, {time.strftime('%F %T')}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
         self.start_broker()
@@ -350,6 +387,8 @@ class Bench:
         for part in ("keys", "scroll", "memory", "still"):
             if part in parts:
                 getattr(self, "measure_" + part)()
+        if "decode" in parts:
+            self.measure_decode()
         print(f"load {os.getloadavg()[0]:.1f}")
 
 
