@@ -17,6 +17,7 @@ void gr_canvas_resize(struct gr_canvas *canvas, uint16_t width, uint16_t height)
 	canvas->full = 0;
 	canvas->painted = 0;
 	canvas->lossy = 0;
+	canvas->lossy_row = 0;
 	canvas->damage_count = 0; /* rectangles of the old size say nothing now */
 }
 
@@ -26,15 +27,19 @@ int gr_canvas_holds(const struct gr_canvas *canvas, uint32_t x, uint32_t y, uint
 	return x + w <= canvas->width && y + h <= canvas->height;
 }
 
-static size_t count_lossy(const struct gr_canvas *canvas, struct gr_rect rect)
+/* Two bits tell: the upper is set, the one below it is not. */
+static uint32_t is_lossy(uint32_t pixel)
 {
-	size_t count = 0;
-	for (size_t y = 0; y < rect.h; y++) {
-		const uint32_t *row = canvas->pixels + (rect.y + y) * canvas->stride + rect.x;
-		for (size_t x = 0; x < rect.w; x++)
-			count += (row[x] & STATE) == GR_CANVAS_LOSSY;
-	}
-	return count;
+	return pixel & ~(pixel << 1) & GR_CANVAS_LOSSY;
+}
+
+static int row_is_lossy(const struct gr_canvas *canvas, size_t y)
+{
+	const uint32_t *row = canvas->pixels + y * canvas->stride;
+	uint32_t any = 0;
+	for (size_t x = 0; x < canvas->width; x++)
+		any |= is_lossy(row[x]);
+	return any != 0;
 }
 
 static void add_damage(struct gr_canvas *canvas, struct gr_rect rect)
@@ -58,14 +63,7 @@ static void add_damage(struct gr_canvas *canvas, struct gr_rect rect)
 	last->h = (uint16_t)(bottom - last->y);
 }
 
-void gr_canvas_begin(struct gr_canvas *canvas, struct gr_rect rect)
-{
-	canvas->recount = canvas->lossy > 0;
-	if (canvas->recount)
-		canvas->lossy -= count_lossy(canvas, rect);
-}
-
-void gr_canvas_end(struct gr_canvas *canvas, struct gr_rect rect, int lossy)
+void gr_canvas_painted(struct gr_canvas *canvas, struct gr_rect rect, int lossy)
 {
 	if (lossy) {
 		for (size_t y = 0; y < rect.h; y++) {
@@ -73,12 +71,23 @@ void gr_canvas_end(struct gr_canvas *canvas, struct gr_rect rect, int lossy)
 			for (size_t x = 0; x < rect.w; x++)
 				row[x] = (row[x] & ~STATE) | GR_CANVAS_LOSSY;
 		}
-		canvas->lossy += (size_t)rect.w * rect.h;
-	} else if (canvas->recount) { /* copied into it, or not touched by what was drawn */
-		canvas->lossy += count_lossy(canvas, rect);
+		canvas->lossy = 1;
+		canvas->lossy_row = rect.y;
 	}
 	canvas->painted += (uint64_t)rect.w * rect.h;
 	add_damage(canvas, rect);
+}
+
+int gr_canvas_exact(struct gr_canvas *canvas)
+{
+	/* From the row that was lossy last: while photographs become exact from top to bottom, each row is looked at about once. */
+	for (size_t i = 0; canvas->lossy && i < canvas->height; i++) {
+		if (row_is_lossy(canvas, canvas->lossy_row))
+			return 0;
+		canvas->lossy_row = (uint16_t)((canvas->lossy_row + 1u) % canvas->height);
+	}
+	canvas->lossy = 0;
+	return 1;
 }
 
 void gr_canvas_copy(struct gr_canvas *canvas, uint16_t from_x, uint16_t from_y, struct gr_rect rect)

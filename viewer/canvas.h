@@ -21,8 +21,8 @@ struct gr_canvas {
 	uint16_t width, height;
 	int full; /* all was painted since the last change of size */
 	uint64_t painted; /* pixels painted since, overlaps counted twice */
-	size_t lossy; /* pixels that are GR_CANVAS_LOSSY; outside the rectangle being painted, between begin and end */
-	int recount; /* there were such before begin */
+	int lossy; /* some pixel may be GR_CANVAS_LOSSY */
+	uint16_t lossy_row; /* where one was */
 	struct gr_rect damage[GR_FRAME_RECTS_MAX];
 	size_t damage_count;
 };
@@ -32,12 +32,14 @@ void gr_canvas_resize(struct gr_canvas *canvas, uint16_t width, uint16_t height)
 
 int gr_canvas_holds(const struct gr_canvas *canvas, uint32_t x, uint32_t y, uint32_t w, uint32_t h);
 
-/* Around all that paints into a rectangle that the canvas holds. lossy: every pixel of it was painted, and none exactly. */
-void gr_canvas_begin(struct gr_canvas *canvas, struct gr_rect rect);
-void gr_canvas_end(struct gr_canvas *canvas, struct gr_rect rect, int lossy);
+/* Behind all that paints into a rectangle that the canvas holds. lossy: every pixel of it was painted, and none exactly. */
+void gr_canvas_painted(struct gr_canvas *canvas, struct gr_rect rect, int lossy);
 
-/* CopyRect, between begin and end; the canvas holds both rectangles. */
+/* CopyRect; the canvas holds both rectangles. */
 void gr_canvas_copy(struct gr_canvas *canvas, uint16_t from_x, uint16_t from_y, struct gr_rect rect);
+
+/* Whether no pixel is GR_CANVAS_LOSSY. */
+int gr_canvas_exact(struct gr_canvas *canvas);
 
 /* Whether everything was painted since the last change of size. */
 int gr_canvas_full(struct gr_canvas *canvas);

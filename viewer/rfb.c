@@ -415,7 +415,6 @@ static int read_rectangle(struct gr_rfb *rfb, int *last)
 	/* --- checked --- */
 	struct gr_rect rect = { untrusted_x, untrusted_y, untrusted_w, untrusted_h };
 	int status;
-	gr_canvas_begin(&rfb->canvas, rect);
 	if (encoding == ENCODING_TIGHT)
 		status = gr_tight_decode(rfb->tight, rfb->reader, rfb->canvas.pixels, rfb->canvas.stride, rect,
 					 &rfb->why);
@@ -425,7 +424,7 @@ static int read_rectangle(struct gr_rfb *rfb, int *last)
 		status = read_own(rfb, encoding, rect);
 	/* A JPEG of Tight does not count: the older brokers that send it send nothing exact behind it. */
 	if (!status)
-		gr_canvas_end(&rfb->canvas, rect, encoding == GR_ENCODING_PHOTO);
+		gr_canvas_painted(&rfb->canvas, rect, encoding == GR_ENCODING_PHOTO);
 	return status;
 }
 
@@ -454,7 +453,7 @@ static int read_update(struct gr_rfb *rfb)
 	int settled = !rfb->want_width || rfb->size_settled || !rfb->can_resize ||
 		      (rfb->want_width == rfb->canvas.width && rfb->want_height == rfb->canvas.height);
 	unsigned flags = (gr_canvas_full(&rfb->canvas) && settled ? GR_RFB_FULL : 0) |
-			 (rfb->canvas.lossy ? 0 : GR_RFB_EXACT);
+			 (gr_canvas_exact(&rfb->canvas) ? GR_RFB_EXACT : 0);
 	return rfb->events.update(rfb->context, rfb->canvas.damage, rfb->canvas.damage_count, flags);
 }
 
