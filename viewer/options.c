@@ -99,7 +99,8 @@ static void usage(FILE *to)
 		"  --timeout SECONDS   for connecting, and for every wait\n"
 		"  --capture FILE      keep what the broker sends in this new file, for garasu-guard(1)\n"
 		"  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
-		"  --reconnect         come back by itself after a cut, for as long as the session waits: as with a window\n"
+		"  --reconnect         come back by itself after a cut, for as long as the session waits: as with a "
+		"window\n"
 		"  --no-reconnect      end with the first cut: as without one, and with --script\n"
 		"  --report            print one line of figures at the end\n");
 }

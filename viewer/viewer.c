@@ -553,7 +553,7 @@ static void drop_queue(struct gr_viewer *viewer)
 
 void gr_viewer_begin_again(struct gr_viewer *viewer)
 {
-	viewer->away.text_lost |= viewer->text_sent != viewer->text_answered;
+	viewer->away.text_lost |= viewer->text_sent != viewer->text_answers;
 	viewer->state = GR_VIEWER_CONNECTING;
 	viewer->full = viewer->exact = viewer->size_refused = viewer->closing = 0;
 	viewer->failure = GR_FAIL_NONE;
@@ -562,7 +562,7 @@ void gr_viewer_begin_again(struct gr_viewer *viewer)
 	viewer->detail[0] = '\0';
 	viewer->caret.known = 0;
 	viewer->connect_us = viewer->tls_us = viewer->ready_us = 0;
-	viewer->synced = viewer->text_sent = viewer->text_answered = viewer->text_result = 0;
+	viewer->synced = viewer->text_sent = viewer->text_answers = viewer->text_refused = 0;
 	viewer->buttons = 0; /* the session has released them, and the keys */
 	viewer->ticket_given = 0;
 	viewer->dirty |= GR_DIRTY_STATE | GR_DIRTY_CARET;

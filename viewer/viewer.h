@@ -22,7 +22,8 @@ enum gr_viewer_state {
 	GR_VIEWER_ENDED, /* failure and reason say why */
 };
 
-#define GR_VIEWER_QUEUE 4096 /* inputs that the decoder has not taken yet: a burst of keys and texts is longer than its socket */
+#define GR_VIEWER_QUEUE                                                                                                \
+	4096 /* inputs that the decoder has not taken yet: a burst of keys and texts is longer than its socket */
 
 struct gr_viewer {
 	/* Set by the creator. */
@@ -55,7 +56,8 @@ struct gr_viewer {
 	unsigned ready; /* gr_viewer_ready */
 	struct gr_viewer_terms terms;
 	struct {
-		uint64_t since_us; /* of gr_viewer_awake_us; when the connection was lost; 0: it is there, or was never */
+		uint64_t
+			since_us; /* of gr_viewer_awake_us; when the connection was lost; 0: it is there, or was never */
 		uint64_t until_us; /* so long the session waits */
 		uint64_t next_us; /* the next try; 0: one is being made */
 		unsigned tries;

@@ -214,8 +214,10 @@ static void follow_cut(struct gr_window *window)
 		gr_window_forget_keys(window);
 		window->motion_waits = 0;
 	} else if (viewer->state == GR_VIEWER_SHOWN && viewer->away.text_lost) {
-		gr_window_tell(window, gr_text("再接続しました。切れる直前に入力した文字は、届いていないことがあります。画面で確認してください。",
-					       "Connected again. Text entered right before the cut may not have arrived: please check."));
+		gr_window_tell(window, gr_text("再接続しました。切れる直前に入力した文字は、届いていないことがあります"
+					       "。画面で確認してください。",
+					       "Connected again. Text entered right before the cut may not have "
+					       "arrived: please check."));
 	} else if (viewer->state == GR_VIEWER_SHOWN) {
 		gr_window_tell(window, gr_text("再接続しました。", "Connected again."));
 	}
@@ -251,8 +253,7 @@ static void show(struct gr_window *window)
 	if (window->printing.frozen)
 		dirty &= ~(unsigned)GR_DIRTY_PICTURE;
 	if (dirty & (GR_DIRTY_STATE | GR_DIRTY_SIZE) ||
-	    (dirty & GR_DIRTY_PICTURE &&
-	     (*window->composing || *window->told || window->panel.open || window->away)))
+	    (dirty & GR_DIRTY_PICTURE && (*window->composing || *window->told || window->panel.open || window->away)))
 		window->redraw = 1;
 	if (!window->redraw && !(dirty & GR_DIRTY_PICTURE))
 		return;

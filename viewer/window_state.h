@@ -4,10 +4,10 @@
 
 #include "viewer/dialog.h"
 #include "viewer/draw.h"
-#include "viewer/platform.h"
-#include "viewer/print_panel.h"
 #include "viewer/ime.h"
 #include "viewer/options.h"
+#include "viewer/platform.h"
+#include "viewer/print_panel.h"
 #include "viewer/viewer.h"
 
 #define GR_WINDOW_WIDTH 1280
@@ -90,7 +90,8 @@ int gr_window_print_event(struct gr_window *window, const SDL_Event *event);
 int gr_window_follow_print(struct gr_window *window);
 void gr_window_end_print(struct gr_window *window); /* nothing temporary stays */
 /* window_input.c */
-void gr_window_set_input(struct gr_window *window, enum gr_window_input input); /* whose input method; tells the person */
+void gr_window_set_input(struct gr_window *window,
+			 enum gr_window_input input); /* whose input method; tells the person */
 /* Whom keys belong to now: after a change of the state, the dialogue, the focus. */
 void gr_window_follow_input(struct gr_window *window);
 void gr_window_place_caret(struct gr_window *window); /* it, the picture or the window has moved */
