@@ -83,6 +83,8 @@ void gr_window_tell_refused(struct gr_window *window)
 	if (window->refused_told == window->viewer->text_refused)
 		return;
 	window->refused_told = window->viewer->text_refused;
+	if (!window->refused_told) /* another connection begins to count */
+		return;
 	/* Not which text: it may have been meant for a field that hides it. */
 	gr_window_tell(window, gr_text("いま入力した文字は届きませんでした。パスワードの欄では日本語入力をオフにしてか"
 				       "ら入力してください。"
