@@ -184,7 +184,10 @@ static void tell_outcome(struct gr_window *window)
 	switch (print->outcome) {
 	case GR_PRINTED: {
 		char text[100];
-		SDL_snprintf(text, sizeof(text), gr_text("%uページを保存しました。", "Saved, pages: %u."), print->done);
+		SDL_snprintf(text, sizeof(text),
+			     print->done == 1 ? gr_text("%uページを保存しました。", "%u page was saved.")
+					      : gr_text("%uページを保存しました。", "%u pages were saved."),
+			     print->done);
 		tell(window, text, print->file);
 		break;
 	}

@@ -290,7 +290,7 @@ class Print(unittest.TestCase):
         window.do("key", "a")
         self.assertEqual(struct.unpack(">BxxI", connection.message(4))[1], ord("a"))
 
-    def test_the_mouse_prints_and_the_file_goes(self):
+    def test_paper_is_printed_and_the_file_goes(self):
         printed = self.folder / "printed"
         script = self.folder / "printer"
         script.write_text(f"#!/bin/sh\ntest \"$1\" = -o && cp \"$2\" {printed}.part && echo \"$2\" >{printed}.name && mv {printed}.part {printed}\n")
@@ -307,6 +307,42 @@ class Print(unittest.TestCase):
         name = pathlib.Path((self.folder / "printed.name").read_text().strip())
         wait_for("the file to be gone", lambda: not name.exists())
         self.assertEqual(self.files(), [])
+
+    def test_the_mouse_chooses(self):
+        window, connection = self.open()
+        self.offer(connection)
+        self.await_panel(window)
+        x, y, w, h = window.geometry()
+        picture = window.screen()
+        # The button to save is the one that is filled with the frame's colour: its middle, below the title.
+        frame = bytes((0x9a, 0x34, 0x12))
+        rows = [row for row in range(y + BAR + 60, y + h - BORDER - 10) if frame * 30 in picture.part(x + BORDER, row, w - 2 * BORDER, 1)]
+        inside = rows[-len(rows) // 4]
+        at = picture.part(x + BORDER, inside, w - 2 * BORDER, 1).index(frame * 15) // 3
+        window.do("mousemove", x + BORDER + at + 7, inside, "click", 1)
+        self.assertEqual(connection.print_request(), (ACCEPT, 1, 1, 3))
+        self.show(connection, 1, 1, 3, (600, 400))
+        self.end(connection, 1, 3, (600, 400))
+        wait_for("the file", self.files)
+        self.assert_document(self.files()[0], self.pages)
+
+    def test_a_printer_that_fails_is_told_and_the_file_goes(self):
+        for command in ("false", "/nonexistent/lp"):
+            folder = self.folder / "runtime"
+            folder.mkdir(exist_ok=True)
+            os.environ["XDG_RUNTIME_DIR"] = str(folder)
+            self.addCleanup(lambda: os.environ.pop("XDG_RUNTIME_DIR", None))
+            window, connection = self.open("--print-command", command)
+            self.offer(connection)
+            self.await_panel(window)
+            window.do("key", "Tab", "Return")
+            self.assertEqual(connection.print_request(), (ACCEPT, 1, 1, 3))
+            self.assertEqual(len(list(folder.glob("garasu-*.pdf"))), 1)
+            self.show(connection, 1, 1, 3, (600, 400))
+            self.end(connection, 1, 3, (600, 400))
+            wait_for("what is told", lambda: 100000 < window.screen().count(OTHER) < 600 * 400)
+            wait_for("the file to be gone", lambda: not list(folder.iterdir()))
+            window.close()
 
     def test_the_picture_is_saved_where_printing_is_permitted(self):
         for opening, count in ((PRINTING, 1), (b"", 0)):
