@@ -112,6 +112,10 @@ class Print(unittest.TestCase):
         viewer("wait-first-frame")
         return viewer, connection
 
+    def left(self):
+        """Files, whole or not."""
+        return [f for f in self.folder.iterdir() if f.suffix == ".pdf" or f.name.startswith(".")]
+
     def ask(self, viewer, line):
         """The command's answer, later: the server has something to do first."""
         viewer.process.stdin.write(line + "\n")
@@ -182,7 +186,7 @@ class Print(unittest.TestCase):
                     connection.send(record)
                 self.assertEqual(viewer.wait(), 8, viewer.error_text())
                 self.assertIn("protocol-error", viewer.error_text())
-                self.assertEqual([f for f in self.folder.iterdir() if "hostile" in f.name], [], "something stays")
+                self.assertEqual(self.left(), [], "something stays")
                 viewer.close()
 
     def test_what_fails_leaves_no_file(self):
@@ -197,7 +201,7 @@ class Print(unittest.TestCase):
                 self.show(connection, 1, 1, 2, (64, 64))
                 self.end(connection, 1, 2, (64, 64), why)
                 self.assertEqual(answer(), answered)
-                self.assertEqual([f for f in self.folder.iterdir() if "half" in f.name], [])
+                self.assertEqual(self.left(), [])
                 viewer.close()
         with self.subTest("the connection ends"):
             viewer, connection = self.start()
@@ -206,10 +210,10 @@ class Print(unittest.TestCase):
             self.offer(connection)
             connection.print_request()
             self.show(connection, 1, 1, 2, (64, 64))
-            self.assertEqual(len([f for f in self.folder.iterdir() if "half" in f.name]), 1)
+            self.assertEqual(len(self.left()), 1)
             connection.stream.close()
             self.assertEqual(viewer.wait(), 9, viewer.error_text())
-            self.assertEqual([f for f in self.folder.iterdir() if "half" in f.name], [])
+            self.assertEqual(self.left(), [])
 
     def test_what_cannot_be_written_is_told_and_cancelled(self):
         viewer, connection = self.start()
@@ -261,7 +265,7 @@ class Print(unittest.TestCase):
         window.assert_framed(self)
         self.show(connection, 1, 3, 3, (600, 400))
         self.end(connection, 1, 2, (600, 400))
-        wait_for("the file", self.files)
+        wait_for("the file", lambda: [f for f in self.files() if f.suffix == ".pdf"])
         wait_for("the picture again", lambda: window.screen().count(OTHER) > 200000)
         self.assertEqual(len(self.files()), 1)
         self.assertRegex(self.files()[0].name, r"^画面印刷-\d{8}-\d{6}\.pdf$")
@@ -323,7 +327,7 @@ class Print(unittest.TestCase):
         self.assertEqual(connection.print_request(), (ACCEPT, 1, 1, 3))
         self.show(connection, 1, 1, 3, (600, 400))
         self.end(connection, 1, 3, (600, 400))
-        wait_for("the file", self.files)
+        wait_for("the file", lambda: [f for f in self.files() if f.suffix == ".pdf"])
         self.assert_document(self.files()[0], self.pages)
 
     def test_a_printer_that_fails_is_told_and_the_file_goes(self):
