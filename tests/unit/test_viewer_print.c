@@ -111,8 +111,8 @@ static void offer(uint32_t document)
 
 static void paint(unsigned page, unsigned left, unsigned top)
 {
-	for (unsigned y = 0; y < HEIGHT; y++)
-		for (unsigned x = 0; x < WIDTH; x++)
+	for (unsigned y = 0; y < viewer.height; y++)
+		for (unsigned x = 0; x < viewer.width; x++)
 			picture[y * GR_PICTURE_STRIDE + x] = page_pixel(page, left + x, top + y);
 }
 
@@ -266,17 +266,27 @@ static void silence_ends_a_job(void **state)
 	assert_int_equal(viewer.state, GR_VIEWER_ENDED);
 }
 
-static void another_size_of_the_picture_within_a_page_stops_it(void **state)
+static void another_size_of_the_picture_begins_the_page_anew(void **state)
 {
 	(void)state;
 	accept_pages(1, 1);
 	piece(7, 1, 250, 71, 0, 0);
 	expect_request(GR_PRINT_TAKEN, 7, 1, 0);
 	viewer.width = 125;
-	piece(7, 1, 250, 71, 125, 0);
-	expect_request(GR_PRINT_CANCEL, 7, 0, 0);
-	say_end(7, 0, GR_PAGE_CANCELLED);
-	expect_end(GR_PRINT_FAILED, 0);
+	for (unsigned y = 0; y < 71; y += HEIGHT)
+		for (unsigned x = 0; x < 250; x += 125) {
+			piece(7, 1, 250, 71, x, y);
+			expect_request(GR_PRINT_TAKEN, 7, 1, 0);
+		}
+	say_end(7, 1, GR_PAGE_DONE);
+	expect_end(GR_PRINTED, 1);
+	assert_int_equal(wrong, 0);
+	accept_pages(1, 1);
+	piece(7, 1, 250, 71, 0, 0);
+	expect_request(GR_PRINT_TAKEN, 7, 1, 0);
+	viewer.width = 50;
+	piece(7, 1, 250, 71, 50, 0); /* not where it begins */
+	assert_int_equal(viewer.state, GR_VIEWER_ENDED);
 }
 
 enum when { IDLE, OFFERED, RUNNING, AT_SECOND_PIECE, AT_SECOND_PAGE, ALL_SHOWN };
@@ -438,7 +448,7 @@ int main(void)
 		TEST(failed_job_leaves_no_file),
 		TEST(lost_session_leaves_no_file),
 		TEST(silence_ends_a_job),
-		TEST(another_size_of_the_picture_within_a_page_stops_it),
+		TEST(another_size_of_the_picture_begins_the_page_anew),
 		TEST(what_is_out_of_turn_ends_the_session),
 		TEST(fields_outside_their_bounds_end_the_session),
 		TEST(without_permission_nothing_is_printed),
