@@ -235,9 +235,15 @@ static void failed_job_leaves_no_file(void **state)
 		say_end(7, 1, ends[i].why);
 		expect_end(ends[i].outcome, 0);
 	}
+	accept_pages(1, 1);
+	show(7, 1, 250, 71);
+	say_end(7, 1, GR_PAGE_FAILED); /* although all of it came */
+	expect_end(GR_PRINT_FAILED, 0);
 	offer(9);
 	say_end(9, 0, GR_PAGE_CANCELLED);
 	expect_end(GR_PRINT_WITHDRAWN, 0);
+	say_end(9, 0, GR_PAGE_CANCELLED); /* once more */
+	assert_int_equal(viewer.state, GR_VIEWER_ENDED);
 }
 
 static void lost_session_leaves_no_file(void **state)
