@@ -117,7 +117,7 @@ static void begin_object(struct gr_pdf *pdf, unsigned number)
 /* One row of the image: its samples, B, G, R turned round, or one of the three that are alike. */
 static void take_row(const uint32_t *pixels, unsigned width, int grey, uint8_t *out)
 {
-	for (unsigned x = 0; x < width; x++) {
+	for (size_t x = 0; x < width; x++) {
 		uint32_t pixel = pixels[x];
 		if (grey) {
 			out[x] = (uint8_t)pixel;
