@@ -186,13 +186,13 @@ static void table_of_objects_is_right(void **state)
 static void what_is_very_large_exactly_becomes_a_good_jpeg(void **state)
 {
 	(void)state;
-	enum { SIDE = 1500 };
+	enum { SIDE = 1500, WIDE = 2 * SIDE };
 	struct gr_error err = { 0 };
 	uint32_t *pixels = noise(SIDE, SIDE / 2, 1, 1); /* 3.4 MB of what cannot be compressed, if it is exact */
 	struct gr_pdf *pdf = gr_pdf_create(file, &err);
 	assert_non_null(pdf);
 	uint32_t *more = noise(SIDE * 2, SIDE, 2, 1); /* 13.5 */
-	assert_int_equal(gr_pdf_page(pdf, more, SIDE * 2, SIDE * 2, SIDE, 300, &err), 0);
+	assert_int_equal(gr_pdf_page(pdf, more, WIDE, WIDE, SIDE, 300, &err), 0);
 	assert_int_equal(gr_pdf_page(pdf, pixels, SIDE, SIDE, SIDE / 2, 300, &err), 0);
 	assert_int_equal(gr_pdf_finish(pdf, &err), 0);
 	gr_pdf_destroy(pdf);
