@@ -112,6 +112,10 @@ class Print(unittest.TestCase):
         viewer("wait-first-frame")
         return viewer, connection
 
+    def left(self):
+        """Files, whole or not."""
+        return [f for f in self.folder.iterdir() if f.suffix == ".pdf" or f.name.startswith(".")]
+
     def ask(self, viewer, line):
         """The command's answer, later: the server has something to do first."""
         viewer.process.stdin.write(line + "\n")
@@ -182,7 +186,7 @@ class Print(unittest.TestCase):
                     connection.send(record)
                 self.assertEqual(viewer.wait(), 8, viewer.error_text())
                 self.assertIn("protocol-error", viewer.error_text())
-                self.assertEqual([f for f in self.folder.iterdir() if "hostile" in f.name], [], "something stays")
+                self.assertEqual(self.left(), [], "something stays")
                 viewer.close()
 
     def test_what_fails_leaves_no_file(self):
@@ -197,7 +201,7 @@ class Print(unittest.TestCase):
                 self.show(connection, 1, 1, 2, (64, 64))
                 self.end(connection, 1, 2, (64, 64), why)
                 self.assertEqual(answer(), answered)
-                self.assertEqual([f for f in self.folder.iterdir() if "half" in f.name], [])
+                self.assertEqual(self.left(), [])
                 viewer.close()
         with self.subTest("the connection ends"):
             viewer, connection = self.start()
@@ -206,10 +210,10 @@ class Print(unittest.TestCase):
             self.offer(connection)
             connection.print_request()
             self.show(connection, 1, 1, 2, (64, 64))
-            self.assertEqual(len([f for f in self.folder.iterdir() if "half" in f.name]), 1)
+            self.assertEqual(len(self.left()), 1)
             connection.stream.close()
             self.assertEqual(viewer.wait(), 9, viewer.error_text())
-            self.assertEqual([f for f in self.folder.iterdir() if "half" in f.name], [])
+            self.assertEqual(self.left(), [])
 
     def test_what_cannot_be_written_is_told_and_cancelled(self):
         viewer, connection = self.start()
@@ -261,7 +265,7 @@ class Print(unittest.TestCase):
         window.assert_framed(self)
         self.show(connection, 1, 3, 3, (600, 400))
         self.end(connection, 1, 2, (600, 400))
-        wait_for("the file", self.files)
+        wait_for("the file", lambda: [f for f in self.files() if f.suffix == ".pdf"])
         wait_for("the picture again", lambda: window.screen().count(OTHER) > 200000)
         self.assertEqual(len(self.files()), 1)
         self.assertRegex(self.files()[0].name, r"^画面印刷-\d{8}-\d{6}\.pdf$")
@@ -290,7 +294,7 @@ class Print(unittest.TestCase):
         window.do("key", "a")
         self.assertEqual(struct.unpack(">BxxI", connection.message(4))[1], ord("a"))
 
-    def test_the_mouse_prints_and_the_file_goes(self):
+    def test_paper_is_printed_and_the_file_goes(self):
         printed = self.folder / "printed"
         script = self.folder / "printer"
         script.write_text(f"#!/bin/sh\ntest \"$1\" = -o && cp \"$2\" {printed}.part && echo \"$2\" >{printed}.name && mv {printed}.part {printed}\n")
@@ -307,6 +311,42 @@ class Print(unittest.TestCase):
         name = pathlib.Path((self.folder / "printed.name").read_text().strip())
         wait_for("the file to be gone", lambda: not name.exists())
         self.assertEqual(self.files(), [])
+
+    def test_the_mouse_chooses(self):
+        window, connection = self.open()
+        self.offer(connection)
+        self.await_panel(window)
+        x, y, w, h = window.geometry()
+        picture = window.screen()
+        # The button to save is the one that is filled with the frame's colour: its middle, below the title.
+        frame = bytes((0x9a, 0x34, 0x12))
+        rows = [row for row in range(y + BAR + 60, y + h - BORDER - 10) if frame * 30 in picture.part(x + BORDER, row, w - 2 * BORDER, 1)]
+        inside = rows[-len(rows) // 4]
+        at = picture.part(x + BORDER, inside, w - 2 * BORDER, 1).index(frame * 15) // 3
+        window.do("mousemove", x + BORDER + at + 7, inside, "click", 1)
+        self.assertEqual(connection.print_request(), (ACCEPT, 1, 1, 3))
+        self.show(connection, 1, 1, 3, (600, 400))
+        self.end(connection, 1, 3, (600, 400))
+        wait_for("the file", lambda: [f for f in self.files() if f.suffix == ".pdf"])
+        self.assert_document(self.files()[0], self.pages)
+
+    def test_a_printer_that_fails_is_told_and_the_file_goes(self):
+        for command in ("false", "/nonexistent/lp"):
+            folder = self.folder / "runtime"
+            folder.mkdir(exist_ok=True)
+            os.environ["XDG_RUNTIME_DIR"] = str(folder)
+            self.addCleanup(lambda: os.environ.pop("XDG_RUNTIME_DIR", None))
+            window, connection = self.open("--print-command", command)
+            self.offer(connection)
+            self.await_panel(window)
+            window.do("key", "Tab", "Return")
+            self.assertEqual(connection.print_request(), (ACCEPT, 1, 1, 3))
+            self.assertEqual(len(list(folder.glob("garasu-*.pdf"))), 1)
+            self.show(connection, 1, 1, 3, (600, 400))
+            self.end(connection, 1, 3, (600, 400))
+            wait_for("what is told", lambda: 100000 < window.screen().count(OTHER) < 600 * 400)
+            wait_for("the file to be gone", lambda: not list(folder.iterdir()))
+            window.close()
 
     def test_the_picture_is_saved_where_printing_is_permitted(self):
         for opening, count in ((PRINTING, 1), (b"", 0)):
