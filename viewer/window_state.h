@@ -30,6 +30,8 @@ struct gr_window {
 	uint64_t asked_us; /* ask.from_us and this tell one question from the next */
 	int answered; /* the question is answered by somebody else */
 	uint64_t redraw_at_us; /* although nothing happens; 0: not */
+	char *crossed; /* the last text that went through the clipboard, either way; owned, NULL: none */
+	int paste_hinted; /* the person was told once that nothing may go up */
 	int motion_waits; /* a move not yet sent */
 	int motion_x, motion_y;
 };
@@ -56,6 +58,10 @@ void gr_window_key(struct gr_window *window, const SDL_KeyboardEvent *event); /*
 void gr_window_text(struct gr_window *window, const char *text); /* the input method has committed it */
 void gr_window_editing(struct gr_window *window, const char *text);
 void gr_window_release_keys(struct gr_window *window); /* all that are held: the window loses the focus */
+
+/* window_clipboard.c */
+void gr_window_paste(struct gr_window *window, const SDL_KeyboardEvent *event); /* before a pressed key goes up */
+void gr_window_take_clipboard(struct gr_window *window); /* GR_DIRTY_CLIPBOARD */
 
 /* window_pointer.c */
 void gr_window_motion(struct gr_window *window, int x, int y);
