@@ -27,33 +27,28 @@ static void crossed(struct gr_window *window, const char *text, size_t n)
 	window->crossed[n] = '\0';
 }
 
-static void tell(struct gr_window *window, const char *format, unsigned a, unsigned b)
-	__attribute__((format(printf, 2, 0)));
-static void tell(struct gr_window *window, const char *format, unsigned a, unsigned b)
-{
-	char line[300];
-	SDL_snprintf(line, sizeof(line), format, a, b);
-	gr_window_tell(window, line);
-}
-
 static void send_up(struct gr_window *window, const char *text, size_t n)
 {
-	uint32_t most = window->viewer->terms.clipboard_up;
-	if (n > most)
-		tell(window,
-		     gr_text("クリップボードの文字が長すぎるため送りませんでした（%u バイト、上限は %u バイト）",
-			     "The clipboard's text is too long and was not sent (%u bytes, at most %u)"),
-		     (unsigned)n, most);
-	else if (!gr_viewer_clipboard(window->viewer, text, n))
-		gr_window_tell(window, gr_text("クリップボードの文字を送れませんでした",
-					       "The clipboard's text could not be sent"));
-	else {
+	char line[300];
+	unsigned most = window->viewer->terms.clipboard_up;
+	if (n > most) {
+		SDL_snprintf(
+			line, sizeof(line),
+			gr_text("クリップボードの文字が長すぎるため送りませんでした（%u バイト、上限は %u バイト）",
+				"The clipboard's text is too long and was not sent (%u bytes, at most %u)"),
+			(unsigned)n, most);
+	} else if (!gr_viewer_clipboard(window->viewer, text, n)) {
+		SDL_snprintf(
+			line, sizeof(line), "%s",
+			gr_text("クリップボードの文字を送れませんでした", "The clipboard's text could not be sent"));
+	} else {
 		crossed(window, text, n);
-		tell(window,
-		     gr_text("クリップボードの文字を送りました（%u文字）",
-			     "The clipboard's text was sent (%u characters)"),
-		     characters(text, n), 0);
+		SDL_snprintf(line, sizeof(line),
+			     gr_text("クリップボードの文字を送りました（%u文字）",
+				     "The clipboard's text was sent (%u characters)"),
+			     characters(text, n));
 	}
+	gr_window_tell(window, line);
 }
 
 static int pastes(const SDL_KeyboardEvent *event)
@@ -101,8 +96,10 @@ void gr_window_take_clipboard(struct gr_window *window)
 	if (SDL_SetClipboardText(viewer->clipboard.text) < 0)
 		return;
 	crossed(window, viewer->clipboard.text, viewer->clipboard.length);
-	tell(window,
-	     gr_text("クリップボードの文字を受け取りました（%u文字）",
-		     "The clipboard's text was received (%u characters)"),
-	     characters(viewer->clipboard.text, viewer->clipboard.length), 0);
+	char line[300];
+	SDL_snprintf(line, sizeof(line),
+		     gr_text("クリップボードの文字を受け取りました（%u文字）",
+			     "The clipboard's text was received (%u characters)"),
+		     characters(viewer->clipboard.text, viewer->clipboard.length));
+	gr_window_tell(window, line);
 }
