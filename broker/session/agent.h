@@ -25,6 +25,8 @@ struct gr_agent_events {
 	void (*resized)(void *context, uint16_t w, uint16_t h);
 	void (*caret)(void *context, const struct gr_record_caret *caret);
 	void (*text_result)(void *context, const struct gr_record_text_result *result);
+	/* A piece of what the browser has copied. Not 0: it does not fit to the one before, the agent is lost. */
+	int (*clipboard)(void *context, const struct gr_record_clipboard *clipboard);
 	/* It takes records again after gr_agent_send returned GR_EAGAIN. */
 	void (*writable)(void *context);
 	/* The connection is over. violation: what it did against the protocol, or for too long did not do (borrowed); NULL when it just ended. */
@@ -49,7 +51,7 @@ void gr_agent_want(struct gr_agent *agent, int whole);
 void gr_agent_resize(struct gr_agent *agent, uint16_t w, uint16_t h);
 
 /*
- * Sends KEY, POINTER or TEXT. GR_EAGAIN: taken, but send no more until `writable`. GR_ECLOSED: not there, dropped.
+ * Sends KEY, POINTER, TEXT or SET_CLIPBOARD. GR_EAGAIN: taken, but send no more until `writable`. GR_ECLOSED: not there, dropped.
  * GR_EFULL: dropped, because somebody did not heed GR_EAGAIN for long.
  */
 int gr_agent_send(struct gr_agent *agent, const union gr_record *record);

@@ -6,6 +6,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "sandbox/agent/clipboard.h"
 #include "sandbox/agent/display.h"
 #include "sandbox/agent/im_message.h"
 #include "sandbox/agent/input.h"
@@ -43,6 +44,7 @@ struct agent {
 	struct gr_loop_watch *display_watch;
 	struct gr_scale scale;
 	struct gr_input *input;
+	struct gr_clipboard *clipboard;
 	struct gr_link *link;
 	struct gr_loop_timer *deadline; /* for the browser's first picture */
 	uint16_t w, h, max_w, max_h; /* as the command line says */
@@ -151,6 +153,8 @@ static void pump(struct agent *agent)
 	int events;
 	gr_display_dispatch(&agent->display);
 	do {
+		if (agent->clipboard)
+			gr_clipboard_send(agent->clipboard, agent->link);
 		if (agent->display.news.keymap)
 			gr_input_reload(agent->input);
 		await_browser(agent);
@@ -188,6 +192,7 @@ static void link_hello(void *context, const struct gr_record_hello *hello)
 	agent->display.news.cursor = true;
 	agent->caret_news = agent->caret.visible;
 	send_state(agent, GR_AGENT_READY);
+	gr_clipboard_watch(agent->clipboard, hello->flags & GR_HELLO_CLIPBOARD);
 	if (hello->flags & GR_HELLO_OPEN_HOME) {
 		agent->home = true;
 		gr_input_go_home(agent->input);
@@ -199,6 +204,12 @@ static int link_record(void *context, const union gr_record *untrusted_record)
 	struct agent *agent = context;
 	if (untrusted_record->type == GR_RECORD_SCALE)
 		return gr_scale_set(&agent->scale, untrusted_record->scale.percent, agent->display.w);
+	if (untrusted_record->type == GR_RECORD_SET_CLIPBOARD) {
+		const uint8_t *text;
+		uint32_t n;
+		int status = gr_clipboard_take(agent->clipboard, &untrusted_record->clipboard, &text, &n);
+		return status <= 0 ? status : gr_input_clipboard(agent->input, text, n);
+	}
 	if (untrusted_record->type != GR_RECORD_RESIZE)
 		return gr_input_take(agent->input, untrusted_record);
 	int code = gr_display_resize(&agent->display, untrusted_record->resize.width, untrusted_record->resize.height);
@@ -228,6 +239,7 @@ static void link_lost(void *context)
 {
 	struct agent *agent = context;
 	gr_input_release(agent->input);
+	gr_clipboard_reset(agent->clipboard);
 	pump(agent);
 }
 
@@ -250,6 +262,12 @@ static void caret_moved(void *context, const struct gr_record_caret *caret)
 	pump(agent);
 }
 
+static void clipboard_due(void *context, const uint8_t *text, uint32_t n)
+{
+	struct agent *agent = context;
+	gr_clipboard_set(agent->clipboard, text, n);
+}
+
 static void input_worked(void *context)
 {
 	pump(context);
@@ -262,7 +280,7 @@ static void screen_started(void *context)
 	struct agent *agent = context;
 	struct gr_error err;
 	const char *im_path = getenv(GR_IM_SOCKET_VARIABLE);
-	const struct gr_input_owner owner = { agent, text_result, caret_moved, input_worked };
+	const struct gr_input_owner owner = { agent, text_result, caret_moved, clipboard_due, input_worked };
 	int code = gr_display_init(&agent->display, &err);
 	if (!code && (code = gr_display_resize(&agent->display, agent->w, agent->h)) < 0)
 		gr_error_set(&err, code, "the X server refuses a screen of %ux%u", agent->w, agent->h);
@@ -273,9 +291,10 @@ static void screen_started(void *context)
 					       &err);
 		agent->display_watch = gr_loop_add(agent->loop, gr_display_fd(&agent->display), GR_LOOP_READ,
 						   display_ready, agent);
+		agent->clipboard = gr_clipboard_create(&agent->display);
 		if (!agent->input)
 			code = err.code;
-		else if (!agent->display_watch)
+		else if (!agent->display_watch || !agent->clipboard)
 			code = gr_error_set(&err, GR_ENOMEM, "out of memory");
 	}
 	if (!code)
@@ -402,6 +421,7 @@ int main(int argc, char **argv)
 	int status = run(&agent);
 	gr_link_destroy(agent.link);
 	gr_input_destroy(agent.input);
+	gr_clipboard_destroy(agent.clipboard);
 	gr_display_finish(&agent.display);
 	gr_stack_destroy(agent.stack);
 	gr_loop_destroy(agent.loop);
