@@ -19,7 +19,7 @@ struct gr_viewer_events {
 	void (*ready)(void *context);
 	/* It may be that an update can be sent or should be asked for: a request or an answer came, output has drained, or it is time. */
 	void (*pump)(void *context);
-	/* KEY, POINTER, DESKTOP_SIZE or TEXT. Pausing the viewer here takes effect at once. */
+	/* KEY, POINTER, DESKTOP_SIZE, TEXT or PRINT. Pausing the viewer here takes effect at once. */
 	void (*input)(void *context, const struct gr_viewer_message *message);
 	/* It left or had to go (gr_reason); destroy it. After gr_viewer_leave: all is sent, or the time is over. */
 	void (*gone)(void *context, struct gr_viewer *viewer, uint32_t reason);
@@ -45,6 +45,9 @@ void gr_viewer_pause(struct gr_viewer *viewer, int on);
 /* Records of docs/PROTOCOL.md, section 4.2, for a viewer that listed them; nothing otherwise. */
 void gr_viewer_caret(struct gr_viewer *viewer, int known, struct gr_rect rect);
 void gr_viewer_text_result(struct gr_viewer *viewer, uint32_t sequence, uint32_t status);
+/* PAGE, behind what was sent. Whether it knows our records. */
+void gr_viewer_page(struct gr_viewer *viewer, const struct gr_record_page *page);
+int gr_viewer_knows_records(const struct gr_viewer *viewer);
 
 /*
  * Its end: takes nothing more from it, closes update's side, sends what is queued and a NOTICE, then says `gone`, with this
