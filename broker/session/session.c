@@ -437,8 +437,7 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 	case GR_IPC_AGENT:
 		agent_owes_nothing(s); /* its end may not have been noticed yet */
 		gr_agent_connect(s->agent, fd,
-				 (s->opened ? 0u : GR_HELLO_OPEN_HOME) |
-					 (s->print.pages_max ? GR_HELLO_PRINTING : 0u),
+				 (s->opened ? 0u : GR_HELLO_OPEN_HOME) | (s->print.pages_max ? GR_HELLO_PRINTING : 0u),
 				 s->print.pages_max, s->print.pages_max ? s->print_dpi : 0);
 		s->opened = 1;
 		break;
@@ -449,7 +448,8 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 			attach(s, message->connection, fd);
 		break;
 	case GR_IPC_PRINT:
-		print_does(s, gr_print_answered(&s->print, (uint32_t)message->number, message->reason == GR_REASON_NONE));
+		print_does(s,
+			   gr_print_answered(&s->print, (uint32_t)message->number, message->reason == GR_REASON_NONE));
 		pump(s);
 		break;
 	case GR_IPC_END: finish(s, message->reason); break;

@@ -345,7 +345,6 @@ static int printed(struct gr_session *session, const struct gr_ipc_message *mess
 
 /* ---- the process ---- */
 
-
 static int start_process(struct gr_session *session);
 
 static void agent_over(void *context)

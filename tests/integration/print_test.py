@@ -34,7 +34,8 @@ addEventListener('load',()=>post({type:'load',path:location.pathname}));
 if(location.pathname=='/now')setTimeout(print,300);
 if(location.pathname=='/loop')setInterval(()=>{print();post({type:'printed'})},50);
 </script>"""
-LONG = "<!doctype html><meta charset=utf-8><title>long</title>" + "<p>日本語の長い文書の一段落です。" * 40000
+LONG = ("<!doctype html><meta charset=utf-8><title>long</title><script>addEventListener('load',()=>fetch('/log',"
+        "{method:'POST',body:JSON.stringify({type:'load',path:'/long'})}))</script>") + "<p>日本語の長い文書の一段落です。" * 40000
 COLOURS = {1: (0xcc, 0, 0), 2: (0, 0xcc, 0), 3: (0, 0, 0xcc)}
 
 
@@ -403,7 +404,6 @@ def main():
             except Exception as error:  # noqa: BLE001: the next case may still say something
                 failed += 1
                 print(f"FAILED {function.__name__}: {type(error).__name__}: {error}", flush=True)
-                w.peer.save(f"/tmp/print-test-{function.__name__}.png")
         if failed:
             print(w.container.log_text()[-2000:])
     finally:
