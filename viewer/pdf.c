@@ -38,7 +38,10 @@ struct gr_pdf {
 struct gr_pdf *gr_pdf_create(const char *file, struct gr_error *err)
 {
 	struct gr_pdf *pdf = calloc(1, sizeof(*pdf));
-	char *temporary = malloc(strlen(file) + sizeof(".XXXXXX"));
+	static const char hidden[] = ".garasu-XXXXXX";
+	const char *slash = strrchr(file, '/');
+	size_t folder = slash ? (size_t)(slash + 1 - file) : 0;
+	char *temporary = malloc(folder + sizeof(hidden));
 	int fd = -1;
 	if (pdf) {
 		pdf->file = strdup(file);
@@ -50,7 +53,8 @@ struct gr_pdf *gr_pdf_create(const char *file, struct gr_error *err)
 		gr_pdf_destroy(pdf);
 		return NULL;
 	}
-	sprintf(temporary, "%s.XXXXXX", file);
+	memcpy(temporary, file, folder);
+	memcpy(temporary + folder, hidden, sizeof(hidden));
 	fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
 	if (fd < 0) {
 		gr_error_errno(err, "%s", file);

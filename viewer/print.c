@@ -109,7 +109,7 @@ static void out_of_turn(struct gr_print *print, const char *what)
 
 int gr_print_step(struct gr_print *print)
 {
-	if (print->state != GR_PRINT_IDLE && print->viewer->state != GR_VIEWER_SHOWN)
+	if (print->state != GR_PRINT_IDLE && (print->viewer->state != GR_VIEWER_SHOWN || print->viewer->decoder < 0))
 		end(print, GR_PRINT_LOST);
 	if (print->state != GR_PRINT_RUNNING && print->state != GR_PRINT_STOPPING)
 		return -1;
@@ -192,8 +192,8 @@ static void on_piece(struct gr_print *print, const struct gr_record_page *piece)
 	}
 	if (print->page.pixels &&
 	    (print->page.screen_width != viewer->width || print->page.screen_height != viewer->height)) {
-		stop(print, GR_PRINT_FAILED); /* what was asked of the broker before the pages has happened after all */
-		return;
+		/* The screen has another size after all: the page is cut anew. */
+		forget_page(print);
 	}
 	if (piece->x != print->page.x || piece->y != print->page.y ||
 	    (print->page.pixels && (piece->width != print->page.width || piece->height != print->page.height))) {

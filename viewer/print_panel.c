@@ -274,10 +274,8 @@ static void ask(struct pass *p)
 	const struct gr_print *print = p->print;
 	char text[300];
 	SDL_snprintf(text, sizeof(text),
-		     print->more
-			     ? gr_text("先頭の%"
-				       "uページを取り出せます。これを超えるページは、利用ルールにより取り出せません。",
-				       "The first %u pages of a longer document: the rules permit no more.")
+		     print->more ? gr_text("先頭の%uページまで取り出せます（利用ルールの上限）。",
+					   "The first %u pages of a longer document: the rules permit no more.")
 		     : print->pages > 1 ? gr_text("%uページあります。", "%u pages.")
 					: gr_text("%uページです。", "%u page."),
 		     print->pages);

@@ -516,6 +516,8 @@ static int check_wait(struct gr_script *script)
 	case WAIT_NOTHING: return 0;
 	}
 	if (now >= script->until_us) {
+		if (script->wait == WAIT_PAGES)
+			gr_print_cancel(viewer->print);
 		if (script->fixed)
 			script->failure = GR_FAIL_NO_PICTURE;
 		answer(script, 0, "%s: timed out", script->command);

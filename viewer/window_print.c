@@ -184,7 +184,10 @@ static void tell_outcome(struct gr_window *window)
 	switch (print->outcome) {
 	case GR_PRINTED: {
 		char text[100];
-		SDL_snprintf(text, sizeof(text), gr_text("%uページを保存しました。", "Saved, pages: %u."), print->done);
+		SDL_snprintf(text, sizeof(text),
+			     print->done == 1 ? gr_text("%uページを保存しました。", "%u page was saved.")
+					      : gr_text("%uページを保存しました。", "%u pages were saved."),
+			     print->done);
 		tell(window, text, print->file);
 		break;
 	}
@@ -261,8 +264,8 @@ int gr_window_follow_print(struct gr_window *window)
 		print->changed = 0;
 		follow_state(window);
 	}
-	/* Of a session that has ended it stays: the picture may have a piece of a page. */
-	if (window->printing.thaw_us && viewer->state == GR_VIEWER_SHOWN) {
+	/* Of a connection that has ended it stays: the picture may have a piece of a page. */
+	if (window->printing.thaw_us && viewer->state == GR_VIEWER_SHOWN && viewer->decoder >= 0) {
 		uint64_t now = gr_viewer_now_us();
 		if (is_whole_again(viewer) || now >= window->printing.thaw_us)
 			thaw(window);

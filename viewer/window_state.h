@@ -1,4 +1,4 @@
-/* The state of the window, shared by window.c, window_dialog.c (before there is a session) and window_picture.c (what is saved). */
+/* The state of the window, shared by window.c and the window_*.c. */
 #ifndef GARASU_VIEWER_WINDOW_STATE_H
 #define GARASU_VIEWER_WINDOW_STATE_H
 

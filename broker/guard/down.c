@@ -490,7 +490,7 @@ static size_t end_of_continuous(struct gr_guard_down *d)
 static bool page_offer_good(const uint8_t *untrusted)
 {
 	uint16_t more = u16(untrusted + 16), dpi = u16(untrusted + 18);
-	return !u16(untrusted + 8) && more <= 1 && (!dpi || (dpi >= GR_PRINT_DPI_MIN && dpi <= GR_PRINT_DPI_MAX));
+	return !u16(untrusted + 8) && more <= 1 && dpi >= GR_PRINT_DPI_MIN && dpi <= GR_PRINT_DPI_MAX;
 }
 
 static bool page_piece_good(const uint8_t *untrusted)
@@ -529,7 +529,9 @@ static size_t page(struct gr_guard_down *d, const uint8_t *untrusted, size_t n)
 		if (!page_sizes_good(untrusted) || !page_piece_good(untrusted))
 			return refuse(d, "PAGE: a piece outside its page");
 		break;
-	case GR_PAGE_END: /* of any document: what was offered to an earlier viewer may end now */
+	case GR_PAGE_END:
+		if (document != d->document)
+			return refuse(d, "PAGE: the end of what was not offered");
 		if (u16(untrusted + 8) > GR_PRINT_PAGES_MAX || u16(untrusted + 16) > GR_PAGE_REFUSED ||
 		    !all_zero(untrusted + 10, 6) || u16(untrusted + 18))
 			return refuse(d, "PAGE: an end outside the limits");

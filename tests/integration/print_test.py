@@ -35,7 +35,7 @@ if(location.pathname=='/now')setTimeout(print,300);
 if(location.pathname=='/loop')setInterval(()=>{print();post({type:'printed'})},50);
 </script>"""
 LONG = ("<!doctype html><meta charset=utf-8><title>long</title><script>addEventListener('load',()=>fetch('/log',"
-        "{method:'POST',body:JSON.stringify({type:'load',path:'/long'})}))</script>") + "<p>日本語の長い文書の一段落です。" * 40000
+        "{method:'POST',body:JSON.stringify({type:'load',path:'/long'})}))</script>") + "<p>日本語の長い文書の一段落です。" * 3000
 COLOURS = {1: (0xcc, 0, 0), 2: (0, 0xcc, 0), 3: (0, 0, 0xcc)}
 
 

@@ -101,7 +101,7 @@ static void put_page(unsigned state, uint32_t document, const uint16_t fields[6]
 static void pages_are_offered_and_lie_within_their_bounds(void **state)
 {
 	(void)state;
-	static const uint16_t offer[6] = { 0, 2, 1654, 2339, 0, 0 };
+	static const uint16_t offer[6] = { 0, 2, 1654, 2339, 0, 200 };
 	static const struct {
 		unsigned state;
 		uint32_t document;
@@ -113,16 +113,17 @@ static void pages_are_offered_and_lie_within_their_bounds(void **state)
 		{ 1, 8, { 0, 1, 1, 1, 0, 150 }, 0, NULL },
 		{ 2, 7, { 1, 2, 1654, 2339, 1653, 2338 }, 0, NULL },
 		{ 3, 7, { 999, 0, 0, 0, 3, 0 }, 0, NULL },
-		{ 3, 6, { 0, 0, 0, 0, 1, 0 }, 0, NULL },
+		{ 3, 6, { 0, 0, 0, 0, 1, 0 }, 0, "PAGE: the end of what was not offered" },
 		{ 1, 7, { 0, 1, 1, 1, 0, 0 }, 0, "PAGE: a document whose number does not count up" },
 		{ 1, 0, { 0, 1, 1, 1, 0, 0 }, 0, "PAGE: no document, or a padding that is not 0" },
 		{ 2, 7, { 1, 2, 1654, 2339, 0, 0 }, 1, "PAGE: no document, or a padding that is not 0" },
-		{ 1, 8, { 1, 1, 1, 1, 0, 0 }, 0, "PAGE: an offer outside the limits" },
-		{ 1, 8, { 0, 0, 1, 1, 0, 0 }, 0, "PAGE: an offer outside the limits" },
-		{ 1, 8, { 0, 1000, 1, 1, 0, 0 }, 0, "PAGE: an offer outside the limits" },
-		{ 1, 8, { 0, 1, 0, 1, 0, 0 }, 0, "PAGE: an offer outside the limits" },
-		{ 1, 8, { 0, 1, 1, 8193, 0, 0 }, 0, "PAGE: an offer outside the limits" },
-		{ 1, 8, { 0, 1, 1, 1, 2, 0 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 1, 1, 1, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 0, 1, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1000, 1, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 0, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 8193, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 1, 2, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 1, 0, 0 }, 0, "PAGE: an offer outside the limits" },
 		{ 1, 8, { 0, 1, 1, 1, 0, 149 }, 0, "PAGE: an offer outside the limits" },
 		{ 1, 8, { 0, 1, 1, 1, 0, 301 }, 0, "PAGE: an offer outside the limits" },
 		{ 2, 8, { 1, 2, 1654, 2339, 0, 0 }, 0, "PAGE: a piece of what was not offered" },
@@ -226,7 +227,7 @@ static void what_the_policy_does_not_permit_does_not_come_down(void **state)
 	assert_non_null(guard);
 	guard->listed |= GR_LISTED_GARASU;
 	begin();
-	put_page(1, 7, (uint16_t[6]){ 0, 1, 1, 1, 0, 0 }, 0);
+	put_page(1, 7, (uint16_t[6]){ 0, 1, 1, 1, 0, 200 }, 0);
 	assert_string_equal(send_down(guard, &s, 0).rule, "PAGE: printing is not permitted");
 	gr_guard_destroy(guard);
 }
