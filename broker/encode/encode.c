@@ -28,6 +28,7 @@ struct gr_encoder {
 	struct gr_plan plan;
 	const struct gr_kernels *kernels;
 	int started;
+	int exact;
 	struct gr_encode_settings settings;
 	struct gr_rect focus;
 	size_t slice_bytes; /* 0: no limit */
@@ -151,6 +152,11 @@ int gr_encoder_quality(struct gr_encoder *e, unsigned photo_quality, unsigned vi
 	return 0;
 }
 
+void gr_encoder_exact(struct gr_encoder *e, int on)
+{
+	e->exact = on;
+}
+
 void gr_encoder_slice(struct gr_encoder *e, size_t bytes)
 {
 	e->slice_bytes = bytes;
@@ -186,17 +192,22 @@ static int changes_pending(const struct gr_encoder *e)
 	return 0;
 }
 
+static unsigned refine_after(const struct gr_encoder *e)
+{
+	return e->exact ? 0 : e->settings.refine_after_ms;
+}
+
 int64_t gr_encoder_refinement_in(const struct gr_encoder *e, uint64_t now_ms)
 {
 	const struct gr_screen *s = &e->screen;
-	if (!e->started || !e->settings.refine_after_ms || !s->lossy_count)
+	if (!e->started || (!e->settings.refine_after_ms && !e->exact) || !s->lossy_count)
 		return -1;
 	int64_t soonest = INT64_MAX;
 	for (size_t i = 0; i < s->columns * s->rows; i++) {
 		if (!s->tiles[i].lossy.right)
 			continue;
 		int64_t quiet = (int32_t)((uint32_t)now_ms - s->tiles[i].touched_ms);
-		int64_t left = (int64_t)e->settings.refine_after_ms - quiet;
+		int64_t left = refine_after(e) - quiet;
 		soonest = left < soonest ? left : soonest;
 	}
 	return soonest > 0 ? soonest : 0;
@@ -333,7 +344,7 @@ static uint64_t history_since(const struct gr_encoder *e)
 static int send_changes(struct gr_encoder *e, struct gr_encode_out *out, uint32_t now_ms)
 {
 	send_copies(e, out);
-	struct gr_plan_settings settings = { .lossy = e->settings.photo_quality > 0,
+	struct gr_plan_settings settings = { .lossy = e->settings.photo_quality > 0 && !e->exact,
 					     .exact_pixels_max = e->history ? SLICE_PIXELS : TIGHT_PIXELS_MAX };
 	if (e->history) {
 		settings.photo = e->photo;
@@ -345,7 +356,7 @@ static int send_changes(struct gr_encoder *e, struct gr_encode_out *out, uint32_
 
 static int send_refinement(struct gr_encoder *e, struct gr_encode_out *out, uint32_t now_ms)
 {
-	gr_plan_refinement(&e->plan, &e->screen, now_ms - e->settings.refine_after_ms,
+	gr_plan_refinement(&e->plan, &e->screen, now_ms - refine_after(e),
 			   e->history ? REFINEMENT_PIXELS : TIGHT_PIXELS_MAX);
 	uint64_t before = e->counters.lossless;
 	int status = send_plan(e, REFINEMENT_PIXELS, out, now_ms);

@@ -80,6 +80,9 @@ void gr_encoder_stop(struct gr_encoder *e);
 /* Other qualities from now on, as in the settings; while a viewer is there. GR_EINVAL: out of range. */
 int gr_encoder_quality(struct gr_encoder *e, unsigned photo_quality, unsigned video_quality);
 
+/* From now on nothing is sent lossy, and what was is pending at once; or as the settings say again. */
+void gr_encoder_exact(struct gr_encoder *e, int on);
+
 /*
  * How many bytes a slice should take from now on: once it has so many, nothing more is begun (it may exceed them by a photograph,
  * or by what a history unit of 128 KiB of tokens is compressed to). 0, as at the start: only pixels count.

@@ -43,6 +43,7 @@ struct gr_agent {
 	int full; /* the socket took no more: `writable` is due when the queue is empty again */
 	enum state state;
 	const char *violation;
+	int draws_pages;
 	int wanted; /* a WANT_FRAME is unanswered */
 	int wanted_whole; /* and its answer is due at once */
 	int whole; /* the next one is for everything */
@@ -202,6 +203,7 @@ static void take(struct gr_agent *a, const union gr_record *record)
 		if (a->events->clipboard(a->context, &record->clipboard))
 			lose(a, "CLIPBOARD that is no text");
 		return;
+	case GR_RECORD_PAGE: a->events->page(a->context, &record->page); return;
 	case GR_RECORD_STATE: take_state(a, &record->state); return;
 	default: lose(a, "an unknown record"); return;
 	}
@@ -293,7 +295,7 @@ static void check(void *context)
 		return;
 	ioctl(a->sock, SIOCOUTQ, &unread);
 	a->unread = again(unread > 0, a->unread);
-	a->unpainted = again(a->wanted_whole, a->unpainted);
+	a->unpainted = again(a->wanted_whole && !a->draws_pages, a->unpainted);
 	a->unresized = again(a->resizing, a->unresized);
 	if (a->unread >= CHECKS)
 		lose(a, "it does not read its records");
@@ -367,7 +369,19 @@ void gr_agent_destroy(struct gr_agent *a)
 	free(a);
 }
 
-void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags)
+void gr_agent_violated(struct gr_agent *a, const char *violation)
+{
+	lose(a, violation);
+}
+
+void gr_agent_draws_pages(struct gr_agent *a, int on)
+{
+	a->draws_pages = on;
+	if (!on && a->wanted_whole)
+		keep_checking(a);
+}
+
+void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags, unsigned pages, unsigned dpi)
 {
 	gr_loop_remove(a->watch);
 	gr_io_close(&a->sock);
@@ -378,7 +392,7 @@ void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags)
 	a->wanted = a->wanted_whole = a->whole = a->resizing = 0;
 	a->next_width = a->next_height = 0;
 	a->queued = a->first = 0;
-	a->full = a->checking = a->throttled = 0;
+	a->full = a->checking = a->throttled = a->draws_pages = 0;
 	a->unread = a->unpainted = a->unresized = a->records = a->floods = 0;
 	gr_loop_timer_set(a->check, -1);
 	gr_loop_timer_set(a->throttle, -1);
@@ -386,7 +400,9 @@ void gr_agent_connect(struct gr_agent *a, int fd, uint32_t flags)
 					 .version = GR_RECORD_VERSION,
 					 .max_width = a->geometry.max_width,
 					 .max_height = a->geometry.max_height,
-					 .flags = flags };
+					 .flags = flags,
+					 .print_pages = pages,
+					 .print_dpi = dpi };
 	if (!a->watch || gr_io_set_nonblocking(fd, 1) || gr_io_send(fd, &hello, sizeof(hello), a->memory))
 		lose(a, NULL);
 	else
@@ -425,6 +441,11 @@ void gr_agent_resize(struct gr_agent *a, uint16_t w, uint16_t h)
 	} else {
 		ask_size(a, w, h);
 	}
+}
+
+int gr_agent_resizing(const struct gr_agent *a)
+{
+	return a->resizing;
 }
 
 int gr_agent_send(struct gr_agent *a, const union gr_record *record)

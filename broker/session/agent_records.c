@@ -37,6 +37,23 @@ static int size_good(uint16_t untrusted_w, uint16_t untrusted_h, const struct gr
 	       untrusted_h <= g->max_height;
 }
 
+static int page_good(const struct gr_record_page *untrusted)
+{
+	if (!untrusted->document)
+		return 0;
+	if (untrusted->state == GR_PAGE_END)
+		return untrusted->page <= GR_PRINT_PAGES_MAX && untrusted->x <= GR_PAGE_FAILED && !untrusted->pages &&
+		       !untrusted->width && !untrusted->height && !untrusted->y;
+	if (!untrusted->pages || untrusted->pages > GR_PRINT_PAGES_MAX || !untrusted->width || !untrusted->height ||
+	    untrusted->width > GR_PRINT_SIDE_MAX || untrusted->height > GR_PRINT_SIDE_MAX)
+		return 0;
+	if (untrusted->state == GR_PAGE_OFFER)
+		return !untrusted->page && untrusted->x <= 1 && untrusted->y >= GR_PRINT_DPI_MIN &&
+		       untrusted->y <= GR_PRINT_DPI_MAX;
+	return untrusted->state == GR_PAGE_PIECE && untrusted->page && untrusted->page <= untrusted->pages &&
+	       untrusted->x < untrusted->width && untrusted->y < untrusted->height;
+}
+
 int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_agent_geometry *geometry,
 			  union gr_record *out)
 {
@@ -111,6 +128,11 @@ int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_ag
 		memcpy(out->clipboard.text, c->text, c->length);
 		break;
 	}
+	case GR_RECORD_PAGE:
+		if (!page_good(&untrusted_record.page))
+			return GR_EPROTO;
+		out->page = untrusted_record.page;
+		break;
 	default: return GR_EPROTO;
 	}
 	/* ---- checked ---- */

@@ -4,6 +4,7 @@
 #include "broker/session/agent.h"
 #include "broker/session/clipboard.h"
 #include "broker/session/input.h"
+#include "broker/session/print.h"
 #include "broker/session/update.h"
 #include "broker/session/viewer.h"
 #include "common/io.h"
@@ -33,6 +34,9 @@ struct gr_session {
 	struct gr_encoder *encoder;
 	struct gr_update *update;
 	struct gr_input input;
+	struct gr_print print;
+	const struct gr_config *config; /* borrowed */
+	unsigned print_dpi;
 	struct gr_viewer *viewer, *leaving; /* leaving: an earlier one, still to be told why */
 	uint32_t connection; /* of viewer; 0 = none */
 	int agent_full; /* it takes no records until agent_writable */
@@ -82,6 +86,8 @@ static void texts_are_lost(struct gr_session *s)
 			gr_viewer_text_result(s->viewer, sequence, GR_TEXT_NOT_DELIVERED);
 }
 
+static void print_does(struct gr_session *s, int what);
+
 /* What the browser has copied, as soon as it may go and the viewer's output has room. */
 static void send_clipboard(struct gr_session *s)
 {
@@ -98,8 +104,60 @@ static void pump(void *context)
 {
 	struct gr_session *s = context;
 	send_clipboard(s);
-	if (s->painted && s->viewer && gr_viewer_pump(s->viewer))
+	if (!s->painted || !s->viewer || s->print.piece == GR_PIECE_SENT)
+		return; /* a piece of a page stays until the viewer has taken it */
+	int wanted = gr_viewer_pump(s->viewer);
+	if (s->print.piece == GR_PIECE_PAINTING) {
+		if (gr_update_all_sent(s->update, gr_io_now_ms()))
+			print_does(s, gr_print_painted(&s->print));
+	} else if (wanted && s->print.piece == GR_PIECE_NONE) {
 		gr_agent_want(s->agent, 0);
+	}
+}
+
+/* ---- printing ---- */
+
+static void tell_ended(struct gr_session *s)
+{
+	static const uint32_t reasons[] = { [GR_PAGE_DONE] = GR_REASON_NONE,
+					    [GR_PAGE_CANCELLED] = GR_REASON_VIEWER_LEFT,
+					    [GR_PAGE_FAILED] = GR_REASON_CONTAINER_FAILED };
+	tell(s, (struct gr_ipc_message){ .type = GR_IPC_PRINTED,
+					 .number = s->print.ended.document,
+					 .bytes_down = s->print.ended.whole,
+					 .bytes_up = s->print.ended.part != 0,
+					 .reason = reasons[s->print.ended.reason] });
+}
+
+static void ask_print(struct gr_session *s)
+{
+	const struct gr_print *p = &s->print;
+	struct gr_ipc_message message = { .type = GR_IPC_PRINT,
+					  .connection = s->connection,
+					  .number = p->document,
+					  .bytes_up = p->first,
+					  .bytes_down = p->last };
+	snprintf(message.text, sizeof(message.text), "pages=%u-%u of=%u size=%ux%u dpi=%u", (unsigned)p->first,
+		 (unsigned)p->last, (unsigned)p->offer.pages, (unsigned)p->offer.width, (unsigned)p->offer.height,
+		 s->print_dpi);
+	tell(s, message);
+}
+
+static void print_does(struct gr_session *s, int what)
+{
+	if (what & GR_PRINT_DO_ENDED)
+		tell_ended(s);
+	if (what & GR_PRINT_DO_ASK)
+		ask_print(s);
+	int pages = s->print.state == GR_PRINT_RUNNING || s->print.state == GR_PRINT_STOPPING;
+	gr_update_exact(s->update, s->print.state == GR_PRINT_RUNNING);
+	gr_agent_draws_pages(s->agent, pages);
+	if (what & GR_PRINT_DO_ORDER) {
+		union gr_record record = { .print = s->print.order };
+		send_record(s, &record);
+	}
+	if (what & GR_PRINT_DO_TELL && s->viewer)
+		gr_viewer_page(s->viewer, &s->print.told);
 }
 
 /* ---- the agent ---- */
@@ -135,6 +193,10 @@ static void agent_ready(void *context, uint16_t w, uint16_t h)
 static void agent_frame(void *context, const struct gr_record_frame *frame)
 {
 	struct gr_session *s = context;
+	if (gr_print_frame(&s->print, frame, gr_encoder_width(s->encoder), gr_encoder_height(s->encoder))) {
+		gr_agent_violated(s->agent, "a piece of a page that is not as announced");
+		return;
+	}
 	gr_encoder_take(s->encoder, gr_agent_untrusted_pixels(s->agent), gr_agent_stride(s->agent), frame->rects,
 			frame->count, gr_io_now_ms());
 	gr_update_changed(s->update, frame->rects, frame->count);
@@ -156,6 +218,7 @@ static void agent_resized(void *context, uint16_t w, uint16_t h)
 	struct gr_session *s = context;
 	int changed = w != gr_encoder_width(s->encoder) || h != gr_encoder_height(s->encoder);
 	set_size(s, w, h);
+	gr_print_resized(&s->print);
 	if (s->size_asked)
 		gr_update_size_answer(s->update, changed ? 0 : 2 /* out of resources */);
 	s->size_asked = 0;
@@ -201,6 +264,19 @@ static int agent_clipboard(void *context, const struct gr_record_clipboard *piec
 	return 0;
 }
 
+static void agent_page(void *context, const struct gr_record_page *page)
+{
+	struct gr_session *s = context;
+	int listens = s->viewer && gr_viewer_knows_records(s->viewer);
+	int what = gr_print_page(&s->print, page, listens);
+	if (what < 0) {
+		gr_agent_violated(s->agent, "a page out of turn");
+		return;
+	}
+	print_does(s, what);
+	pump(s);
+}
+
 static void agent_writable(void *context)
 {
 	struct gr_session *s = context;
@@ -213,6 +289,7 @@ static void agent_writable(void *context)
 static void agent_owes_nothing(struct gr_session *s)
 {
 	texts_are_lost(s);
+	print_does(s, gr_print_agent_gone(&s->print));
 	if (s->size_asked)
 		gr_update_size_answer(s->update, 2);
 	s->size_asked = 0;
@@ -243,6 +320,7 @@ static const struct gr_agent_events agent_events = {
 	.cursor = agent_cursor,
 	.resized = agent_resized,
 	.caret = agent_caret,
+	.page = agent_page,
 	.text_result = agent_text_result,
 	.clipboard = agent_clipboard,
 	.writable = agent_writable,
@@ -307,6 +385,15 @@ static void viewer_input(void *context, const struct gr_viewer_message *message)
 		s->acted = gr_io_now_ms();
 	union gr_record record;
 	int ready = gr_agent_ready(s->agent);
+	if (message->kind == GR_VIEWER_PRINT) {
+		/* What is taken while the size changes comes again in the new one: the agent ignores it too. */
+		int crossed = message->print.action == GR_PRINT_TAKEN && gr_agent_resizing(s->agent);
+		if (ready && !crossed)
+			print_does(s, gr_print_order(&s->print, message, gr_encoder_width(s->encoder),
+						     gr_encoder_height(s->encoder)));
+		pump(s);
+		return;
+	}
 	if (message->kind == GR_VIEWER_TEXT && !ready) {
 		gr_viewer_text_result(s->viewer, message->text.sequence, GR_TEXT_NOT_DELIVERED);
 		return;
@@ -359,6 +446,7 @@ static void viewer_is_off(struct gr_session *s, struct gr_viewer *viewer, uint32
 	while (gr_input_release(&s->input, &record))
 		send_record(s, &record);
 	texts_are_lost(s);
+	print_does(s, gr_print_viewer_gone(&s->print));
 }
 
 static void viewer_gone(void *context, struct gr_viewer *viewer, uint32_t reason)
@@ -425,6 +513,9 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 		s->id = message->session;
 		s->opened = message->number != 0; /* a process before this one died: the page stays */
 		s->started = 1;
+		const struct gr_config_limits *limits = gr_config_limits_of(s->config, message->person);
+		gr_print_init(&s->print, limits->print_pages);
+		s->print_dpi = limits->print_dpi;
 		return;
 	}
 	if (!s->started && message->type != GR_IPC_END) {
@@ -437,7 +528,10 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 	case GR_IPC_AGENT:
 		agent_owes_nothing(s); /* its end may not have been noticed yet */
 		s->clipboard.down.left = 0;
-		gr_agent_connect(s->agent, fd, GR_HELLO_CLIPBOARD | (s->opened ? 0u : GR_HELLO_OPEN_HOME));
+		gr_agent_connect(s->agent, fd,
+				 GR_HELLO_CLIPBOARD | (s->opened ? 0u : GR_HELLO_OPEN_HOME) |
+					 (s->print.pages_max ? GR_HELLO_PRINTING : 0u),
+				 s->print.pages_max, s->print.pages_max ? s->print_dpi : 0);
 		s->opened = 1;
 		break;
 	case GR_IPC_ATTACH:
@@ -445,6 +539,11 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 			gr_io_close(&fd);
 		else
 			attach(s, message, fd);
+		break;
+	case GR_IPC_PRINT:
+		print_does(s,
+			   gr_print_answered(&s->print, (uint32_t)message->number, message->reason == GR_REASON_NONE));
+		pump(s);
 		break;
 	case GR_IPC_END: finish(s, message->reason); break;
 	default:
@@ -490,6 +589,7 @@ struct gr_session *gr_session_create(struct gr_loop *loop, const struct gr_confi
 	}
 	s->loop = loop;
 	s->control = control;
+	s->config = config;
 	s->container = slot + 1;
 	s->max_width = config->session.max_width;
 	s->max_height = config->session.max_height;

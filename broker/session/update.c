@@ -147,6 +147,17 @@ void gr_update_quality(struct gr_update *update, unsigned photo, unsigned video)
 	set_quality(update);
 }
 
+void gr_update_exact(struct gr_update *update, int on)
+{
+	gr_encoder_exact(update->encoder, on);
+}
+
+int gr_update_all_sent(const struct gr_update *update, uint64_t now_ms)
+{
+	return update->out && update->ours && !gr_update_size_pending(update) &&
+	       !gr_encoder_pending(update->encoder, now_ms);
+}
+
 static void put16(uint8_t *p, uint32_t value)
 {
 	p[0] = (uint8_t)(value >> 8);

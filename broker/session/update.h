@@ -73,6 +73,11 @@ void gr_update_window(struct gr_update *update, uint64_t bytes);
 /* JPEG qualities (1..100) that suit the viewer's bandwidth; it may have asked for lower ones, or for none at all. */
 void gr_update_quality(struct gr_update *update, unsigned photo, unsigned video);
 
+/* Everything exactly from now on, or as the viewer and its bandwidth ask for again (0). */
+void gr_update_exact(struct gr_update *update, int on);
+/* Whether the viewer was sent all that the screen shows, as our encoder knows it. */
+int gr_update_all_sent(const struct gr_update *update, uint64_t now_ms);
+
 /*
  * Sends one update of what is pending into out, or its next slice. *n_out = bytes, 0 when nothing was to be sent. GR_EFULL,
  * GR_ENOMEM: the viewer must go.

@@ -203,6 +203,28 @@ int gr_viewer_clipboard(struct gr_viewer *v, const uint8_t *text, size_t n)
 	return 1;
 }
 
+void gr_viewer_page(struct gr_viewer *v, const struct gr_record_page *page)
+{
+	uint8_t r[24] = { 71, 4 };
+	if (!v->garasu)
+		return;
+	put16(r + 2, page->state);
+	put32(r + 4, page->document);
+	put16(r + 8, page->page);
+	put16(r + 10, page->pages);
+	put16(r + 12, page->width);
+	put16(r + 14, page->height);
+	put16(r + 16, page->x);
+	put16(r + 18, page->y);
+	append(v, r, sizeof(r)); /* few, and each awaited: none is dropped */
+	drain(v);
+}
+
+int gr_viewer_knows_records(const struct gr_viewer *v)
+{
+	return v->garasu && v->phase == PHASE_NORMAL;
+}
+
 /* ---- fences ---- */
 
 static void fence(struct gr_viewer *v, uint32_t flags, const uint8_t *payload, size_t length)

@@ -19,7 +19,7 @@ struct gr_viewer_events {
 	void (*ready)(void *context);
 	/* It may be that an update can be sent or should be asked for: a request or an answer came, output has drained, or it is time. */
 	void (*pump)(void *context);
-	/* KEY, POINTER, DESKTOP_SIZE, TEXT or SCALE. Pausing the viewer here takes effect at once. */
+	/* KEY, POINTER, DESKTOP_SIZE, TEXT, SCALE or PRINT. Pausing the viewer here takes effect at once. */
 	void (*input)(void *context, const struct gr_viewer_message *message);
 	/* n bytes of a CLIPBOARD's text, `left` follow. GR_EPROTO: it must go. */
 	int (*clipboard)(void *context, const uint8_t *untrusted, size_t n, size_t left);
@@ -49,6 +49,9 @@ void gr_viewer_caret(struct gr_viewer *viewer, int known, struct gr_rect rect);
 void gr_viewer_text_result(struct gr_viewer *viewer, uint32_t sequence, uint32_t status);
 /* Whether it was taken; otherwise try again at the next `pump`. To be followed by gr_viewer_pump. */
 int gr_viewer_clipboard(struct gr_viewer *viewer, const uint8_t *text, size_t n);
+/* PAGE, behind what was sent. Whether it knows our records. */
+void gr_viewer_page(struct gr_viewer *viewer, const struct gr_record_page *page);
+int gr_viewer_knows_records(const struct gr_viewer *viewer);
 
 /*
  * Its end: takes nothing more from it, closes update's side, sends what is queued and a NOTICE, then says `gone`, with this

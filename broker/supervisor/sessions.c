@@ -267,6 +267,83 @@ void gr_session_container_gone(struct gr_session *session, uint32_t reason)
 	gr_session_end(session, reason);
 }
 
+/* ---- printing ---- */
+
+static void print_ended(struct gr_session *session, const struct gr_ipc_message *message)
+{
+	struct gr_audit_event event = event_of(session, GR_AUDIT_PRINT_END);
+
+	if (!session->print_recorded)
+		gr_audit_client_cancel(session->supervisor->audit, session->print_token);
+
+	event.reason = message ? message->reason : GR_REASON_INTERNAL;
+	snprintf(event.target, sizeof(event.target), "document %u", (unsigned)session->printing);
+	if (message)
+		snprintf(event.detail, sizeof(event.detail), "pages=%" PRIu64 "%s", message->bytes_down,
+			 message->bytes_up ? " and a part of one more" : "");
+	else
+		snprintf(event.detail, sizeof(event.detail), "pages=unknown: the session's process has ended");
+	gr_supervisor_record(session->supervisor, &event);
+	session->printing = 0;
+	session->print_recorded = 0;
+}
+
+static void print_answer(struct gr_session *session, uint64_t document, uint32_t reason)
+{
+	struct gr_ipc_message message = { .type = GR_IPC_PRINT, .number = document, .reason = reason };
+
+	if (session->state == GR_SESSION_RUNNING)
+		gr_child_send(&session->child, &message, -1);
+}
+
+static void print_recorded(void *context, uint64_t id, int recorded)
+{
+	struct gr_session *session = gr_session_find(context, id);
+
+	if (!session || !session->printing)
+		return;
+	session->print_recorded = recorded;
+	print_answer(session, session->printing, recorded ? GR_REASON_NONE : GR_REASON_AUDIT_UNAVAILABLE);
+	if (!recorded)
+		session->printing = 0;
+}
+
+/* Before the first page crosses. The policy in force counts, which may be stricter than when the session began. */
+static int print_wanted(struct gr_session *session, const struct gr_ipc_message *message)
+{
+	const struct gr_config_limits *limits = gr_config_limits_of(&session->supervisor->config, session->person);
+	struct gr_audit_event event = event_of(session, GR_AUDIT_PRINT);
+	uint64_t first = message->bytes_up, last = message->bytes_down;
+
+	if (session->printing || !message->number || message->number > UINT32_MAX || !first || first > last ||
+	    last > GR_PRINT_PAGES_MAX)
+		return GR_EPROTO;
+	if (session->state != GR_SESSION_RUNNING)
+		return 0; /* it ends anyway */
+	if (last > limits->print_pages) {
+		print_answer(session, message->number, GR_REASON_NOT_PERMITTED);
+		return 0;
+	}
+	session->printing = (uint32_t)message->number;
+	session->print_recorded = 0;
+	event.connection = session->viewer;
+	snprintf(event.target, sizeof(event.target), "document %u", (unsigned)session->printing);
+	snprintf(event.detail, sizeof(event.detail), "%.200s", message->text);
+	if (gr_audit_client_permit(session->supervisor->audit, &event, print_recorded, session->supervisor, session->id,
+				   &session->print_token) < 0)
+		print_recorded(session->supervisor, session->id, 0);
+	return 0;
+}
+
+static int printed(struct gr_session *session, const struct gr_ipc_message *message)
+{
+	if (!session->printing || !session->print_recorded || message->number != session->printing ||
+	    message->bytes_down > GR_PRINT_PAGES_MAX)
+		return GR_EPROTO;
+	print_ended(session, message);
+	return 0;
+}
+
 /* ---- the process ---- */
 
 static int start_process(struct gr_session *session);
@@ -365,6 +442,10 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 		session->active_ms = gr_io_now_ms();
 		return 0;
 	}
+	if (message->type == GR_IPC_PRINT)
+		return print_wanted(session, message);
+	if (message->type == GR_IPC_PRINTED)
+		return printed(session, message);
 	number = message->connection ? handed(session, message->connection) : NULL;
 	if (!number)
 		return GR_EPROTO; /* a viewer that is not this session's */
@@ -388,6 +469,8 @@ static void child_ended(struct gr_child *child, const struct gr_child_end *end)
 	struct gr_audit_event event;
 	uint64_t now = gr_io_now_ms();
 
+	if (session->printing)
+		print_ended(session, NULL);
 	if (session->state == GR_SESSION_ENDING) {
 		if (!end->in_order)
 			gr_log_warning("session %016" PRIx64 ": its process %s", session->id, end->text);

@@ -37,6 +37,9 @@ struct gr_session {
 	int over; /* ENDING: all is done but the record, which tells of its viewers first */
 	uint32_t container_number; /* for the record */
 	int started; /* START was sent before, to this process or to one that died */
+	uint32_t printing; /* a document whose printing is recorded, or being so, and has not ended; 0 = none */
+	int print_recorded;
+	uint64_t print_token; /* of the event that is being recorded */
 	uint32_t reason; /* why it ends */
 	unsigned restarts;
 	uint64_t first_restart; /* ms */

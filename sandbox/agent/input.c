@@ -22,6 +22,7 @@ enum {
 	XK_KP_LAST = 0xffbd,
 	XK_DEAD_FIRST = 0xfe50,
 	XK_DEAD_LAST = 0xfe93,
+	XK_CONTROL_L = 0xffe3,
 	XK_ALT_L = 0xffe9,
 	XK_HOME = 0xff50,
 	XK_EISU_TOGGLE = 0xff30,
@@ -523,16 +524,26 @@ int gr_input_clipboard(struct gr_input *in, const uint8_t *text, uint32_t n)
 	return 0;
 }
 
-void gr_input_go_home(struct gr_input *in)
+static void chord(struct gr_input *in, uint32_t modifier, uint32_t keysym)
 {
 	const struct {
 		uint32_t keysym, down;
-	} keys[] = { { XK_ALT_L, 1 }, { XK_HOME, 1 }, { XK_HOME, 0 }, { XK_ALT_L, 0 } };
+	} keys[] = { { modifier, 1 }, { keysym, 1 }, { keysym, 0 }, { modifier, 0 } };
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const struct gr_record_key key = { GR_RECORD_KEY, keys[i].keysym, 0, keys[i].down };
 		take_key(in, &key);
 	}
 	run(in);
+}
+
+void gr_input_go_home(struct gr_input *in)
+{
+	chord(in, XK_ALT_L, XK_HOME);
+}
+
+void gr_input_print(struct gr_input *in)
+{
+	chord(in, XK_CONTROL_L, 'p');
 }
 
 void gr_input_release(struct gr_input *in)

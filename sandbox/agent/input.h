@@ -41,7 +41,10 @@ int gr_input_clipboard(struct gr_input *input, const uint8_t *text, uint32_t n);
 /* Presses and releases Alt+Home: the browser goes to its home page. */
 void gr_input_go_home(struct gr_input *input);
 
-/* The viewer is gone: forgets what waits and releases all keys and buttons. */
+/* Presses and releases Ctrl+P: the browser prints. */
+void gr_input_print(struct gr_input *input);
+
+/* The viewer is gone, or the screen is not shown: forgets what waits and releases all keys and buttons. */
 void gr_input_release(struct gr_input *input);
 
 #endif

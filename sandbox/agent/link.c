@@ -106,6 +106,7 @@ static int take(struct gr_link *link, const union gr_record *record, size_t size
 		return link->owner.record(link->owner.context, record);
 	case GR_RECORD_KEY:
 	case GR_RECORD_POINTER:
+	case GR_RECORD_PRINT:
 	case GR_RECORD_SET_CLIPBOARD:
 	case GR_RECORD_TEXT:
 	case GR_RECORD_SCALE: return link->owner.record(link->owner.context, record);

@@ -15,7 +15,7 @@ struct gr_link;
 struct gr_link_owner {
 	void *context;
 	void (*hello)(void *context, const struct gr_record_hello *hello); /* checked; the memory is mapped */
-	/* RESIZE, KEY, POINTER, TEXT of the right size. Anything but 0 ends the connection. */
+	/* RESIZE, KEY, POINTER, TEXT, PRINT of the right size. Anything but 0 ends the connection. */
 	int (*record)(void *context, const union gr_record *untrusted_record);
 	bool (*is_full)(void *context); /* reading pauses while it is; gr_link_resume goes on */
 	void (*served)(void *context); /* all that was there has been handed over */

@@ -11,6 +11,7 @@
 #include "sandbox/agent/im_message.h"
 #include "sandbox/agent/input.h"
 #include "sandbox/agent/link.h"
+#include "sandbox/agent/print.h"
 #include "sandbox/agent/scale.h"
 #include "sandbox/agent/stack.h"
 
@@ -46,6 +47,7 @@ struct agent {
 	struct gr_input *input;
 	struct gr_clipboard *clipboard;
 	struct gr_link *link;
+	struct gr_print *print;
 	struct gr_loop_timer *deadline; /* for the browser's first picture */
 	uint16_t w, h, max_w, max_h; /* as the command line says */
 	bool mapped; /* the browser has a window */
@@ -107,6 +109,19 @@ static void await_browser(struct agent *agent)
 	}
 }
 
+/* In place of the screen. */
+static void show_page(struct agent *agent, uint8_t *pixels, size_t stride)
+{
+	union gr_record record = { 0 };
+	struct gr_rect rect;
+	if (!gr_print_piece(agent->print, pixels, stride, agent->display.w, agent->display.h, &record.page, &rect))
+		return;
+	gr_link_send(agent->link, &record);
+	memset(&record, 0, sizeof(record));
+	record.frame = (struct gr_record_frame){ .type = GR_RECORD_FRAME, .count = 1, .rects = { rect } };
+	gr_link_send(agent->link, &record);
+}
+
 /* What the broker has asked for, as far as there is something to say. */
 static void serve(struct agent *agent)
 {
@@ -129,6 +144,10 @@ static void serve(struct agent *agent)
 		gr_link_send(agent->link, &record);
 	}
 	uint8_t *pixels = gr_link_pixels(agent->link, &stride);
+	if (pixels && gr_print_is_shown(agent->print)) {
+		show_page(agent, pixels, stride);
+		return;
+	}
 	if (!pixels || (!whole && !display->news.damaged))
 		return;
 	memset(&record, 0, sizeof(record));
@@ -178,11 +197,20 @@ static void display_ready(void *context, int fd, unsigned events)
 	pump(context);
 }
 
+static void text_result(void *context, uint32_t sequence, uint32_t status)
+{
+	struct agent *agent = context;
+	union gr_record record = { .text_result = { GR_RECORD_TEXT_RESULT, sequence, status } };
+	gr_link_send(agent->link, &record);
+}
+
 /* Link */
 
 static void link_hello(void *context, const struct gr_record_hello *hello)
 {
 	struct agent *agent = context;
+	if (gr_print_hello(agent->print, hello))
+		gr_log_warning("the broker's bounds for printing are out of range: nothing is printed");
 	/* A memory that is smaller than the screen: the screen follows. */
 	uint16_t w = agent->display.w < hello->max_width ? agent->display.w : hello->max_width;
 	uint16_t h = agent->display.h < hello->max_height ? agent->display.h : hello->max_height;
@@ -199,6 +227,14 @@ static void link_hello(void *context, const struct gr_record_hello *hello)
 	}
 }
 
+/* While pages are shown the person does not see what a key or a click would do. */
+static int ignore(struct agent *agent, const union gr_record *untrusted_record)
+{
+	if (untrusted_record->type == GR_RECORD_TEXT)
+		text_result(agent, untrusted_record->text.sequence, GR_TEXT_NOT_DELIVERED);
+	return 0;
+}
+
 static int link_record(void *context, const union gr_record *untrusted_record)
 {
 	struct agent *agent = context;
@@ -210,8 +246,11 @@ static int link_record(void *context, const union gr_record *untrusted_record)
 		int status = gr_clipboard_take(agent->clipboard, &untrusted_record->clipboard, &text, &n);
 		return status <= 0 ? status : gr_input_clipboard(agent->input, text, n);
 	}
+	if (untrusted_record->type == GR_RECORD_PRINT)
+		return gr_print_take(agent->print, &untrusted_record->print);
 	if (untrusted_record->type != GR_RECORD_RESIZE)
-		return gr_input_take(agent->input, untrusted_record);
+		return gr_print_is_shown(agent->print) ? ignore(agent, untrusted_record)
+						       : gr_input_take(agent->input, untrusted_record);
 	int code = gr_display_resize(&agent->display, untrusted_record->resize.width, untrusted_record->resize.height);
 	if (code < 0)
 		gr_log_warning("the screen stays at %ux%u: %s", agent->display.w, agent->display.h,
@@ -219,6 +258,7 @@ static int link_record(void *context, const union gr_record *untrusted_record)
 	else
 		agent->whole = true;
 	gr_scale_follow(&agent->scale, agent->display.w);
+	gr_print_resized(agent->print);
 	union gr_record record = { .resized = { GR_RECORD_RESIZED, agent->display.w, agent->display.h } };
 	gr_link_send(agent->link, &record);
 	return 0;
@@ -240,17 +280,36 @@ static void link_lost(void *context)
 	struct agent *agent = context;
 	gr_input_release(agent->input);
 	gr_clipboard_reset(agent->clipboard);
+	gr_print_lost(agent->print);
+	pump(agent);
+}
+
+/* Printing */
+
+static void print_says(void *context, const struct gr_record_page *page)
+{
+	struct agent *agent = context;
+	union gr_record record = { .page = *page };
+	gr_link_send(agent->link, &record);
+}
+
+static void print_start(void *context)
+{
+	struct agent *agent = context;
+	gr_input_print(agent->input);
+}
+
+static void print_changed(void *context)
+{
+	struct agent *agent = context;
+	if (gr_print_is_shown(agent->print))
+		gr_input_release(agent->input);
+	else
+		agent->whole = true;
 	pump(agent);
 }
 
 /* Input */
-
-static void text_result(void *context, uint32_t sequence, uint32_t status)
-{
-	struct agent *agent = context;
-	union gr_record record = { .text_result = { GR_RECORD_TEXT_RESULT, sequence, status } };
-	gr_link_send(agent->link, &record);
-}
 
 static void caret_moved(void *context, const struct gr_record_caret *caret)
 {
@@ -311,6 +370,13 @@ static void browser_restarted(void *context)
 	struct agent *agent = context;
 	agent->restarted = agent->painted;
 	agent->mapped = false;
+}
+
+static void stack_reaped(void *context, pid_t pid)
+{
+	struct agent *agent = context;
+	if (agent->print)
+		gr_print_reaped(agent->print, pid);
 }
 
 static void stack_failed(void *context, const char *reason)
@@ -380,8 +446,9 @@ static int parse_options(struct agent *agent, int argc, char **argv)
 static int run(struct agent *agent)
 {
 	struct gr_error err;
-	const struct gr_stack_owner stack_owner = { agent, screen_started, browser_restarted, stack_failed,
-						    stack_ended };
+	const struct gr_stack_owner stack_owner = { agent,        screen_started, browser_restarted,
+						    stack_failed, stack_reaped,   stack_ended };
+	const struct gr_print_owner print_owner = { agent, print_says, print_start, print_changed };
 	const struct gr_link_owner link_owner = {
 		agent, link_hello, link_record, link_is_full, link_served, link_lost
 	};
@@ -399,8 +466,10 @@ static int run(struct agent *agent)
 	agent->deadline = gr_loop_timer_add(agent->loop, never_painted, agent);
 	agent->link = gr_link_create(agent->loop, GR_AGENT_SOCKET, &link_owner);
 	agent->stack = gr_stack_create(agent->loop, &stack_owner, &err);
-	if (!agent->deadline || !agent->link || !agent->stack) {
-		gr_log_error("%s", agent->stack ? "out of memory" : err.text);
+	if (agent->stack)
+		agent->print = gr_print_create(agent->loop, gr_stack_print_folder(agent->stack), &print_owner, &err);
+	if (!agent->deadline || !agent->link || !agent->print) {
+		gr_log_error("%s", agent->deadline && agent->link ? err.text : "out of memory");
 		return 1;
 	}
 	gr_loop_timer_set(agent->deadline, READY_MS);
@@ -423,6 +492,7 @@ int main(int argc, char **argv)
 	gr_input_destroy(agent.input);
 	gr_clipboard_destroy(agent.clipboard);
 	gr_display_finish(&agent.display);
+	gr_print_destroy(agent.print);
 	gr_stack_destroy(agent.stack);
 	gr_loop_destroy(agent.loop);
 	return status;

@@ -35,7 +35,7 @@ enum policy {
 static const struct {
 	const char *name;
 	enum policy policy;
-	const char *argv[24];
+	const char *argv[28];
 } programs[SERVICES] = {
 	[SCREEN] = { "the X server", ESSENTIAL, { 0 } }, /* its arguments are made at run time */
 	[RELAY] = { "the relay to the egress socket", ESSENTIAL, { 0 } }, /* a fork, no program */
@@ -58,7 +58,9 @@ static const struct {
 			/* Its own sign-in service, which nobody uses here; pages go to theirs as ever. */
 			"--gaia-url=https://gaia.invalid", "--disable-features=AutofillServerCommunication",
 			"--disable-breakpad", "--noerrdialogs", "--hide-crash-restore-bubble",
-			"--disable-smooth-scrolling", "--start-maximized", "about:blank" } },
+			"--disable-smooth-scrolling",
+			/* Prints without a dialogue, into a file: the pages are offered to the person by us (print.c). */
+			"--kiosk-printing", "--start-maximized", "about:blank" } },
 };
 
 struct service {
@@ -82,7 +84,7 @@ struct gr_stack {
 	bool stopping, ended, show_output;
 	char number[16]; /* of the display, as far as read */
 	size_t digits;
-	char geometry[40], display_fd[16], bus_address[160], profile[160];
+	char geometry[40], display_fd[16], bus_address[160], profile[160], print_folder[160];
 };
 
 /* In the child: as a program expects to find the world. */
@@ -162,7 +164,7 @@ static void remove_browser_locks(const char *profile)
 static int start(struct gr_stack *stack, enum service_id id, struct gr_error *err)
 {
 	struct service *service = &stack->services[id];
-	const char *argv[24];
+	const char *argv[28];
 	memcpy(argv, programs[id].argv, sizeof(argv));
 	switch (id) {
 	case RELAY: return start_relay(service, err);
@@ -265,12 +267,15 @@ void gr_stack_reap(struct gr_stack *stack)
 {
 	pid_t pid;
 	int status;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (int id = 0; id < SERVICES; id++)
-			if (stack->services[id].pid == pid) {
-				service_ended(&stack->services[id], status);
-				break;
-			}
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		int id = 0;
+		while (id < SERVICES && stack->services[id].pid != pid)
+			id++;
+		if (id < SERVICES)
+			service_ended(&stack->services[id], status);
+		else
+			stack->owner.reaped(stack->owner.context, pid);
+	}
 	check_ended(stack);
 }
 
@@ -322,6 +327,11 @@ static void screen_ready(void *context, int fd, unsigned events)
 	snprintf(display, sizeof(display), ":%d", atoi(stack->number));
 	setenv("DISPLAY", display, 1);
 	stack->owner.screen(stack->owner.context);
+}
+
+const char *gr_stack_print_folder(const struct gr_stack *stack)
+{
+	return stack->print_folder;
 }
 
 int gr_stack_start_screen(struct gr_stack *stack, uint16_t max_w, uint16_t max_h, struct gr_error *err)
@@ -388,6 +398,29 @@ void gr_stack_start_conversion(struct gr_stack *stack)
 		gr_log_warning("%s", err.text);
 }
 
+/*
+ * Where the browser saves what it prints: no policy says that, so a new profile begins with it. The pages' own downloads have
+ * another folder (DownloadDirectory, a policy).
+ */
+static int prepare_profile(struct gr_stack *stack, struct gr_error *err)
+{
+	char path[300], text[400];
+	snprintf(stack->print_folder, sizeof(stack->print_folder), "%.100s/print", getenv("HOME"));
+	snprintf(stack->profile, sizeof(stack->profile), "%.100s/profile", getenv("HOME"));
+	int n = snprintf(text, sizeof(text), "{\"savefile\":{\"default_directory\":\"%s\"}}", stack->print_folder);
+	mkdir(stack->print_folder, 0700);
+	mkdir(stack->profile, 0700);
+	snprintf(path, sizeof(path), "%s/Default", stack->profile);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/Default/Preferences", stack->profile);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return gr_error_errno(err, "%s", path);
+	int code = gr_io_write_all(fd, text, (size_t)n);
+	close(fd);
+	return code ? gr_error_set(err, code, "%s cannot be written", path) : 0;
+}
+
 static void prepare_environment(struct gr_stack *stack)
 {
 	static const char *const variables[][2] = {
@@ -411,7 +444,6 @@ static void prepare_environment(struct gr_stack *stack)
 	mkdir(run, 0700);
 	snprintf(stack->bus_address, sizeof(stack->bus_address), "--address=unix:path=%.100s/bus", run);
 	setenv("DBUS_SESSION_BUS_ADDRESS", strchr(stack->bus_address, '=') + 1, 1);
-	snprintf(stack->profile, sizeof(stack->profile), "%.100s/profile", getenv("HOME"));
 	stack->show_output = getenv("GARASU_AGENT_SHOW_OUTPUT") != NULL;
 }
 
@@ -426,7 +458,8 @@ struct gr_stack *gr_stack_create(struct gr_loop *loop, const struct gr_stack_own
 	stack->owner = *owner;
 	stack->ready = -1;
 	prepare_environment(stack);
-	stack->listener = gr_port_listen(GR_PORT_NUMBER, err);
+	bool prepared = prepare_profile(stack, err) == 0;
+	stack->listener = prepared ? gr_port_listen(GR_PORT_NUMBER, err) : -1;
 	bool memory = (stack->timer = gr_loop_timer_add(loop, timer_expired, stack)) != NULL;
 	for (int id = 0; id < SERVICES; id++) {
 		struct service *service = &stack->services[id];

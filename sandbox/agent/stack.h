@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct gr_stack;
 
@@ -18,12 +19,16 @@ struct gr_stack_owner {
 	void (*screen)(void *context); /* the X server takes connections; $DISPLAY names it */
 	void (*browser)(void *context); /* the browser ended and was started again */
 	void (*failed)(void *context, const char *reason); /* cannot go on: call gr_stack_stop */
+	void (*reaped)(void *context, pid_t pid); /* a child of the owner's own has ended */
 	void (*ended)(void *context); /* after gr_stack_stop: nothing of ours runs any more */
 };
 
 /* Prepares the environment and the listening socket of the relay. *owner is copied. NULL with *err set. */
 struct gr_stack *gr_stack_create(struct gr_loop *loop, const struct gr_stack_owner *owner, struct gr_error *err);
 void gr_stack_destroy(struct gr_stack *stack); /* NULL allowed; kills what is left */
+
+/* Where the browser saves what it prints; exists. Borrowed. */
+const char *gr_stack_print_folder(const struct gr_stack *stack);
 
 /* Starts the relay and the X server with a screen of this size; owner.screen comes within 10 s, or owner.failed. */
 int gr_stack_start_screen(struct gr_stack *stack, uint16_t max_w, uint16_t max_h, struct gr_error *err);

@@ -34,6 +34,7 @@ HELLO, WANT_FRAME, RESIZE, KEY, POINTER, TEXT = range(1, 7)
 SET_CLIPBOARD, CLIPBOARD = 9, 71
 FRAME, CURSOR, RESIZED, CARET, TEXT_RESULT, STATE = range(64, 70)
 NAMES = {FRAME: "FRAME", CURSOR: "CURSOR", RESIZED: "RESIZED", CARET: "CARET", TEXT_RESULT: "TEXT_RESULT", STATE: "STATE", CLIPBOARD: "CLIPBOARD"}
+KEPT = {TEXT_RESULT, STATE, CLIPBOARD}  # while something else is awaited they wait
 CURSOR_BYTES = 64 * 64 * 4
 READY, BROWSER_RESTARTED, FAILED = 1, 2, 3
 RETURN, TAB, BACKSPACE, ESCAPE = 0xff0d, 0xff09, 0xff08, 0xff1b
@@ -252,7 +253,7 @@ class Peer:
         self.pending = []
         self.caret = self.cursor = None
 
-    def accept(self, flags=0, deadline=40):
+    def accept(self, flags=0, deadline=40, pages=0, dpi=0):
         self.listener.settimeout(deadline)
         self.sock, _ = self.listener.accept()
         self.size = self.width * self.height * 4 + CURSOR_BYTES
@@ -261,7 +262,7 @@ class Peer:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.memory = mmap.mmap(fd, self.size, mmap.MAP_SHARED, mmap.PROT_READ)
         self.pending, self.wanted = [], False
-        self.sock.sendmsg([struct.pack("=IIHHIII", HELLO, 1, self.width, self.height, flags, 0, 0)],
+        self.sock.sendmsg([struct.pack("=IIHHIII", HELLO, 1, self.width, self.height, flags, pages, dpi)],
                           [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
         os.close(fd)
         kind, body = self.next(STATE)
@@ -309,7 +310,7 @@ class Peer:
                 raise AssertionError(f"no {NAMES[kind]} within {deadline} s")
             if record[0] == kind:
                 return record
-            if record[0] in (TEXT_RESULT, STATE, CLIPBOARD):
+            if record[0] in KEPT:
                 self.pending.append(record)
 
     def want(self, whole=0):
@@ -332,7 +333,7 @@ class Peer:
             if record is None:
                 return frames
             frames += record[0] == FRAME
-            if record[0] in (TEXT_RESULT, STATE, CLIPBOARD):
+            if record[0] in KEPT:
                 self.pending.append(record)
         raise AssertionError("the screen does not come to rest")
 

@@ -48,6 +48,43 @@ static void records_of_the_broker_are_refused_from_the_agent(void **state)
 	}
 }
 
+static void pages_that_cannot_be_are_refused(void **state)
+{
+	(void)state;
+	union gr_record out;
+	const struct gr_record_page offer = { GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 999, 8192, 1, 1, 300 };
+	const struct gr_record_page piece = { GR_RECORD_PAGE, GR_PAGE_PIECE, 1, 3, 3, 100, 90, 99, 89 };
+	const struct gr_record_page end = { GR_RECORD_PAGE, GR_PAGE_END, 1, 999, 0, 0, 0, GR_PAGE_FAILED, 0 };
+	assert_int_equal(CHECK(offer, &out), 0);
+	assert_memory_equal(&out.page, &offer, sizeof(offer));
+	assert_int_equal(CHECK(piece, &out), 0);
+	assert_int_equal(CHECK(end, &out), 0);
+	const struct gr_record_page wrong[] = {
+		{ GR_RECORD_PAGE, 0, 1, 1, 1, 1, 1, 0, 0 },
+		{ GR_RECORD_PAGE, 4, 1, 1, 1, 1, 1, 0, 0 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 0, 0, 1, 1, 1, 0, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 1, 1, 1, 1, 0, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 0, 1, 1, 0, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 1000, 1, 1, 0, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 1, 0, 1, 0, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 1, 8193, 1, 0, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 1, 1, 8193, 0, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 1, 1, 1, 2, 150 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 1, 1, 1, 0, 149 },
+		{ GR_RECORD_PAGE, GR_PAGE_OFFER, 1, 0, 1, 1, 1, 0, 301 },
+		{ GR_RECORD_PAGE, GR_PAGE_PIECE, 1, 0, 3, 100, 90, 0, 0 },
+		{ GR_RECORD_PAGE, GR_PAGE_PIECE, 1, 4, 3, 100, 90, 0, 0 },
+		{ GR_RECORD_PAGE, GR_PAGE_PIECE, 1, 1, 3, 100, 90, 100, 0 },
+		{ GR_RECORD_PAGE, GR_PAGE_PIECE, 1, 1, 3, 100, 90, 0, 90 },
+		{ GR_RECORD_PAGE, GR_PAGE_END, 1, 1000, 0, 0, 0, 0, 0 },
+		{ GR_RECORD_PAGE, GR_PAGE_END, 1, 0, 0, 0, 0, GR_PAGE_REFUSED, 0 },
+		{ GR_RECORD_PAGE, GR_PAGE_END, 1, 0, 1, 0, 0, 0, 0 },
+		{ GR_RECORD_PAGE, GR_PAGE_END, 1, 0, 0, 0, 0, 0, 1 },
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_int_equal(CHECK(wrong[i], &out), GR_EPROTO);
+}
+
 static void rectangles_are_clipped_to_the_present_size(void **state)
 {
 	(void)state;
@@ -182,6 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_size_other_than_the_types_is_refused),
 		cmocka_unit_test(records_of_the_broker_are_refused_from_the_agent),
+		cmocka_unit_test(pages_that_cannot_be_are_refused),
 		cmocka_unit_test(rectangles_are_clipped_to_the_present_size),
 		cmocka_unit_test(a_count_or_place_outside_the_bounds_is_refused),
 		cmocka_unit_test(a_cursor_larger_than_its_area_is_refused),
