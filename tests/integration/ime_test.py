@@ -22,6 +22,7 @@ from terminal_ime import Terminal
 RUNS = int(os.environ.get("GARASU_RUNS", 20 if os.environ.get("GARASU_LONG") else 1))
 CHARACTERS = 10000
 BAR, BORDER = 30, 4  # viewer/draw.h
+INK = bytes((0x1f, 0x1a, 0x17))  # viewer/paint.c
 
 # Kana and kanji, JIS X 0213 (beyond Unicode's first plane, and with combining marks), variation sequences, emoji with joiners.
 WORDS = ("あ", "い", "ん", "かな漢字", "子ども手当", "現況届", "カタカナ", "ヴァイオリン", "ー", "、", "。", "「窓口」", "葛\U000e0100城", "辻\U000e0101堂", "祇\U000e0100園",
@@ -178,6 +179,14 @@ class Ime(unittest.TestCase):
         except AssertionError:
             self.assert_same(self.site.value(field), want)
 
+    def told(self):
+        """How many pixels of the line that tells something the screen shows: its ink, in the lower part of the window."""
+        data = self.terminal.picture(self.folder / "told.ppm").read_bytes()
+        _, size, _, pixels = data.split(b"\n", 3)
+        width, height = map(int, size.split())
+        lower = pixels[width * (height * 2 // 3) * 3:]
+        return sum(lower[i:i + 3] == INK for i in range(0, len(lower), 3 * 7)) * 7
+
     # -- the local input method
 
     def fill(self, field, keys):
@@ -208,7 +217,7 @@ class Ime(unittest.TestCase):
                 self.terminal.keys("ctrl+l")
                 self.rest()
                 first = f"127.0.0.1:{self.site.port}/q?{run}.{sent}."
-                actions, want = burst(chance, 1000, ("a", "b", "7", "BackSpace"))
+                actions, want = burst(chance, 2000, ("a", "b", "7", "BackSpace"))
                 self.site.asked.clear()
                 self.terminal.do("type", "--delay", 0, first)
                 self.play([*actions, (None, "Return")])
@@ -218,6 +227,154 @@ class Ime(unittest.TestCase):
                 wait_for("the page", lambda: self.site.state.get("path") == "/q")
                 self.rest()
             print(f"address bar {run}: {sent} characters, {time.monotonic() - started:.1f} s", flush=True)
+
+    def test_4_what_no_field_takes_is_said_and_comes_out_nowhere(self):
+        """A password field, and no field at all: the person is told, and the text is in no later field."""
+        self.open()
+        for place in ("secret", None):
+            with self.subTest(place or "no field"):
+                if place:
+                    self.focus(place)
+                else:
+                    self.terminal.do("mousemove", *self.point(1000, 600), "click", 1)
+                    wait_for("no focus", lambda: not self.site.state["focus"])
+                    self.rest()
+                self.ime.texts.append("届かない文字")
+                self.terminal.keys("Henkan_Mode")
+                wait_for("the person to be told", lambda: self.told() > 3000)
+                self.assertNotIn("届", json.dumps(self.site.state["values"], ensure_ascii=False))
+                self.focus("after")
+                self.ime.texts.append("届く")
+                self.terminal.keys("a", "Henkan_Mode", "b")
+                self.assert_value("after", "a届くb")
+                self.assertEqual(self.site.value("secret"), "")
+                self.terminal.keys("ctrl+a", "BackSpace")
+                self.assert_value("after", "")
+                wait_for("the line to go", lambda: self.told() < 3000)
+
+    def test_5_keys_that_are_held_when_the_focus_goes_are_released(self):
+        terminal = self.open()
+        self.focus("area")
+        self.site.events.clear()
+        terminal.do("keydown", "Control_L", "keydown", "Shift_L", "keydown", "z")
+        wait_for("the keys", lambda: [e for e in self.site.events if e[0] == "keydown" and e[1] == "Z"])
+        terminal.start(["xlogo"], terminal.environment)
+        other = wait_for("another window", lambda: terminal.do("search", "--onlyvisible", "--class", "XLogo", check=False).split())[0]
+        wait_for("the other window to have the focus", lambda: terminal.do("getwindowfocus").strip() == other)
+        released = lambda: {e[1].lower() for e in self.site.events if e[0] == "keyup"}
+        wait_for("the releases", lambda: released() >= {"control", "shift", "z"})
+        terminal.do("keyup", "z", "keyup", "Shift_L", "keyup", "Control_L")
+        terminal.do("windowactivate", "--sync", terminal.window)
+        terminal.keys("x")
+        self.assert_value("area", "x")
+
+    def near_caret(self, want, slack=3):
+        """The input method was told a rectangle at this point of the terminal's screen, within some pixels, as tall as the text."""
+        def told():
+            if not self.ime.carets:
+                return False
+            x, y, w, h = self.ime.carets[-1]
+            return abs(x - want[0]) <= slack and abs(y + h / 2 - want[1]) <= slack + 3 and h >= 10
+        try:
+            wait_for("the caret", told, 20)
+        except AssertionError:
+            self.fail(f"told {self.ime.carets[-3:]}, but the caret is at {want}")
+
+    def test_6_the_candidates_stand_at_the_text(self):
+        for scale in (100, 150):
+            with self.subTest(f"{scale} %"):
+                terminal = self.open(scale=scale)
+                state = self.site.state
+                left, top = state["left"], state["top"]
+                self.focus("area")
+                x, y, _, _ = state["places"]["area"]
+                for n in range(1, 4):
+                    self.ime.texts.append("漢字")
+                    terminal.keys("Henkan_Mode")
+                    self.assert_value("area", "漢字" * n)
+                    self.near_caret(self.point(x + left + 40 * n, y + top + 15))
+                self.focus("rich")
+                self.ime.texts.append("候補の窓")
+                terminal.keys("Henkan_Mode")
+                self.assert_value("rich", "候補の窓")
+                caret = wait_for("the page's own caret", lambda: self.site.state["caret"])
+                self.near_caret(self.point(caret[0] + left, caret[1] + top + caret[3] / 2))
+                # The window moves, and what is composed is drawn at the caret.
+                terminal.do("windowmove", terminal.window, 120, 60)
+                wait_for("the window's new place", lambda: terminal.origin()[0] >= 110)
+                self.near_caret(self.point(caret[0] + left, caret[1] + top + caret[3] / 2))
+                self.ime.preedit("へんかんちゅう")
+                time.sleep(0.5)
+                terminal.picture(self.folder / "composing.ppm")
+                if os.environ.get("GARASU_PICTURES"):
+                    subprocess.run(["convert", self.folder / "composing.ppm", f"{os.environ['GARASU_PICTURES']}/composing-{scale}.png"], check=True)
+                self.ime.preedit("")
+                terminal.keys("ctrl+l")
+                self.rest()
+                self.ime.texts.append("住所")
+                terminal.keys("Henkan_Mode")
+                def in_bar():
+                    cx, cy, cw, ch = self.ime.carets[-1]
+                    first, last = self.point(0, 0)[1], self.point(0, top)[1]
+                    return first < cy and cy + ch < last and ch >= 10
+                wait_for("the caret in the address bar", in_bar)
+                before = self.ime.carets[-1][0]
+                self.ime.texts.append("住所住所")
+                terminal.keys("Henkan_Mode")
+                wait_for("the caret to move with the text", lambda: in_bar() and 30 < self.ime.carets[-1][0] - before < 120)
+                terminal.close()
+                self.broker.ctl("kill", "hanako")
+                self.site.state = {}
+
+    # -- real conversion
+
+    def test_7_mozc_on_the_terminal(self):
+        terminal = self.open(real=True)
+        self.focus("area")
+        terminal.keys("Zenkaku_Hankaku")
+        time.sleep(1)
+        terminal.do("type", "--delay", 50, "nihon")
+        time.sleep(2)  # mozc's server starts with the first key
+        terminal.keys("space")
+        time.sleep(0.5)
+        terminal.keys("Return")
+        self.assert_value("area", "日本")
+        terminal.keys("Zenkaku_Hankaku")
+        terminal.do("type", "--delay", 30, "abc")
+        self.assert_value("area", "日本abc")
+
+    def test_8_mozc_in_the_session(self):
+        """The fcitx of the terminal is there all the while and sees none of it. A Japanese keyboard, and an American one."""
+        for layout, at in (("jp", "at"), ("us", "at")):
+            with self.subTest(layout):
+                terminal = self.open("--input", "session", layout=layout)
+                self.focus("area")
+                terminal.do("type", "--delay", 30, "a@b\"'_:")
+                self.assert_value("area", "a@b\"'_:")
+                terminal.keys("Return")
+                want = "a@b\"'_:\n"
+                self.ime.keys.clear()
+                if layout == "jp":
+                    terminal.keys("Zenkaku_Hankaku")
+                else:
+                    terminal.keys("ctrl+space")
+                time.sleep(1)
+                for turn in range(10 * RUNS):
+                    terminal.do("type", "--delay", 0 if turn else 50, "nihon")
+                    time.sleep(0 if turn else 2)
+                    terminal.keys("space", "Return")
+                    want += "日本"
+                self.assert_value("area", want)
+                self.assertEqual(self.ime.keys, [])
+                # Back to the terminal's: what mozc was doing in the session is over.
+                terminal.keys("ctrl+alt+j")
+                self.rest()
+                self.ime.texts.append("端末")
+                terminal.keys("k", "a", "Henkan_Mode", "k", "i")
+                self.assert_value("area", want + "ka端末ki")
+                terminal.close()
+                self.broker.ctl("kill", "hanako")
+                self.site.state = {}
 
 
 if __name__ == "__main__":

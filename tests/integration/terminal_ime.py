@@ -5,6 +5,7 @@ The input method is Fcitx, a D-Bus peer that speaks fcitx's protocol and commits
 import collections
 import os
 import pathlib
+import re
 import subprocess
 import threading
 
@@ -112,16 +113,20 @@ class Terminal:
                             "SDL_IM_MODULE": "fcitx", "XMODIFIERS": "@im=fcitx"}
         subprocess.run(["setxkbmap", "-model", "jp106" if layout == "jp" else "pc105", "-layout", layout], env=self.environment, check=True)
         self.start(["openbox", "--sm-disable"], self.environment)
+        # A window that is shown while the window manager is starting is nobody's to show.
+        wait_for("the window manager", lambda: "window id" in subprocess.run(["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"], env=self.environment,
+                                                                             capture_output=True, text=True).stdout)
         bus = self.start([*self.as_user(), "dbus-daemon", "--session", "--nofork", "--print-address"], self.environment, stdout=subprocess.PIPE)
         self.environment["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().decode().strip()
         bus.stdout.close()
 
     def as_user(self):
-        return ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if self.user else []
+        return ["setpriv", f"--reuid={self.user}", "--regid=nogroup", "--clear-groups"] if self.user else []
 
     def start(self, command, environment, **options):
         options.setdefault("stdout", subprocess.DEVNULL)
-        process = subprocess.Popen([*map(str, command)], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+        with open(self.folder / (pathlib.Path(command[0]).name + ".log"), "wb") as log:
+            process = subprocess.Popen([*map(str, command)], env=environment, stdin=subprocess.DEVNULL, stderr=log, **options)
         self.started.append(process)
         return process
 
@@ -145,9 +150,14 @@ class Terminal:
     def viewer(self, broker, *options, person="hanako"):
         self.window_process = self.start([garasu.BUILD / "bin/garasu-viewer", *broker.person(person), *options, f"127.0.0.1:{broker.port}"],
                                          self.environment)
-        self.window = wait_for("the window", lambda: subprocess.run(["xdotool", "search", "--onlyvisible", "--class", "garasu-viewer"],
+        self.window = wait_for("the window", lambda: self.alive() and subprocess.run(["xdotool", "search", "--onlyvisible", "--class", "garasu-viewer"],
                                                                      env=self.environment, capture_output=True, text=True).stdout.split())[0]
         wait_for("the focus", lambda: self.do("getwindowfocus", check=False).strip() == self.window)
+
+    def alive(self):
+        if self.window_process.poll() is not None:
+            raise AssertionError("the viewer has ended: " + (self.folder / "garasu-viewer.log").read_text()[-2000:])
+        return True
 
     def do(self, *arguments, check=True):
         return subprocess.run(["xdotool", *map(str, arguments)], env=self.environment, check=check, capture_output=True, text=True).stdout
@@ -161,8 +171,8 @@ class Terminal:
 
     def origin(self):
         """Where the window's contents begin on the screen."""
-        places = dict(line.split("=") for line in self.do("getwindowgeometry", "--shell", self.window).split())
-        return int(places["X"]), int(places["Y"])
+        lines = subprocess.run(["xwininfo", "-id", self.window], env=self.environment, check=True, capture_output=True, text=True).stdout
+        return tuple(int(re.search(rf"Absolute upper-left {axis}: +(-?\d+)", lines).group(1)) for axis in "XY")
 
     def picture(self, file):
         subprocess.run([garasu.BUILD / "tests/screen_of", f"/tmp/.X11-unix/X{self.number}", file], check=True)
