@@ -196,8 +196,13 @@ static void do_key(struct gr_input *in, const struct gr_record_key *key)
 		}
 		return;
 	}
-	if (held) { /* the viewer's auto-repeat; the server's own is off */
-		fake_key(in, held->keycode, 1);
+	if (held) {
+		/* The viewer's auto-repeat, or a press whose release it has missed. The server's own repeat is off, so that it drops
+		   the press of a key that is down. */
+		if (!in->map.modifiers[held->keycode]) {
+			fake_key(in, held->keycode, 0);
+			fake_key(in, held->keycode, 1);
+		}
 		return;
 	}
 	if (in->helds == HELD_MAX)
