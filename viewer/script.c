@@ -357,6 +357,10 @@ static void carry_out(struct gr_script *script, char *line)
 		script->y = (uint16_t)y;
 		script->rgb = rgb;
 		begin_wait(script, WAIT_PIXEL, command, script->deadline_ms);
+	} else if (!strcmp(command, "wait-returned")) {
+		int times = atoi(arguments);
+		script->sequence = times > 0 ? (uint32_t)times : 0;
+		begin_wait(script, WAIT_RETURNED, command, script->deadline_ms);
 	} else if (!strcmp(command, "sleep")) {
 		int ms = atoi(arguments);
 		begin_wait(script, WAIT_TIME, command, ms > 0 ? ms : 0);
