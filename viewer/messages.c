@@ -212,9 +212,11 @@ static const struct entry failures[GR_FAIL_COUNT] = {
 				 "grace-over",
 				 { "The network did not come back in time, so the session has ended.",
 				   "ネットワークが時間内に復旧しなかったため、画面転送を終了しました。" },
-				 { "Check the network and connect again: a new browser is started, the pages of before are "
+				 { "Check the network and connect again: a new browser is started, the pages of before "
+				   "are "
 				   "closed.",
-				   "ネットワークを確認して、もう一度接続してください。ブラウザーは新しく起動します(開いていた"
+				   "ネットワークを確認して、もう一度接続してください。ブラウザーは新しく起動します("
+				   "開いていた"
 				   "ページは閉じられています)。" } },
 	[GR_FAIL_NO_PICTURE] = { 9,
 				 "no-picture",

@@ -89,7 +89,8 @@ static void usage(FILE *to)
 		"  --timeout SECONDS   for connecting, and for every wait\n"
 		"  --capture FILE      keep what the broker sends in this new file, for garasu-guard(1)\n"
 		"  --script FILE|-     commands, one a line: see garasu-viewer(1)\n"
-		"  --reconnect         come back by itself after a cut, for as long as the session waits: as with a window\n"
+		"  --reconnect         come back by itself after a cut, for as long as the session waits: as with a "
+		"window\n"
 		"  --no-reconnect      end with the first cut: as without one, and with --script\n"
 		"  --report            print one line of figures at the end\n");
 }
@@ -206,7 +207,9 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 
 int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
 {
-	*options = (struct gr_viewer_options){ .quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1, .reconnect = -1 };
+	*options = (struct gr_viewer_options){
+		.quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1, .reconnect = -1
+	};
 	for (;;) {
 		int index = 0, option = getopt_long(argc, argv, "", long_options, &index);
 		if (option < 0)

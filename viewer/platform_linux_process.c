@@ -1,7 +1,7 @@
 /* Linux: processes by fork(2), memory by a sealed memfd. */
-#include "viewer/platform_process.h"
 #include "common/io.h"
 #include "viewer/decoder.h"
+#include "viewer/platform_process.h"
 #include "viewer/transport.h"
 
 #include <errno.h>
@@ -65,7 +65,8 @@ static void become_child(pid_t parent, const char *name, const int *keep, size_t
 	}
 }
 
-static void run_decoder(const struct starter *starter, const struct request *request, int stream, int window, int capture)
+static void run_decoder(const struct starter *starter, const struct request *request, int stream, int window,
+			int capture)
 {
 	const struct gr_viewer_options *options = starter->options;
 	struct gr_decoder_settings settings = { .stream = stream,
@@ -210,8 +211,8 @@ static int make_picture(struct starter *starter, struct gr_viewer *viewer)
 		writable = mmap(NULL, GR_PICTURE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		readable = mmap(NULL, GR_PICTURE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	}
-	void *counters = mmap(NULL, sizeof(struct gr_viewer_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			      -1, 0);
+	void *counters = mmap(NULL, sizeof(struct gr_viewer_counters), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int failed = writable == MAP_FAILED || readable == MAP_FAILED || counters == MAP_FAILED;
 	if (failed)
 		perror("garasu-viewer: memory for the picture");
@@ -225,7 +226,8 @@ static int make_picture(struct starter *starter, struct gr_viewer *viewer)
 	return 0;
 }
 
-int gr_platform_begin(struct gr_platform_starter *out, const struct gr_viewer_options *options, struct gr_viewer *viewer)
+int gr_platform_begin(struct gr_platform_starter *out, const struct gr_viewer_options *options,
+		      struct gr_viewer *viewer)
 {
 	struct starter starter = { .options = options };
 	int control[2];
@@ -273,8 +275,8 @@ static int take_socket(const struct gr_platform_starter *starter, int *out)
 	}
 }
 
-int gr_platform_start(const struct gr_platform_starter *starter, struct gr_viewer *viewer, uint16_t width, uint16_t height,
-		      int connect_ms, int capture)
+int gr_platform_start(const struct gr_platform_starter *starter, struct gr_viewer *viewer, uint16_t width,
+		      uint16_t height, int connect_ms, int capture)
 {
 	struct request request = {
 		.width = width, .height = height, .connect_ms = connect_ms, .capture = capture >= 0

@@ -18,15 +18,16 @@ struct gr_platform_starter {
  * Makes the shared memory (viewer->picture, viewer->counters) and the process that starts decoders and transports. Called first of all:
  * that process has what this one has now. options is borrowed for ever. 0 or -1 after a message on standard error.
  */
-int gr_platform_begin(struct gr_platform_starter *starter, const struct gr_viewer_options *options, struct gr_viewer *viewer);
+int gr_platform_begin(struct gr_platform_starter *starter, const struct gr_viewer_options *options,
+		      struct gr_viewer *viewer);
 
 /*
  * Starts a decoder and a transport, which begins to connect; an earlier pair is dead before. width, height: the size wanted, 0 = the
  * server's. connect_ms: for the connection. capture: file for the server's bytes (borrowed), -1: none. Sets viewer->decoder and
  * viewer->transport. GR_EIO.
  */
-int gr_platform_start(const struct gr_platform_starter *starter, struct gr_viewer *viewer, uint16_t width, uint16_t height,
-		      int connect_ms, int capture);
+int gr_platform_start(const struct gr_platform_starter *starter, struct gr_viewer *viewer, uint16_t width,
+		      uint16_t height, int connect_ms, int capture);
 
 /* Waits for all of them, whose channels the caller has closed, for two seconds; then ends them. */
 void gr_platform_end(struct gr_platform_starter *starter);

@@ -9,7 +9,8 @@
 
 #define GR_RECONNECT_FIRST_MS 200
 #define GR_RECONNECT_MOST_MS 3200 /* between two tries */
-#define GR_RECONNECT_CONNECT_MS 4000 /* for one try's connection: a packet sent while the network was away is not waited for long */
+#define GR_RECONNECT_CONNECT_MS                                                                                        \
+	4000 /* for one try's connection: a packet sent while the network was away is not waited for long */
 
 /*
  * Call after anything happened, often. Notices a cut (begins to wait), that it is over, and that the time is. Returns 1 when a new

@@ -250,8 +250,8 @@ static int read_exactly(struct transport *transport, uint8_t *record, size_t n, 
 	uint64_t deadline_ms = gr_io_now_ms() + (uint64_t)timeout_ms;
 	for (size_t have = 0; have < n;) {
 		size_t got = 0;
-		int status = gr_tls_read(transport->tls, record + have, n - have, &got,
-					 &transport->failure, &transport->err);
+		int status = gr_tls_read(transport->tls, record + have, n - have, &got, &transport->failure,
+					 &transport->err);
 		if (status == GR_EAGAIN)
 			status = wait_socket(transport, gr_tls_wants(transport->tls), deadline_ms);
 		if (status)

@@ -53,7 +53,8 @@ struct gr_viewer {
 	unsigned ready; /* gr_viewer_ready */
 	struct gr_viewer_terms terms;
 	struct {
-		uint64_t since_us; /* of gr_viewer_awake_us; when the connection was lost; 0: it is there, or was never */
+		uint64_t
+			since_us; /* of gr_viewer_awake_us; when the connection was lost; 0: it is there, or was never */
 		uint64_t until_us; /* so long the session waits */
 		uint64_t next_us; /* the next try; 0: one is being made */
 		unsigned tries;

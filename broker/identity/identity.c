@@ -34,8 +34,7 @@ int gr_identity_person_of_uri(const char *untrusted_uri, size_t length, char *id
 int gr_identity_factors_check(const struct gr_identity_factors *untrusted, size_t size, uint32_t asked)
 {
 	if (size != sizeof *untrusted || untrusted->password_length > sizeof untrusted->password ||
-	    untrusted->code_length > sizeof untrusted->code ||
-	    untrusted->ticketed > 1 ||
+	    untrusted->code_length > sizeof untrusted->code || untrusted->ticketed > 1 ||
 	    (untrusted->ticketed && (untrusted->password_length || untrusted->code_length)) ||
 	    (untrusted->password_length && !(asked & GR_ASK_PASSWORD)) ||
 	    (untrusted->code_length && !(asked & GR_ASK_CODE)))

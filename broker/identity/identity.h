@@ -37,7 +37,8 @@ struct gr_identity_answer {
 	uint32_t tries_left; /* before the person is locked out; with ask */
 	uint32_t wait_seconds; /* the next try counts only after so long; with ask; of LOCKED_OUT: how long */
 	char person[GR_PERSON_MAX + 8]; /* with ask: whose the certificate is; without: who is let in, or empty */
-	uint32_t ticketed; /* without ask: ticket is one for the next time. Wiped by whoever holds it, once it is sent */
+	uint32_t
+		ticketed; /* without ask: ticket is one for the next time. Wiped by whoever holds it, once it is sent */
 	uint8_t ticket[GR_IDENTITY_TICKET];
 };
 

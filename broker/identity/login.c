@@ -104,7 +104,8 @@ static void issue(struct login *login, struct gr_identity_answer *answer)
 		return;
 	uint64_t minutes = gr_config_limits_of(settings->config, login->verdict.person)->absolute_minutes;
 	answer->ticketed = gr_ticket_issue(settings->tickets, login->verdict.person, login->chain.leaf,
-					   gr_io_now_ms() + (minutes ? minutes * 60000 : TICKET_MS), answer->ticket) == 0;
+					   gr_io_now_ms() + (minutes ? minutes * 60000 : TICKET_MS),
+					   answer->ticket) == 0;
 }
 
 /*
