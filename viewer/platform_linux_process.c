@@ -148,15 +148,33 @@ done:
 	return status;
 }
 
+static void child_ended(int signal_number)
+{
+	(void)signal_number; /* it has woken ppoll(2) */
+}
+
+static void reap(pid_t *pid)
+{
+	if (*pid > 0 && waitpid(*pid, NULL, WNOHANG) == *pid)
+		*pid = 0;
+}
+
 /* Reads nothing but the window process's requests, and gives the window the ends of the new processes' sockets. */
 static void serve(struct starter *starter)
 {
+	sigset_t child, others;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, &others);
+	signal(SIGCHLD, child_ended);
 	for (;;) {
 		struct pollfd wait = { .fd = starter->control, .events = POLLIN };
 		struct request request;
 		size_t size;
 		int capture = -1;
-		if (poll(&wait, 1, -1) < 0 && errno != EINTR)
+		reap(&starter->decoder);
+		reap(&starter->transport);
+		if (ppoll(&wait, 1, NULL, &others) < 0 && errno != EINTR)
 			return;
 		int status = gr_io_receive(starter->control, &request, sizeof(request), &size, &capture);
 		if (status == GR_EAGAIN)

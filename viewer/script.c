@@ -415,6 +415,10 @@ static void carry_out(struct gr_script *script, char *line)
 		begin_wait(script, WAIT_PIXEL, command, script->deadline_ms);
 	} else if (!strcmp(command, "print") || !strcmp(command, "wait-offer")) {
 		do_print(script, command, arguments);
+	} else if (!strcmp(command, "wait-returned")) {
+		int times = atoi(arguments);
+		script->sequence = times > 0 ? (uint32_t)times : 0;
+		begin_wait(script, WAIT_RETURNED, command, script->deadline_ms);
 	} else if (!strcmp(command, "sleep")) {
 		int ms = atoi(arguments);
 		begin_wait(script, WAIT_TIME, command, ms > 0 ? ms : 0);

@@ -214,6 +214,8 @@ static void follow_cut(struct gr_window *window)
 	if (away) {
 		gr_window_forget_keys(window);
 		window->motion_waits = 0;
+		window->told_until_us = 0;
+		window->told[0] = '\0';
 	} else if (viewer->state == GR_VIEWER_SHOWN && viewer->away.text_lost) {
 		gr_window_tell(window, gr_text("再接続しました。切れる直前に入力した文字は、届いていないことがあります"
 					       "。画面で確認してください。",

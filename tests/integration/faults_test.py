@@ -273,8 +273,7 @@ class Faults(unittest.TestCase):
         """T34: an error and its exit code; nothing is started again, and the session waits for its person."""
         for signo in signal.SIGSEGV, signal.SIGSYS:
             viewer = self.connected()
-            children = pathlib.Path(f"/proc/{viewer.process.pid}/task/{viewer.process.pid}/children").read_text().split()
-            names = {pathlib.Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in children}
+            names = garasu.viewer_processes(viewer.process.pid)
             self.assertEqual(len(names), 2, names)
             sessions = len(self.recorded("session.attach", person="hanako"))
             os.kill(names["garasu-decoder"], signo)

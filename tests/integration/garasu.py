@@ -259,6 +259,25 @@ class Peer:
         self.errors.close()
 
 
+def children(pid):
+    """{name: pid} of a process's children that live."""
+    found = {}
+    for child in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split():
+        try:
+            status = pathlib.Path(f"/proc/{child}/status").read_text()
+        except OSError:
+            continue
+        if "\nState:\tZ" not in status:
+            found[status.split()[1]] = int(child)
+    return found
+
+
+def viewer_processes(pid):
+    """{name: pid} of a viewer's decoder and transport, which its starter has started."""
+    starter = children(pid).get("garasu-starter")
+    return children(starter) if starter else {}
+
+
 class Viewer(Peer):
     def __init__(self, options):
         super().__init__([BUILD / "bin/garasu-viewer", "--headless", "--timeout", str(DEADLINE), "--script", "-", *options])

@@ -141,7 +141,7 @@ def a_ticket_is_told_and_taken_in_place_of_factors(broker):
     check(identity.given() == old)
     identity.answer(ticket=new)
     gateway.expect("WANT_SESSION")
-    check(not select.select([gateway.viewer], [], [], 0.2)[0], "a ticket before the session")
+    check(not select.select([gateway.viewer], [], [], 0.1)[0], "a ticket before the session")
     stream = gateway.open()
     take(gateway.viewer, b"GRSU\1\7" + bytes(10) + new + READY)
     viewer_handshake(gateway.viewer)

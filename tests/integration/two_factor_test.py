@@ -13,7 +13,7 @@ import garasu
 from identity_parts import totp
 from supervise import REASONS
 
-READY, REFUSED, WAIT, ASK = 1, 2, 3, 5
+READY, REFUSED, WAIT, ASK, TERMS, TICKET = 1, 2, 3, 5, 6, 7
 PASSWORD, CODE = 1, 2
 
 
@@ -27,7 +27,7 @@ class Person:
         self.tls = context.wrap_socket(socket.create_connection(("127.0.0.1", broker.port), timeout=garasu.DEADLINE), server_hostname="localhost")
 
     def record(self):
-        """(kind, reason, flags, tries, seconds) of the next one that is not WAIT."""
+        """(kind, reason, flags, tries, seconds) of the next one that is not WAIT, TERMS or TICKET."""
         while True:
             data = b""
             while len(data) < 16:
@@ -35,12 +35,18 @@ class Person:
                 assert piece, f"the end after {data}"
                 data += piece
             kind, reason, flags, tries, seconds = struct.unpack(">4xxBHBBHxxxx", data)
-            if kind != WAIT:
+            if kind == TICKET:
+                self.ticket = self.tls.recv(32)
+            elif kind not in (WAIT, TERMS):
                 return kind, reason, flags, tries, seconds
 
     def answer(self, password, code):
         password, code = password.encode(), code.encode()
         self.tls.sendall(b"GRSA\1\1\0\0" + struct.pack(">HHI256s64s", len(password), len(code), 0, password, code))
+        return self.record()
+
+    def show(self, ticket):
+        self.tls.sendall(b"GRSA\1\2" + bytes(10) + ticket + bytes(288))
         return self.record()
 
     def close(self):
@@ -104,6 +110,23 @@ class TwoFactor(unittest.TestCase):
         self.assertEqual(person.record()[0], ASK)
         self.assertEqual(person.answer(self.password["taro"], self.recovery["taro"][0])[0], READY)
         self.assertIn("factors=certificate,password,recovery", self.records("login", "taro")[0])
+
+    def test_3_a_ticket_lives_as_long_as_the_session(self):
+        first = self.person("hanako")
+        first.record()
+        self.assertEqual(first.answer(self.password["hanako"], self.recovery["hanako"][1])[0], READY)
+        again = self.person("hanako")
+        again.record()
+        self.assertEqual(again.show(first.ticket)[0], READY)
+        self.assertNotEqual(again.ticket, first.ticket)
+        self.assertIn("factors=certificate,ticket", self.records("login", "hanako")[-1])
+        self.broker.ctl("cutoff", "--all", "--reason", "test")
+        self.broker.ctl("restore", "--all", "--reason", "test")
+        garasu.wait_for("the session's end", lambda: not self.broker.sessions())
+        late = self.person("hanako")
+        late.record()
+        self.assertEqual(late.show(again.ticket)[:2], (ASK, REASONS["WRONG_FACTOR"]))
+        garasu.wait_for("the record", lambda: "ticket=wrong" in self.records("login.failed", "hanako"))
         self.broker.verify()
 
 

@@ -231,8 +231,7 @@ class Login(unittest.TestCase):
         connection.send(connection.picture(128, 64, filled(0, 0, 128, 64, (1, 2, 3))))
         viewer("wait-pixel 1 1 010203")
         for name in ("garasu-viewer", "garasu-decoder", "garasu-transp."):
-            pid = viewer.process.pid if name == "garasu-viewer" else int(
-                subprocess.run(["pgrep", "-P", str(viewer.process.pid), "-x", name], capture_output=True, text=True).stdout)
+            pid = viewer.process.pid if name == "garasu-viewer" else garasu.viewer_processes(viewer.process.pid)[name]
             self.assertFalse(found_in(pid, b"123456\0\0"), name)
 
     def test_a_wrong_file_of_factors_is_told_before_anything_is_opened(self):

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import garasu
-from garasu import wait_for
+from garasu import viewer_processes, wait_for
 from viewer_server import HISTORY, WAIT, Server, cursor, filled, rectangle, screen, update
 
 BAR, BORDER = 30, 4  # viewer/draw.h
@@ -314,16 +314,6 @@ class Viewer(unittest.TestCase):
         self.assert_ended(viewer, 1, "output-file", "No space left on device")
         kept = (disk / "capture").read_bytes()
         self.assertEqual(kept, connection.sent[:len(kept)])
-
-
-def viewer_processes(pid):
-    """{name: pid} of a viewer's child processes."""
-    found = {}
-    for child in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split():
-        status = pathlib.Path(f"/proc/{child}/status").read_text()
-        if "\nState:\tZ" not in status:  # those are dead, and waited for when the window is closed
-            found[status.split()[1]] = int(child)
-    return found
 
 
 if __name__ == "__main__":
