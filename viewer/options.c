@@ -31,6 +31,8 @@ enum option_code {
 	OPTION_REPORT,
 	OPTION_FACTORS,
 	OPTION_SCALE,
+	OPTION_ZOOM,
+	OPTION_HIGH_CONTRAST,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -55,6 +57,8 @@ static const struct option long_options[] = {
 	{ "report", no_argument, NULL, OPTION_REPORT },
 	{ "factors", required_argument, NULL, OPTION_FACTORS },
 	{ "scale", required_argument, NULL, OPTION_SCALE },
+	{ "zoom", required_argument, NULL, OPTION_ZOOM },
+	{ "high-contrast", no_argument, NULL, OPTION_HIGH_CONTRAST },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -74,7 +78,9 @@ static void usage(FILE *to)
 		"  --factors FILE      password and one-time code, a line each, instead of being asked (mode 0600)\n"
 		"  --size WxH          size of the picture\n"
 		"  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
-		"  --scale 100..300    of bar, border and messages, in percent (as the desktop has it)\n"
+		"  --scale 100..300    how large all is drawn, in percent (as the desktop has it)\n"
+		"  --zoom 50..300      and on top of that (100; Ctrl+Alt and + or - change it)\n"
+		"  --high-contrast     the viewer's own parts in black, white and yellow (Ctrl+Alt+H)\n"
 		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
 		"                      0, or a screenshot without this option: all is exact at once\n"
 		"  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
@@ -192,13 +198,21 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 			return -1;
 		options->scale = (int)number;
 		return 0;
+	case OPTION_ZOOM:
+		if (parse_number(value, GR_ZOOM_MIN, GR_ZOOM_MAX, &number))
+			return -1;
+		options->zoom = (int)number;
+		return 0;
+	case OPTION_HIGH_CONTRAST: options->high_contrast = 1; return 0;
 	default: return -1;
 	}
 }
 
 int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
 {
-	*options = (struct gr_viewer_options){ .quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1 };
+	*options = (struct gr_viewer_options){
+		.quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1, .zoom = 100
+	};
 	for (;;) {
 		int index = 0, option = getopt_long(argc, argv, "", long_options, &index);
 		if (option < 0)

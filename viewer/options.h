@@ -6,6 +6,8 @@
 
 #define GR_SCALE_MIN 100
 #define GR_SCALE_MAX 300
+#define GR_ZOOM_MIN 50
+#define GR_ZOOM_MAX 300
 
 struct gr_viewer_options {
 	char host[256];
@@ -24,7 +26,9 @@ struct gr_viewer_options {
 	const char *capture; /* a new file for the server's bytes */
 	const char *script; /* file, or "-" */
 	const char *factors; /* file with a password and a code */
-	int scale; /* of bar, border and messages, in percent; 0: as the desktop has it */
+	int scale; /* of browser, bar, border and messages, in percent; 0: as the desktop has it */
+	int zoom; /* percent, on top of it */
+	int high_contrast;
 	int report;
 };
 

@@ -38,6 +38,47 @@ int gr_platform_scale(SDL_Window *window)
 	return scale;
 }
 
+#ifdef SDL_VIDEO_DRIVER_X11
+static Atom resource_manager;
+
+/* Of the X server's events SDL is to pass on only this one: the desktop's settings are a property of the root window. */
+static int filter(void *context, SDL_Event *event)
+{
+	(void)context;
+	if (event->type != SDL_SYSWMEVENT)
+		return 1;
+	const SDL_SysWMmsg *message = event->syswm.msg;
+	return message->subsystem == SDL_SYSWM_X11 && message->msg.x11.event.type == PropertyNotify &&
+	       message->msg.x11.event.xproperty.atom == resource_manager;
+}
+#endif
+
+void gr_platform_watch_scale(SDL_Window *window)
+{
+#ifdef SDL_VIDEO_DRIVER_X11
+	SDL_SysWMinfo info;
+	XWindowAttributes root;
+	SDL_VERSION(&info.version);
+	if (!SDL_GetWindowWMInfo(window, &info) || info.subsystem != SDL_SYSWM_X11)
+		return;
+	Display *display = info.info.x11.display;
+	resource_manager = XInternAtom(display, "RESOURCE_MANAGER", False);
+	if (!XGetWindowAttributes(display, DefaultRootWindow(display), &root))
+		return;
+	XSelectInput(display, DefaultRootWindow(display), root.your_event_mask | PropertyChangeMask);
+	SDL_SetEventFilter(filter, NULL);
+	SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
+#else
+	(void)window;
+#endif
+}
+
+int gr_platform_is_scale_event(const SDL_Event *event)
+{
+	return event->type == SDL_SYSWMEVENT ||
+	       (event->type == SDL_WINDOWEVENT && event->window.event == SDL_WINDOWEVENT_DISPLAY_CHANGED);
+}
+
 int gr_platform_documents(char *out, size_t cap)
 {
 	(void)out;

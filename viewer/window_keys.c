@@ -27,20 +27,6 @@ void gr_window_release_keys(struct gr_window *window)
 			send_key(window, i, 0, 0);
 }
 
-static void toggle_full_screen(struct gr_window *window)
-{
-	gr_window_release_keys(window);
-	window->full_screen = !window->full_screen;
-	SDL_SetWindowFullscreen(window->window, window->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
-}
-
-int gr_window_is_full_screen_key(const SDL_KeyboardEvent *event)
-{
-	SDL_Scancode scancode = event->keysym.scancode;
-	Uint16 mod = event->keysym.mod;
-	return scancode == SDL_SCANCODE_F11 || (scancode == SDL_SCANCODE_RETURN && mod & KMOD_CTRL && mod & KMOD_ALT);
-}
-
 /*
  * Keys go to the broker as they are pressed. Which character a key makes (layout, Shift, Caps Lock) only SDL's text event
  * tells, which stands right behind the press in the queue when no input method has taken the key.
@@ -49,11 +35,6 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 {
 	unsigned scancode = event->keysym.scancode;
 	Uint16 mod = event->keysym.mod;
-	if (gr_window_is_full_screen_key(event)) {
-		if (!event->repeat)
-			toggle_full_screen(window);
-		return;
-	}
 	/* The lock keys' effect is in the keysyms already; sent too, it would come twice. */
 	if (scancode == SDL_SCANCODE_CAPSLOCK || scancode == SDL_SCANCODE_NUMLOCKCLEAR ||
 	    scancode == SDL_SCANCODE_SCROLLLOCK)
