@@ -398,5 +398,6 @@ int main(int argc, char **argv)
 	int exit_code = conclude(&program);
 	gr_script_destroy(program.script);
 	gr_window_destroy(program.window);
+	gr_viewer_options_finish(&program.options);
 	return exit_code;
 }

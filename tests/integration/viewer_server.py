@@ -10,6 +10,8 @@ from garasu import DEADLINE, SOURCE
 READY = b"GRSU\1\1" + bytes(10)
 WAIT = b"GRSU\1\3" + bytes(10)
 HISTORY = 0x47415210
+OFFER, PIECE, END = 1, 2, 3
+START, ACCEPT, TAKEN, CANCEL = 1, 2, 3, 4
 
 
 def rectangle(x, y, w, h, encoding, data=b""):
@@ -36,6 +38,29 @@ def run(v, pixels):
     if pixels <= 317:
         return bytes([v | 61, pixels - 62])
     return bytes([v | 62]) + struct.pack(">H", pixels - 318)
+
+
+def terms(flags, clipboard_up=0):
+    """flags: 1 clipboard down, 2 printing."""
+    return b"GRSU\1\6" + struct.pack(">HBBHI", 0, flags, 0, 60, clipboard_up)
+
+
+def page(state, document, number=0, pages=0, width=0, height=0, x=0, y=0):
+    return struct.pack(">BBHIHHHHHHI", 71, 4, state, document, number, pages, width, height, x, y, 0)
+
+
+def exactly(x, y, w, h, pixels):
+    """Pieces of these pixels (bytes R, G, B), some rows each: a unit is at most 128 KiB."""
+    pieces, at_once = [], max(1, 120000 // (3 * w + w // 64 + 9))
+    for top in range(0, h, at_once):
+        rows = b""
+        for row in range(top, min(h, top + at_once)):
+            for left in range(0, w, 64):
+                part = pixels[(row * w + left) * 3:(row * w + min(w, left + 64)) * 3]
+                rows += bytes([0xc0 | len(part) // 3 - 1])
+                rows += b"".join(bytes([g, (b - g) & 255, (r - g) & 255]) for r, g, b in zip(part[0::3], part[1::3], part[2::3]))
+        pieces.append(struct.pack(">HHHH", x, y + top, w, min(at_once, h - top)) + rows)
+    return pieces
 
 
 def filled(x, y, w, h, colour):
@@ -74,8 +99,9 @@ class Connection:
         self.stream.sendall(b"GRSU\1\2" + struct.pack(">HHHI", reason, 0, seconds, 0))
         self.stream.close()
 
-    def handshake(self, flags=0):
-        self.stream.sendall(READY[:8] + bytes([flags]) + READY[9:] + b"RFB 003.008\n")
+    def handshake(self, flags=0, terms=b""):
+        """terms: a record of TERMS, or none."""
+        self.stream.sendall(terms + READY[:8] + bytes([flags]) + READY[9:] + b"RFB 003.008\n")
         self.receive(12)
         self.stream.sendall(b"\1\1")
         self.receive(1)
@@ -107,9 +133,24 @@ class Connection:
         lengths = {3: 10, 4: 8, 5: 6, 150: 10, 251: 24, 255: 12}
         while True:
             kind = self.receive(1)[0]
-            body = self.receive(4 * struct.unpack(">xH", self.receive(3))[0]) if kind == 2 else self.receive(lengths[kind] - 1)
+            if kind == 2:
+                body = self.receive(4 * struct.unpack(">xH", self.receive(3))[0])
+            elif kind == 71:
+                body = self.receive(7)
+                body += self.receive(8 if body[0] == 2 else 0 if body[0] == 4
+                                     else struct.unpack(">xH", body[:3])[0] if body[0] == 1 else struct.unpack(">I", body[3:])[0])
+            else:
+                body = self.receive(lengths[kind] - 1)
             if kind == wanted:
                 return body
+
+    def print_request(self):
+        """The viewer's next PRINT: action, document, first, last."""
+        while (body := self.message(71))[0] != 2:
+            pass
+        action, document, first, last, zero = struct.unpack(">HIHHI", body[1:])
+        assert not zero
+        return action, document, first, last
 
 
 class Server:
