@@ -2,12 +2,6 @@
 
 #include <string.h>
 
-static const SDL_Color alarm_back = { 0xfd, 0xec, 0xea, 0xff }, alarm_ink = { 0x8c, 0x1d, 0x18, 0xff };
-static const SDL_Color hint_ink = { 0x8a, 0x5a, 0x00, 0xff };
-static const SDL_Color edge = { 0x8d, 0x84, 0x7d, 0xff };
-static const SDL_Color selected = { 0xfb, 0xd5, 0xb5, 0xff };
-static const SDL_Color idle_back = { 0xe6, 0xe1, 0xdc, 0xff };
-
 enum { BAR_MS = 40, BAR_STEPS = 50 };
 
 /* One pass over the panel from above to below: the same code measures and draws, so that they cannot differ. */
@@ -46,13 +40,14 @@ static void write_text(struct pass *p, enum gr_font font, const char *text, SDL_
 
 static void alarm(struct pass *p, const char *text)
 {
+	const struct gr_palette *colours = p->paint->colours;
 	enum gr_font font = p->tight ? GR_FONT_SMALL : GR_FONT_BODY;
 	int pad = px(p, p->tight ? 6 : 10), strip = px(p, 4);
 	SDL_Point size = gr_paint_measure(p->paint, font, text, p->width - 2 * pad - strip);
 	SDL_Rect box = { p->x, p->y, p->width, size.y + 2 * pad };
-	fill(p, box, alarm_back);
-	fill(p, (SDL_Rect){ box.x, box.y, strip, box.h }, alarm_ink);
-	gr_paint_text(p->paint, p->surface, font, text, alarm_ink, box.x + strip + pad, box.y + pad,
+	fill(p, box, colours->alarm);
+	fill(p, (SDL_Rect){ box.x, box.y, strip, box.h }, colours->alarm_ink);
+	gr_paint_text(p->paint, p->surface, font, text, colours->alarm_ink, box.x + strip + pad, box.y + pad,
 		      p->width - 2 * pad - strip);
 	p->y += box.h + px(p, p->tight ? 8 : 16);
 }
@@ -86,7 +81,7 @@ static void what_was_wrong(struct pass *p, unsigned wait)
 	if (wait) {
 		SDL_snprintf(text, sizeof(text),
 			     gr_messages_japanese() ? "あと%u秒お待ちください。" : "Please wait %u s.", wait);
-		write_text(p, GR_FONT_SMALL, text, hint_ink, 12);
+		write_text(p, GR_FONT_SMALL, text, p->paint->colours->hint_ink, 12);
 	}
 }
 
@@ -127,29 +122,31 @@ static void draw_field(const struct pass *p, enum gr_dialog_part part, SDL_Rect 
 	char text[3 * GR_DIALOG_BYTES + 4];
 	int usable = p->viewer->state == GR_VIEWER_ASKED, focus = usable && dialog->focus == part, pad = px(p, 10);
 	int height = gr_paint_line_height(p->paint, GR_FONT_BODY), y = box.y + (box.h - height) / 2;
-	fill(p, box, usable ? gr_paint_white : idle_back);
-	outline(p, box, focus ? px(p, 2) : px(p, 1), focus ? gr_paint_frame : edge);
+	fill(p, box, usable ? p->paint->colours->panel : p->paint->colours->idle);
+	outline(p, box, focus ? px(p, 2) : px(p, 1), focus ? p->paint->colours->accent : p->paint->colours->edge);
 	SDL_Rect before, inside = { box.x + pad, box.y + px(p, 2), box.w - 2 * pad, box.h - 2 * px(p, 2) }, clip;
 	SDL_GetClipRect(p->surface, &before);
 	if (SDL_IntersectRect(&before, &inside, &clip))
 		SDL_SetClipRect(p->surface, &clip);
 	int x = inside.x - scrolled(dialog, p->paint, part, inside.w - px(p, 4));
 	if (focus && field->all)
-		fill(p, (SDL_Rect){ x, y, width_until(dialog, p->paint, part, field->length), height }, selected);
+		fill(p, (SDL_Rect){ x, y, width_until(dialog, p->paint, part, field->length), height },
+		     p->paint->colours->selected);
 	shown(dialog, part, field->length, text, sizeof(text));
-	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, gr_paint_ink, x, y, 0);
+	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, p->paint->colours->ink, x, y, 0);
 	explicit_bzero(text, sizeof(text));
 	if (focus) {
 		int cursor = x + width_until(dialog, p->paint, part, field->cursor);
 		if (*dialog->composing && part == GR_DIALOG_CODE) {
 			SDL_Point size = gr_paint_measure(p->paint, GR_FONT_BODY, dialog->composing, 0);
-			fill(p, (SDL_Rect){ cursor, y, size.x, height }, gr_paint_white);
-			gr_paint_text(p->paint, p->surface, GR_FONT_BODY, dialog->composing, gr_paint_ink, cursor, y,
-				      0);
-			fill(p, (SDL_Rect){ cursor, y + height - px(p, 2), size.x, px(p, 2) }, gr_paint_frame);
+			fill(p, (SDL_Rect){ cursor, y, size.x, height }, p->paint->colours->panel);
+			gr_paint_text(p->paint, p->surface, GR_FONT_BODY, dialog->composing, p->paint->colours->ink,
+				      cursor, y, 0);
+			fill(p, (SDL_Rect){ cursor, y + height - px(p, 2), size.x, px(p, 2) },
+			     p->paint->colours->accent);
 			cursor += size.x;
 		}
-		fill(p, (SDL_Rect){ cursor, y, px(p, 2), height }, gr_paint_ink);
+		fill(p, (SDL_Rect){ cursor, y, px(p, 2), height }, p->paint->colours->ink);
 	}
 	SDL_SetClipRect(p->surface, &before);
 }
@@ -158,7 +155,7 @@ static void field(struct pass *p, enum gr_dialog_part part, const char *label)
 {
 	if (!gr_dialog_has(p->dialog, part))
 		return;
-	write_text(p, GR_FONT_SMALL, label, gr_paint_ink, 4);
+	write_text(p, GR_FONT_SMALL, label, p->paint->colours->ink, 4);
 	SDL_Rect box = { p->x, p->y, p->width, px(p, 38) };
 	p->layout->parts[part] = box;
 	if (p->surface)
@@ -169,18 +166,20 @@ static void field(struct pass *p, enum gr_dialog_part part, const char *label)
 static void button(struct pass *p, enum gr_dialog_part part, SDL_Rect box, const char *text, int usable)
 {
 	int main_one = part == GR_DIALOG_OK, focus = p->dialog->focus == part;
-	SDL_Color back = main_one ? usable ? gr_paint_frame : idle_back : gr_paint_white;
-	SDL_Color ink = main_one ? usable ? gr_paint_white : gr_paint_pale_ink : gr_paint_ink;
+	SDL_Color back = main_one ? usable ? p->paint->colours->accent : p->paint->colours->idle
+				  : p->paint->colours->panel;
+	SDL_Color ink = main_one ? usable ? p->paint->colours->accent_ink : p->paint->colours->pale_ink
+				 : p->paint->colours->ink;
 	p->layout->parts[part] = box;
 	if (!p->surface)
 		return;
 	fill(p, box, back);
 	if (!main_one)
-		outline(p, box, px(p, 1), edge);
+		outline(p, box, px(p, 1), p->paint->colours->edge);
 	if (focus) {
 		int gap = px(p, 4);
 		outline(p, (SDL_Rect){ box.x - gap, box.y - gap, box.w + 2 * gap, box.h + 2 * gap }, px(p, 2),
-			gr_paint_frame);
+			p->paint->colours->accent);
 	}
 	SDL_Point size = gr_paint_measure(p->paint, GR_FONT_BODY, text, 0);
 	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, ink, box.x + (box.w - size.x) / 2,
@@ -207,14 +206,14 @@ static void buttons(struct pass *p, unsigned wait)
 static void progress(struct pass *p)
 {
 	SDL_Rect track = { p->x, p->y + px(p, 38) - px(p, 6), p->width, px(p, 4) };
-	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, gr_text("確認しています…", "Checking…"), gr_paint_ink, p->x,
-		      p->y, 0);
-	fill(p, track, idle_back);
+	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, gr_text("確認しています…", "Checking…"),
+		      p->paint->colours->ink, p->x, p->y, 0);
+	fill(p, track, p->paint->colours->idle);
 	int length = track.w / 4, step = (int)(gr_viewer_now_us() / 1000 / BAR_MS % BAR_STEPS);
 	int at = (track.w + length) * step / BAR_STEPS - length;
 	SDL_Rect piece = { track.x + at, track.y, length, track.h }, inside;
 	if (SDL_IntersectRect(&piece, &track, &inside))
-		fill(p, inside, gr_paint_frame);
+		fill(p, inside, p->paint->colours->accent);
 	p->y += px(p, 38);
 }
 
@@ -225,19 +224,20 @@ static void body(struct pass *p)
 	unsigned wait = viewer->state == GR_VIEWER_ASKED ? gr_viewer_seconds_until(viewer->ask.from_us) : 0;
 	char who[400];
 	if (!p->tight)
-		write_text(p, GR_FONT_TITLE, gr_text("ログイン", "Log in"), gr_paint_frame, 6);
+		write_text(p, GR_FONT_TITLE, gr_text("ログイン", "Log in"), p->paint->colours->accent, 6);
 	SDL_snprintf(who, sizeof(who), gr_messages_japanese() ? "%s さん　接続先: %s" : "%s at %s", viewer->person,
 		     viewer->host);
-	write_text(p, p->tight ? GR_FONT_SMALL : GR_FONT_BODY, who, gr_paint_pale_ink, p->tight ? 8 : 18);
+	write_text(p, p->tight ? GR_FONT_SMALL : GR_FONT_BODY, who, p->paint->colours->pale_ink, p->tight ? 8 : 18);
 	what_was_wrong(p, wait);
 	field(p, GR_DIALOG_PASSWORD, gr_text("パスワード", "Password"));
 	if (gr_dialog_has(dialog, GR_DIALOG_PASSWORD)) {
 		if (dialog->focus == GR_DIALOG_PASSWORD && *dialog->composing)
 			write_text(p, GR_FONT_SMALL,
-				   gr_text("日本語入力がオンになっています。", "An input method is on."), hint_ink, 2);
+				   gr_text("日本語入力がオンになっています。", "An input method is on."),
+				   p->paint->colours->hint_ink, 2);
 		if (dialog->caps_lock && dialog->focus == GR_DIALOG_PASSWORD)
 			write_text(p, GR_FONT_SMALL, gr_text("Caps Lock がオンになっています。", "Caps Lock is on."),
-				   hint_ink, 2);
+				   p->paint->colours->hint_ink, 2);
 		p->y += px(p, 10);
 	}
 	field(p, GR_DIALOG_CODE, gr_text("確認コード", "One-time code"));
@@ -245,7 +245,7 @@ static void body(struct pass *p)
 		write_text(p, GR_FONT_SMALL,
 			   gr_text("認証アプリに表示される6桁の数字です。使えないときは回復コードを入力してください。",
 				   "The six digits of your authenticator app. Without it, enter a recovery code."),
-			   gr_paint_pale_ink, 0);
+			   p->paint->colours->pale_ink, 0);
 	}
 	p->y += px(p, p->tight ? 8 : 22);
 	if (viewer->state == GR_VIEWER_JUDGED)
@@ -288,9 +288,9 @@ void gr_dialog_draw(const struct gr_dialog *dialog, const struct gr_paint *paint
 	p.y = panel.y + margin;
 	if (surface) {
 		gr_paint_outline(surface, (SDL_Rect){ panel.x - 1, panel.y - 1, panel.w + 2, panel.h + 2 }, 1,
-				 gr_paint_line);
-		gr_paint_fill(surface, panel, gr_paint_white);
-		gr_paint_fill(surface, (SDL_Rect){ panel.x, panel.y, stripe, panel.h }, gr_paint_frame);
+				 paint->colours->line);
+		gr_paint_fill(surface, panel, paint->colours->panel);
+		gr_paint_fill(surface, (SDL_Rect){ panel.x, panel.y, stripe, panel.h }, paint->colours->accent);
 	}
 	body(&p);
 }

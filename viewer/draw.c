@@ -1,5 +1,7 @@
 #include "viewer/draw.h"
+#include "common/error.h"
 #include "viewer/dialog_draw.h"
+#include "viewer/menu_draw.h"
 #include "viewer/watermark.h"
 
 #include <stdlib.h>
@@ -30,6 +32,24 @@ void gr_draw_destroy(struct gr_draw *draw)
 	gr_watermark_destroy(draw->watermark);
 	gr_paint_finish(&draw->paint);
 	free(draw);
+}
+
+int gr_draw_rescale(struct gr_draw *draw, int scale)
+{
+	if (draw->paint.scale == scale)
+		return 0;
+	struct gr_watermark *watermark = gr_watermark_create(); /* the one before is of the other scale's letters */
+	if (!watermark)
+		return GR_ENOMEM;
+	gr_watermark_destroy(draw->watermark);
+	draw->watermark = watermark;
+	gr_paint_rescale(&draw->paint, scale);
+	return 0;
+}
+
+void gr_draw_set_contrast(struct gr_draw *draw, int high)
+{
+	draw->paint.colours = high ? &gr_palette_contrast : &gr_palette_usual;
 }
 
 const struct gr_paint *gr_draw_paint(const struct gr_draw *draw)
@@ -90,64 +110,6 @@ SDL_Rect gr_draw_caret(const struct gr_draw *draw, const struct gr_viewer *viewe
 	return (SDL_Rect){ x, y, w > 0 ? w : 1, h > 0 ? h : 1 };
 }
 
-static const SDL_Color record_red = { 0xff, 0x5a, 0x4d, 0xff };
-
-/* A disc, as far as squares make one. */
-static void draw_disc(SDL_Surface *surface, int x, int y, int size, SDL_Color colour)
-{
-	for (int row = 0; row < size; row++) {
-		int d = 2 * row + 1 - size, half = 0;
-		while ((2 * half + 1) * (2 * half + 1) + d * d <= size * size)
-			half++;
-		gr_paint_fill(surface, (SDL_Rect){ x + size / 2 - half, y + row, 2 * half, 1 }, colour);
-	}
-}
-
-/* "Recorded", right behind the title: it must be seen whatever the window's width. Returns its width. */
-static int draw_recorded(const struct gr_draw *draw, SDL_Surface *surface, int x)
-{
-	const struct gr_paint *paint = &draw->paint;
-	const char *text = gr_text("録画中", "REC");
-	int bar = bar_height(draw), pad = gr_paint_px(paint, 8), dot = gr_paint_px(paint, 10),
-	    gap = gr_paint_px(paint, 6);
-	SDL_Point size = gr_paint_measure(paint, GR_FONT_BAR, text, 0);
-	SDL_Rect box = { x, gr_paint_px(paint, 4), pad + dot + gap + size.x + pad, bar - 2 * gr_paint_px(paint, 4) };
-	gr_paint_fill(surface, box, (SDL_Color){ 0x3d, 0x12, 0x06, 0xff });
-	draw_disc(surface, box.x + pad, (bar - dot) / 2, dot, record_red);
-	gr_paint_text(paint, surface, GR_FONT_BAR, text, gr_paint_bar_text, box.x + pad + dot + gap, (bar - size.y) / 2,
-		      0);
-	return box.w;
-}
-
-static void draw_frame(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer)
-{
-	const struct gr_paint *paint = &draw->paint;
-	int w = surface->w, h = surface->h, bar = bar_height(draw), border = border_width(draw),
-	    pad = gr_paint_px(paint, 12), gap = gr_paint_px(paint, 16);
-	gr_paint_fill(surface, (SDL_Rect){ 0, 0, w, bar }, gr_paint_frame);
-	gr_paint_fill(surface, (SDL_Rect){ 0, 0, border, h }, gr_paint_frame);
-	gr_paint_fill(surface, (SDL_Rect){ w - border, 0, border, h }, gr_paint_frame);
-	gr_paint_fill(surface, (SDL_Rect){ 0, h - border, w, border }, gr_paint_frame);
-	/* A page in the same colour, with a bar of its own, is seen to be inside. */
-	SDL_Rect area = gr_draw_area(draw, w, h);
-	gr_paint_outline(surface, (SDL_Rect){ area.x - 1, area.y - 1, area.w + 2, area.h + 2 }, 1, gr_paint_bar_label);
-	int y = (bar - gr_paint_line_height(paint, GR_FONT_BAR)) / 2;
-	SDL_Rect inside = { border, 0, w - 2 * border, bar - 1 };
-	SDL_SetClipRect(surface, &inside); /* a narrow window ends the text, not the border */
-	int x = pad + gr_draw_text(draw, surface, "画面転送・インターネット", gr_paint_bar_text, pad, y);
-	if (viewer->ready & GR_READY_RECORDED && viewer->state != GR_VIEWER_ENDED)
-		x += gap + draw_recorded(draw, surface, x + gap);
-	if (!gr_messages_japanese())
-		x += gap + gr_paint_text(paint, surface, GR_FONT_BAR, "Internet, by screen transfer",
-					 gr_paint_bar_label, x + gap, y, 0)
-				   .x;
-	char who[400];
-	SDL_snprintf(who, sizeof(who), "%s%s%s", viewer->person, *viewer->person ? " @ " : "", viewer->host);
-	if (x + 2 * pad + gr_paint_measure(paint, GR_FONT_BAR, who, 0).x + pad <= w)
-		gr_paint_text(paint, surface, GR_FONT_BAR, who, gr_paint_bar_label, -(w - pad), y, 0);
-	SDL_SetClipRect(surface, NULL);
-}
-
 enum { AWAY = -1 };
 
 static int is_away(const struct gr_viewer *viewer)
@@ -203,8 +165,8 @@ static void draw_message(const struct gr_paint *paint, SDL_Surface *surface, SDL
 	enum { LINES = 5 };
 	const char *texts[LINES] = { title, what, what == again ? "" : again, action, small };
 	const enum gr_font fonts[LINES] = { GR_FONT_TITLE, GR_FONT_BODY, GR_FONT_BODY, GR_FONT_BODY, GR_FONT_SMALL };
-	const SDL_Color colours[LINES] = { gr_paint_frame, gr_paint_ink, gr_paint_ink, gr_paint_ink,
-					   gr_paint_pale_ink };
+	const SDL_Color colours[LINES] = { paint->colours->accent, paint->colours->ink, paint->colours->ink,
+					   paint->colours->ink, paint->colours->pale_ink };
 	int heights[LINES], total = 0; /* measured first: the panel's height depends on how the lines wrap */
 	for (int i = 0; i < LINES; i++) {
 		heights[i] = gr_paint_measure(paint, fonts[i], texts[i], wrap).y;
@@ -214,9 +176,10 @@ static void draw_message(const struct gr_paint *paint, SDL_Surface *surface, SDL
 			   total + 2 * margin };
 	if (panel.y < area.y)
 		panel.y = area.y;
-	gr_paint_outline(surface, (SDL_Rect){ panel.x - 1, panel.y - 1, panel.w + 2, panel.h + 2 }, 1, gr_paint_line);
-	gr_paint_fill(surface, panel, gr_paint_white);
-	gr_paint_fill(surface, (SDL_Rect){ panel.x, panel.y, stripe, panel.h }, gr_paint_frame);
+	gr_paint_outline(surface, (SDL_Rect){ panel.x - 1, panel.y - 1, panel.w + 2, panel.h + 2 }, 1,
+			 paint->colours->line);
+	gr_paint_fill(surface, panel, paint->colours->panel);
+	gr_paint_fill(surface, (SDL_Rect){ panel.x, panel.y, stripe, panel.h }, paint->colours->accent);
 	int y = panel.y + margin;
 	for (int i = 0; i < LINES; i++)
 		if (heights[i]) {
@@ -314,9 +277,9 @@ static void draw_composing(const struct gr_draw *draw, SDL_Surface *surface, con
 	}
 	if (x + width > surface->w - border_width(draw))
 		x = surface->w - border_width(draw) - width;
-	gr_paint_fill(surface, (SDL_Rect){ x, y, width, height + 2 * line }, gr_paint_white);
-	gr_paint_text(paint, surface, GR_FONT_BODY, composing, gr_paint_ink, x + pad, y, 0);
-	gr_paint_fill(surface, (SDL_Rect){ x, y + height + line, width, line }, gr_paint_frame);
+	gr_paint_fill(surface, (SDL_Rect){ x, y, width, height + 2 * line }, paint->colours->panel);
+	gr_paint_text(paint, surface, GR_FONT_BODY, composing, paint->colours->ink, x + pad, y, 0);
+	gr_paint_fill(surface, (SDL_Rect){ x, y + height + line, width, line }, paint->colours->accent);
 }
 
 /* At the foot of the picture, where it hides least. */
@@ -328,9 +291,9 @@ static void draw_told(const struct gr_paint *paint, SDL_Surface *surface, SDL_Re
 	SDL_Point size = gr_paint_measure(paint, GR_FONT_BODY, told, most);
 	SDL_Rect panel = { area.x + (area.w - size.x) / 2 - pad, area.y + area.h - size.y - 3 * pad, size.x + 2 * pad,
 			   size.y + 2 * pad };
-	gr_paint_fill(surface, panel, gr_paint_ink);
-	gr_paint_outline(surface, panel, gr_paint_px(paint, 2), gr_paint_white);
-	gr_paint_text(paint, surface, GR_FONT_BODY, told, gr_paint_white, panel.x + pad, panel.y + pad, most);
+	gr_paint_fill(surface, panel, paint->colours->told);
+	gr_paint_outline(surface, panel, gr_paint_px(paint, 2), paint->colours->told_ink);
+	gr_paint_text(paint, surface, GR_FONT_BODY, told, paint->colours->told_ink, panel.x + pad, panel.y + pad, most);
 }
 
 void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_draw_scene *scene)
@@ -338,7 +301,7 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_dra
 	const struct gr_viewer *viewer = scene->viewer;
 	struct gr_dialog_layout layout;
 	SDL_Rect area = gr_draw_area(draw, surface->w, surface->h);
-	gr_paint_fill(surface, area, gr_paint_backdrop);
+	gr_paint_fill(surface, area, draw->paint.colours->backdrop);
 	SDL_SetClipRect(surface, &area);
 	if (is_marked(viewer))
 		gr_watermark_set(draw->watermark, &draw->paint, viewer->person);
@@ -358,10 +321,14 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_dra
 		SDL_Rect parts[GR_PRINT_PARTS];
 		gr_print_panel_draw(scene->panel, scene->print, &draw->paint, surface, area, parts);
 	}
+	if (scene->menu) {
+		struct gr_menu_layout menu_layout;
+		gr_menu_draw(scene->menu, &draw->paint, surface, area, &menu_layout);
+	}
 	if (*scene->told)
 		draw_told(&draw->paint, surface, area, scene->told);
 	SDL_SetClipRect(surface, NULL);
-	draw_frame(draw, surface, viewer);
+	gr_bar_draw(&draw->paint, surface, viewer, scene->menu);
 }
 
 int gr_draw_wait_ms(const struct gr_viewer *viewer)
@@ -374,7 +341,8 @@ int gr_draw_wait_ms(const struct gr_viewer *viewer)
 		uint64_t now = gr_viewer_now_us();
 		return viewer->again_us > now ? (int)((viewer->again_us - now) % 1000000u / 1000u) + 1 : -1;
 	}
-	return is_marked(viewer) ? gr_watermark_wait_ms() : -1;
+	int mark_ms = is_marked(viewer) ? gr_watermark_wait_ms() : -1, bar_ms = gr_bar_wait_ms(viewer);
+	return mark_ms < 0 || (bar_ms >= 0 && bar_ms < mark_ms) ? bar_ms : mark_ms;
 }
 
 int gr_draw_text(const struct gr_draw *draw, SDL_Surface *surface, const char *text, SDL_Color colour, int x, int y)

@@ -5,13 +5,12 @@
 #ifndef GARASU_VIEWER_DRAW_H
 #define GARASU_VIEWER_DRAW_H
 
+#include "viewer/bar.h"
 #include "viewer/dialog.h"
+#include "viewer/menu.h"
 #include "viewer/paint.h"
 #include "viewer/print_panel.h"
 #include "viewer/viewer.h"
-
-#define GR_DRAW_BAR 30 /* pixels at a scale of 100 %, at the top */
-#define GR_DRAW_BORDER 4 /* on the three other sides; the innermost pixel is a pale line, below the bar too */
 
 struct gr_draw;
 
@@ -20,6 +19,7 @@ struct gr_draw_scene {
 	const struct gr_viewer *viewer;
 	const struct gr_dialog *dialog; /* shown when it is open */
 	const char *composing; /* text of the local input method that is going to the browser, or "" */
+	const struct gr_menu *menu; /* NULL: there is none, nor a button for it */
 	const char *told; /* what the person is told in passing, or "" */
 	SDL_Surface *frozen; /* shown in place of the picture; NULL: the picture is */
 	const struct gr_print_panel *panel; /* NULL: none. print: its job */
@@ -29,6 +29,11 @@ struct gr_draw_scene {
 /* Finds fonts. scale: of bar, border and messages, in percent; the picture has none. NULL when out of memory. */
 struct gr_draw *gr_draw_create(int scale);
 void gr_draw_destroy(struct gr_draw *draw); /* NULL allowed */
+
+/* From now on at this scale. GR_ENOMEM: it stays as it was. */
+int gr_draw_rescale(struct gr_draw *draw, int scale);
+/* In black, white and yellow, or in the usual colours. */
+void gr_draw_set_contrast(struct gr_draw *draw, int high);
 
 const struct gr_paint *gr_draw_paint(const struct gr_draw *draw);
 
@@ -54,7 +59,7 @@ void gr_draw_mark(struct gr_draw *draw, uint32_t *pixels, int width, int height,
 
 /*
  * Milliseconds until all of it must be drawn again although nothing happened (the watermark's minute is over, a message counts
- * down); -1: not by time.
+ * down, a minute of the session is over); -1: not by time.
  */
 int gr_draw_wait_ms(const struct gr_viewer *viewer);
 

@@ -332,5 +332,6 @@ int main(int argc, char **argv)
 	gr_print_finish(&program.print);
 	gr_draw_destroy(program.page);
 	gr_window_destroy(program.window);
+	gr_viewer_options_finish(&program.options);
 	return exit_code;
 }

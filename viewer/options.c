@@ -1,6 +1,7 @@
 #include "viewer/options.h"
 #include "common/limits.h"
 #include "viewer/messages.h"
+#include "viewer/settings.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -36,6 +37,9 @@ enum option_code {
 	OPTION_INPUT,
 	OPTION_RECONNECT,
 	OPTION_NO_RECONNECT,
+	OPTION_ZOOM,
+	OPTION_HIGH_CONTRAST,
+	OPTION_CONFIG,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -65,6 +69,9 @@ static const struct option long_options[] = {
 	{ "input", required_argument, NULL, OPTION_INPUT },
 	{ "reconnect", no_argument, NULL, OPTION_RECONNECT },
 	{ "no-reconnect", no_argument, NULL, OPTION_NO_RECONNECT },
+	{ "zoom", required_argument, NULL, OPTION_ZOOM },
+	{ "high-contrast", no_argument, NULL, OPTION_HIGH_CONTRAST },
+	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -73,9 +80,11 @@ static const struct option long_options[] = {
 static void usage(FILE *to)
 {
 	fprintf(to,
-		"usage: garasu-viewer [options] --ca FILE --certificate FILE --key FILE HOST[:PORT]\n"
+		"usage: garasu-viewer [options] [--ca FILE --certificate FILE --key FILE HOST[:PORT]]\n"
 		"Shows a browser that runs elsewhere; only its picture comes here. The port is " DEFAULT_PORT
 		" unless given.\n\n"
+		"  --config FILE       instead of ~/.config/garasu/viewer.conf; both are read "
+		"behind " GR_SETTINGS_SYSTEM "\n"
 		"  --certificate FILE  your certificate (PEM)\n"
 		"  --key FILE          its private key (PEM)\n"
 		"  --ca FILE           the authority that the broker's certificate must be of (PEM)\n"
@@ -84,7 +93,9 @@ static void usage(FILE *to)
 		"  --factors FILE      password and one-time code, a line each, instead of being asked (mode 0600)\n"
 		"  --size WxH          size of the picture\n"
 		"  --full-screen       start in full screen (F11 or Ctrl+Alt+Enter changes it)\n"
-		"  --scale 100..300    of bar, border and messages, in percent (as the desktop has it)\n"
+		"  --scale 100..300    how large all is drawn, in percent (as the desktop has it)\n"
+		"  --zoom 50..300      and on top of that (100; Ctrl+Alt and + or - change it)\n"
+		"  --high-contrast     the viewer's own parts in black, white and yellow (Ctrl+Alt+H)\n"
 		"  --input local|session   whose input method makes Japanese: this computer's, or the one beside the\n"
 		"                      browser (Ctrl+Alt+J changes it)\n"
 		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
@@ -153,12 +164,12 @@ static int parse_target(struct gr_viewer_options *options, const char *text)
 		port = colon + 1;
 	}
 	long number;
-	if (length == 0 || length >= sizeof(options->host) ||
-	    parse_number(port ? port : DEFAULT_PORT, 1, 65535, &number))
+	if (length == 0 || length >= sizeof(options->host) || (port && parse_number(port, 1, 65535, &number)))
 		return -1;
 	memcpy(options->host, host, length);
 	options->host[length] = '\0';
-	snprintf(options->port, sizeof(options->port), "%ld", number);
+	if (port)
+		snprintf(options->port, sizeof(options->port), "%ld", number);
 	return 0;
 }
 
@@ -218,17 +229,76 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 			return -1;
 		options->input = *value == 's' ? GR_IME_SESSION : GR_IME_LOCAL;
 		return 0;
+	case OPTION_ZOOM:
+		if (parse_number(value, GR_ZOOM_MIN, GR_ZOOM_MAX, &number))
+			return -1;
+		options->zoom = (int)number;
+		return 0;
+	case OPTION_HIGH_CONTRAST: options->high_contrast = 1; return 0;
 	default: return -1;
 	}
 }
 
-int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
+int gr_viewer_option_take(struct gr_viewer_options *options, const char *name, const char *value)
 {
-	*options = (struct gr_viewer_options){ .quality = -1,
-					       .history_log2 = DEFAULT_HISTORY,
-					       .wait_idle_ms = -1,
-					       .print_command = "lp",
-					       .reconnect = -1 };
+	long number;
+	if (strcmp(name, "host") == 0)
+		return parse_target(options, value);
+	if (strcmp(name, "port") == 0) {
+		if (parse_number(value, 1, 65535, &number))
+			return -1;
+		snprintf(options->port, sizeof(options->port), "%ld", number);
+		return 0;
+	}
+	for (const struct option *option = long_options; option->name; option++)
+		if (strcmp(option->name, name) == 0)
+			return take(options, option->val, value);
+	return -1;
+}
+
+int gr_viewer_option_switch(struct gr_viewer_options *options, const char *name, int on)
+{
+	if (strcmp(name, "full-screen") == 0)
+		options->full_screen = on;
+	else if (strcmp(name, "high-contrast") == 0)
+		options->high_contrast = on;
+	else
+		return -1;
+	return 0;
+}
+
+/* The file that --config names; NULL: it is not there. What else is wrong with the command line is said later. */
+static const char *configuration_of(int argc, char **argv)
+{
+	const char *file = NULL;
+	int option;
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
+		if (option == OPTION_CONFIG)
+			file = optarg;
+	opterr = 1;
+	optind = 0; /* getopt begins anew */
+	return file;
+}
+
+static int read_files(struct gr_viewer_options *options, const char *given)
+{
+	struct gr_error err = { 0 };
+	char person[1024];
+	int code = gr_settings_read(options, GR_SETTINGS_SYSTEM, 1, &err);
+	if (!code || code == GR_ENOENT) {
+		if (given)
+			code = gr_settings_read(options, given, 0, &err);
+		else if (gr_settings_of_person(person, sizeof(person)) ||
+			 (code = gr_settings_read(options, person, 0, &err)) == GR_ENOENT)
+			code = 0;
+	}
+	return code ? complain("設定ファイルに誤りがあります", "in the configuration", err.text) : 0;
+}
+
+static int parse_command_line(struct gr_viewer_options *options, int argc, char **argv)
+{
+	char what[300];
 	for (;;) {
 		int index = 0, option = getopt_long(argc, argv, "", long_options, &index);
 		if (option < 0)
@@ -244,18 +314,41 @@ int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **
 			usage(stderr);
 			return -1;
 		}
-		if (take(options, option, optarg)) {
-			char what[300];
-			snprintf(what, sizeof(what), "--%s %s", long_options[index].name, optarg ? optarg : "");
+		if (option == OPTION_CONFIG)
+			continue;
+		snprintf(what, sizeof(what), "--%s %s", long_options[index].name, optarg ? optarg : "");
+		if (gr_settings_is_fixed(options, long_options[index].name))
+			complain("管理者が設定した値を使います", "the administrator has fixed it otherwise", what);
+		else if (take(options, option, optarg))
 			return complain("オプションの値が正しくありません", "a value out of its range", what);
-		}
 	}
-	if (optind != argc - 1) {
+	if (optind == argc - 1 && gr_settings_is_fixed(options, "host")) {
+		complain("管理者が設定した値を使います", "the administrator has fixed it otherwise", argv[optind]);
+	} else if (optind == argc - 1) {
+		if (parse_target(options, argv[optind]))
+			return complain("HOST[:PORT] の形式で指定してください", "not of the form HOST[:PORT]",
+					argv[optind]);
+	} else if (optind != argc || !*options->host) {
 		usage(stderr);
 		return -1;
 	}
-	if (parse_target(options, argv[optind]))
-		return complain("HOST[:PORT] の形式で指定してください", "not of the form HOST[:PORT]", argv[optind]);
+	return 0;
+}
+
+int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
+{
+	*options = (struct gr_viewer_options){ .port = DEFAULT_PORT,
+					       .quality = -1,
+					       .history_log2 = DEFAULT_HISTORY,
+					       .wait_idle_ms = -1,
+					       .zoom = 100,
+					       .print_command = "lp",
+					       .reconnect = -1 };
+	if (read_files(options, configuration_of(argc, argv)))
+		return -1;
+	int parsed = parse_command_line(options, argc, argv);
+	if (parsed)
+		return parsed;
 	if (!options->ca)
 		return complain("指定が必要です", "missing option", "--ca");
 	if (!options->certificate != !options->key)
@@ -268,4 +361,10 @@ int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **
 	if (!*options->server_name)
 		memcpy(options->server_name, options->host, sizeof(options->server_name));
 	return 0;
+}
+
+void gr_viewer_options_finish(struct gr_viewer_options *options)
+{
+	while (options->owned_count)
+		free(options->owned[--options->owned_count]);
 }

@@ -7,17 +7,32 @@
 
 enum gr_font { GR_FONT_BAR, GR_FONT_TITLE, GR_FONT_BODY, GR_FONT_SMALL, GR_FONT_COUNT };
 
+/* What is drawn in which colour. */
+struct gr_palette {
+	SDL_Color frame, bar_text, bar_label; /* the bar and the border: this is the internet */
+	SDL_Color frame_line; /* between them and the picture */
+	SDL_Color mark, mark_text, mark_disc; /* what is set off in the bar: recorded, the last minutes */
+	SDL_Color backdrop; /* around a picture that is smaller */
+	SDL_Color panel, line, ink, pale_ink; /* dialogues and messages */
+	SDL_Color accent, accent_ink; /* titles, the focus, the main button; what is written on it */
+	SDL_Color edge, selected, idle; /* of fields; what cannot be used now */
+	SDL_Color alarm, alarm_ink, hint_ink;
+	SDL_Color told, told_ink; /* gr_window_tell */
+};
+
+extern const struct gr_palette gr_palette_usual; /* burnt orange */
+extern const struct gr_palette gr_palette_contrast; /* black, white, yellow */
+
 struct gr_paint {
 	TTF_Font *fonts[GR_FONT_COUNT]; /* NULL: not found, then nothing is written */
 	int scale; /* percent */
+	const struct gr_palette *colours;
 };
-
-extern const SDL_Color gr_paint_frame; /* burnt orange: this is the internet */
-extern const SDL_Color gr_paint_bar_text, gr_paint_bar_label, gr_paint_backdrop, gr_paint_white, gr_paint_line,
-	gr_paint_ink, gr_paint_pale_ink;
 
 /* Finds fonts. Without any no text is drawn (a warning is logged). */
 void gr_paint_init(struct gr_paint *paint, int scale);
+/* The same fonts at another scale. */
+void gr_paint_rescale(struct gr_paint *paint, int scale);
 void gr_paint_finish(struct gr_paint *paint);
 
 /* Pixels at this scale of so many at 100 %. */

@@ -16,6 +16,10 @@
 /* Percent of the size that 96 dots an inch have, 100..300, of the display that the window is on (NULL: the first one). */
 int gr_platform_scale(SDL_Window *window);
 
+/* Has SDL report when the scale may have changed, as an event that gr_platform_is_scale_event knows. */
+void gr_platform_watch_scale(SDL_Window *window);
+int gr_platform_is_scale_event(const SDL_Event *event);
+
 /* The descriptor that says that events of the display wait; -1: there is none, SDL is to be asked now and then. */
 int gr_platform_display_fd(SDL_Window *window);
 

@@ -31,11 +31,17 @@ int gr_platform_display_fd(SDL_Window *window)
 }
 
 #ifdef SDL_VIDEO_DRIVER_X11
-/* Of X11's events only the presses are worth a place in the queue. */
-static int SDLCALL only_key_presses(void *data, SDL_Event *event)
+static Atom resource_manager; /* the desktop's settings, a property of the root window; None: not watched yet */
+
+/* Of X11's own events only key presses and a change of the desktop's settings are worth a place in the queue. */
+static int SDLCALL only_ours(void *data, SDL_Event *event)
 {
 	(void)data;
-	return event->type != SDL_SYSWMEVENT || event->syswm.msg->msg.x11.event.type == KeyPress;
+	if (event->type != SDL_SYSWMEVENT)
+		return 1;
+	const XEvent *of_x11 = &event->syswm.msg->msg.x11.event;
+	return of_x11->type == KeyPress ||
+	       (of_x11->type == PropertyNotify && resource_manager && of_x11->xproperty.atom == resource_manager);
 }
 #endif
 
@@ -45,7 +51,7 @@ void gr_platform_watch_keys(void)
 	const char *driver = SDL_GetCurrentVideoDriver();
 	if (!driver || strcmp(driver, "x11") != 0)
 		return;
-	SDL_SetEventFilter(only_key_presses, NULL);
+	SDL_SetEventFilter(only_ours, NULL);
 	SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
 #endif
 }
@@ -82,6 +88,32 @@ int gr_platform_scale(SDL_Window *window)
 	}
 #endif
 	return scale;
+}
+
+void gr_platform_watch_scale(SDL_Window *window)
+{
+#ifdef SDL_VIDEO_DRIVER_X11
+	SDL_SysWMinfo info;
+	XWindowAttributes root;
+	SDL_VERSION(&info.version);
+	if (!SDL_GetWindowWMInfo(window, &info) || info.subsystem != SDL_SYSWM_X11)
+		return;
+	Display *display = info.info.x11.display;
+	resource_manager = XInternAtom(display, "RESOURCE_MANAGER", False);
+	if (XGetWindowAttributes(display, DefaultRootWindow(display), &root))
+		XSelectInput(display, DefaultRootWindow(display), root.your_event_mask | PropertyChangeMask);
+#else
+	(void)window;
+#endif
+}
+
+int gr_platform_is_scale_event(const SDL_Event *event)
+{
+#ifdef SDL_VIDEO_DRIVER_X11
+	if (event->type == SDL_SYSWMEVENT)
+		return event->syswm.msg->msg.x11.event.type == PropertyNotify;
+#endif
+	return event->type == SDL_WINDOWEVENT && event->window.event == SDL_WINDOWEVENT_DISPLAY_CHANGED;
 }
 
 /* What stands for the documents' folder in XDG's user-dirs.dirs: XDG_DOCUMENTS_DIR="$HOME/…" or ="/…". */

@@ -4,10 +4,7 @@
 
 enum { TOO_EARLY_US = 500000 };
 
-static const SDL_Color edge = { 0x8d, 0x84, 0x7d, 0xff };
 static const SDL_Color selected = { 0xfb, 0xd5, 0xb5, 0xff };
-static const SDL_Color idle_back = { 0xe6, 0xe1, 0xdc, 0xff };
-static const SDL_Color alarm_ink = { 0x8c, 0x1d, 0x18, 0xff };
 
 void gr_print_panel_open(struct gr_print_panel *panel, const struct gr_print *print)
 {
@@ -182,7 +179,7 @@ static void write_text(struct pass *p, enum gr_font font, const char *text, SDL_
 static void around(const struct pass *p, SDL_Rect box)
 {
 	int gap = px(p, 4);
-	outline(p, (SDL_Rect){ box.x - gap, box.y - gap, box.w + 2 * gap, box.h + 2 * gap }, px(p, 2), gr_paint_frame);
+	outline(p, (SDL_Rect){ box.x - gap, box.y - gap, box.w + 2 * gap, box.h + 2 * gap }, px(p, 2), p->paint->colours->accent);
 }
 
 /* A number in its box, at p->x; returns its width. */
@@ -197,21 +194,21 @@ static int field(struct pass *p, enum gr_print_part part)
 	SDL_Point size = gr_paint_measure(p->paint, GR_FONT_BODY, text, 0);
 	int x = box.x + box.w - px(p, 12) - size.x, y = box.y + (box.h - size.y) / 2;
 	p->parts[part] = box;
-	fill(p, box, gr_paint_white);
-	outline(p, box, px(p, focus ? 2 : 1), !good ? alarm_ink : focus ? gr_paint_frame : edge);
+	fill(p, box, p->paint->colours->panel);
+	outline(p, box, px(p, focus ? 2 : 1), !good ? p->paint->colours->alarm_ink : focus ? p->paint->colours->accent : p->paint->colours->edge);
 	if (focus && panel->all && *text)
 		fill(p, (SDL_Rect){ x - px(p, 2), y, size.x + px(p, 4), size.y }, selected);
-	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, gr_paint_ink, x, y, 0);
+	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, p->paint->colours->ink, x, y, 0);
 	if (focus && !panel->all)
 		fill(p, (SDL_Rect){ box.x + box.w - px(p, 10), box.y + px(p, 8), px(p, 2), box.h - px(p, 16) },
-		     gr_paint_ink);
+		     p->paint->colours->ink);
 	return box.w;
 }
 
 static int word(struct pass *p, const char *text)
 {
 	int height = gr_paint_line_height(p->paint, GR_FONT_BODY);
-	return gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, gr_paint_ink, p->x,
+	return gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, p->paint->colours->ink, p->x,
 			     p->y + (px(p, 38) - height) / 2, 0)
 		.x;
 }
@@ -231,7 +228,7 @@ static void range(struct pass *p)
 	SDL_snprintf(text, sizeof(text),
 		     gr_messages_japanese() ? "1から%uまでのページを指定してください。" : "Choose pages from 1 to %u.",
 		     p->print->pages);
-	write_text(p, GR_FONT_SMALL, text, good ? gr_paint_pale_ink : alarm_ink, 14);
+	write_text(p, GR_FONT_SMALL, text, good ? p->paint->colours->pale_ink : p->paint->colours->alarm_ink, 14);
 }
 
 struct button {
@@ -255,15 +252,15 @@ static void buttons(struct pass *p, const struct button *list, size_t count)
 		int usable = list[i].part == GR_PRINT_STOP || gr_print_panel_complete(p->panel, p->print);
 		right -= width + gap;
 		p->parts[list[i].part] = box;
-		fill(p, box, !usable ? idle_back : list[i].main_one ? gr_paint_frame : gr_paint_white);
+		fill(p, box, !usable ? p->paint->colours->idle : list[i].main_one ? p->paint->colours->accent : p->paint->colours->panel);
 		if (usable && !list[i].main_one)
-			outline(p, box, px(p, 1), edge);
+			outline(p, box, px(p, 1), p->paint->colours->edge);
 		if (p->panel->focus == list[i].part)
 			around(p, box);
 		gr_paint_text(p->paint, p->surface, GR_FONT_BODY, list[i].text,
-			      !usable            ? gr_paint_pale_ink
-			      : list[i].main_one ? gr_paint_white
-						 : gr_paint_ink,
+			      !usable            ? p->paint->colours->pale_ink
+			      : list[i].main_one ? p->paint->colours->accent_ink
+						 : p->paint->colours->ink,
 			      box.x + (box.w - size.x) / 2, box.y + (box.h - size.y) / 2, 0);
 	}
 	p->y += height;
@@ -279,11 +276,11 @@ static void ask(struct pass *p)
 		     : print->pages > 1 ? gr_text("%uページあります。", "%u pages.")
 					: gr_text("%uページです。", "%u page."),
 		     print->pages);
-	write_text(p, GR_FONT_BODY, text, gr_paint_ink, 4);
+	write_text(p, GR_FONT_BODY, text, p->paint->colours->ink, 4);
 	write_text(p, GR_FONT_SMALL,
 		   gr_text("ページは画像として取り出します。文字の検索やコピーはできません。",
 			   "The pages are taken out as images: their text cannot be searched or copied."),
-		   gr_paint_pale_ink, 16);
+		   p->paint->colours->pale_ink, 16);
 	if (print->pages > 1)
 		range(p);
 	else
@@ -305,12 +302,12 @@ static void progress(struct pass *p)
 			     print->done, all);
 	else
 		SDL_snprintf(text, sizeof(text), "%s", gr_text("中止しています…", "Stopping…"));
-	write_text(p, GR_FONT_BODY, text, gr_paint_ink, 10);
+	write_text(p, GR_FONT_BODY, text, p->paint->colours->ink, 10);
 	SDL_Rect track = { p->x, p->y, p->width, px(p, 6) }, done = track;
-	fill(p, track, idle_back);
+	fill(p, track, p->paint->colours->idle);
 	done.w = (int)((int64_t)track.w * print->done / (all ? all : 1));
 	if (print->state == GR_PRINT_RUNNING && done.w > 0)
-		fill(p, done, gr_paint_frame);
+		fill(p, done, p->paint->colours->accent);
 	p->y += px(p, 6 + 22);
 	if (print->state == GR_PRINT_RUNNING)
 		buttons(p, (const struct button[]){ { GR_PRINT_STOP, gr_text("中止", "Stop"), 0 } }, 1);
@@ -320,7 +317,7 @@ static void progress(struct pass *p)
 
 static void body(struct pass *p)
 {
-	write_text(p, GR_FONT_TITLE, gr_text("ページの印刷・画像保存", "Print or save pages as images"), gr_paint_frame,
+	write_text(p, GR_FONT_TITLE, gr_text("ページの印刷・画像保存", "Print or save pages as images"), p->paint->colours->accent,
 		   8);
 	if (p->print->state == GR_PRINT_OFFERED)
 		ask(p);
@@ -350,9 +347,9 @@ void gr_print_panel_draw(const struct gr_print_panel *panel, const struct gr_pri
 	p.x = box.x + margin + stripe;
 	p.y = box.y + margin;
 	if (surface) {
-		gr_paint_outline(surface, (SDL_Rect){ box.x - 1, box.y - 1, box.w + 2, box.h + 2 }, 1, gr_paint_line);
-		gr_paint_fill(surface, box, gr_paint_white);
-		gr_paint_fill(surface, (SDL_Rect){ box.x, box.y, stripe, box.h }, gr_paint_frame);
+		gr_paint_outline(surface, (SDL_Rect){ box.x - 1, box.y - 1, box.w + 2, box.h + 2 }, 1, paint->colours->line);
+		gr_paint_fill(surface, box, paint->colours->panel);
+		gr_paint_fill(surface, (SDL_Rect){ box.x, box.y, stripe, box.h }, paint->colours->accent);
 	}
 	body(&p);
 }

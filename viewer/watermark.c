@@ -71,7 +71,8 @@ static SDL_Surface *make_tile(const struct gr_paint *paint, const char *text)
 {
 	if (!paint->fonts[GR_FONT_TITLE])
 		return NULL;
-	SDL_Surface *letters = TTF_RenderUTF8_Blended(paint->fonts[GR_FONT_TITLE], text, gr_paint_white);
+	const SDL_Color white = { 0xff, 0xff, 0xff, 0xff };
+	SDL_Surface *letters = TTF_RenderUTF8_Blended(paint->fonts[GR_FONT_TITLE], text, white);
 	if (!letters)
 		return NULL;
 	double c = cos(DEGREES * M_PI / 180), s = sin(DEGREES * M_PI / 180);

@@ -47,6 +47,7 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 	SDL_SetHint(SDL_HINT_VIDEODRIVER, "x11,wayland");
 	SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
 	SDL_SetHint(SDL_HINT_MOUSE_FOCUS_CLICKTHROUGH, "1");
+	SDL_SetHint(SDL_HINT_TOUCH_MOUSE_EVENTS, "0"); /* a finger is no mouse: touch.h */
 	SDL_SetHint(SDL_HINT_APP_NAME, "garasu-viewer");
 	struct gr_window *window = calloc(1, sizeof(*window));
 	if (!window) {
@@ -64,14 +65,20 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 		free(window);
 		return NULL;
 	}
-	window->draw = gr_draw_create(options->scale ? options->scale : gr_platform_scale(NULL));
+	window->scale_given = options->scale;
+	window->zoom = options->zoom;
+	window->contrast = options->high_contrast;
+	int desktop = options->scale ? options->scale : gr_platform_scale(NULL);
+	window->draw = gr_draw_create(gr_window_own_scale(desktop, window->zoom));
 	if (!window->draw) {
 		gr_error_set(err, GR_ENOMEM, "no memory for the window");
 		gr_window_destroy(window);
 		return NULL;
 	}
-	SDL_Point size = gr_draw_window_size(window->draw, options->width ? options->width : GR_WINDOW_WIDTH,
-					     options->height ? options->height : GR_WINDOW_HEIGHT);
+	gr_draw_set_contrast(window->draw, window->contrast);
+	SDL_Point size = gr_draw_window_size(window->draw,
+					     options->width ? options->width : GR_WINDOW_WIDTH * desktop / 100,
+					     options->height ? options->height : GR_WINDOW_HEIGHT * desktop / 100);
 	SDL_Rect usable;
 	if (!options->width && SDL_GetDisplayUsableBounds(0, &usable) == 0) {
 		size.x = size.x < usable.w ? size.x : usable.w;
@@ -86,7 +93,9 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 		return NULL;
 	}
 	window->full_screen = options->full_screen;
-	SDL_SetWindowMinimumSize(window->window, 320, 240);
+	int scale = gr_draw_paint(window->draw)->scale;
+	SDL_SetWindowMinimumSize(window->window, 320 * scale / 100, 240 * scale / 100);
+	gr_platform_watch_scale(window->window);
 	window->fd = gr_platform_display_fd(window->window);
 	window->arrow = SDL_CreateSystemCursor(SDL_SYSTEM_CURSOR_ARROW);
 	gr_platform_watch_keys();
@@ -94,6 +103,7 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 	gr_window_follow_input(window);
 	set_title(window);
 	gr_window_want_area(window);
+	gr_window_rescale(window); /* now it is known which display the window is on */
 	return window;
 }
 
@@ -149,10 +159,7 @@ void gr_window_resize(void *context, uint16_t width, uint16_t height)
 static void on_window_event(struct gr_window *window, const SDL_WindowEvent *event)
 {
 	switch (event->event) {
-	case SDL_WINDOWEVENT_SIZE_CHANGED:
-		gr_window_want_area(window);
-		gr_window_place_caret(window);
-		break;
+	case SDL_WINDOWEVENT_SIZE_CHANGED: window->resized = 1; break; /* of a row of them the last counts */
 	case SDL_WINDOWEVENT_MOVED: gr_window_place_caret(window); break;
 	case SDL_WINDOWEVENT_FOCUS_GAINED: gr_window_follow_input(window); break;
 	case SDL_WINDOWEVENT_EXPOSED: window->redraw = 1; break;
@@ -173,11 +180,14 @@ static void on_window_event(struct gr_window *window, const SDL_WindowEvent *eve
 
 static void on_event(struct gr_window *window, const SDL_Event *event)
 {
+	if (gr_platform_is_scale_event(event))
+		gr_window_rescale(window);
 	if (event->type == SDL_SYSWMEVENT) {
 		window->platform_keysym = gr_platform_keysym(&event->syswm);
 		return;
 	}
-	if (gr_window_before_session(window, event) || gr_window_print_event(window, event))
+	if (gr_window_menu_event(window, event) || gr_window_before_session(window, event) ||
+	    gr_window_print_event(window, event))
 		return;
 	if (event->type != SDL_MOUSEMOTION)
 		gr_window_send_motion(window); /* a row of moves counts as one, but not across a press */
@@ -198,6 +208,9 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 	case SDL_MOUSEBUTTONDOWN:
 	case SDL_MOUSEBUTTONUP: gr_window_button(window, &event->button); break;
 	case SDL_MOUSEWHEEL: gr_window_wheel(window, &event->wheel); break;
+	case SDL_FINGERDOWN:
+	case SDL_FINGERMOTION:
+	case SDL_FINGERUP: gr_window_finger(window, &event->tfinger); break;
 	default: break;
 	}
 }
@@ -226,6 +239,21 @@ static void follow_cut(struct gr_window *window)
 	}
 }
 
+/* Five minutes and one minute before the session's time is over. */
+static void tell_time_left(struct gr_window *window)
+{
+	int minutes = gr_bar_minutes_left(window->viewer);
+	if (minutes == window->minutes_told)
+		return;
+	window->minutes_told = minutes;
+	if (minutes == 5)
+		gr_window_tell(window, gr_text("あと5分でこの画面転送は終了します。作業を終えてください。",
+					       "The session ends in 5 minutes. Please finish what you are doing."));
+	if (minutes == 1)
+		gr_window_tell(window,
+			       gr_text("あと1分でこの画面転送は終了します。", "The session ends in one minute."));
+}
+
 /* Shows what changed. */
 static void show(struct gr_window *window)
 {
@@ -236,10 +264,12 @@ static void show(struct gr_window *window)
 		set_title(window);
 		gr_window_follow_question(window);
 		gr_window_follow_input(window);
+		gr_window_send_scale(window);
 	}
 	follow_cut(window);
 	if (window->redraw_at_us && gr_viewer_now_us() >= window->redraw_at_us)
 		window->redraw = 1;
+	tell_time_left(window);
 	if (window->told_until_us && gr_viewer_now_us() >= window->told_until_us) {
 		window->told_until_us = 0;
 		window->told[0] = '\0';
@@ -258,7 +288,8 @@ static void show(struct gr_window *window)
 	if (window->printing.frozen)
 		dirty &= ~(unsigned)GR_DIRTY_PICTURE;
 	if (dirty & (GR_DIRTY_STATE | GR_DIRTY_SIZE) ||
-	    (dirty & GR_DIRTY_PICTURE && (*window->composing || *window->told || window->panel.open || window->away)))
+	    (dirty & GR_DIRTY_PICTURE && (*window->composing || *window->told || window->panel.open || window->away ||
+					  window->menu.page != GR_MENU_CLOSED)))
 		window->redraw = 1;
 	if (!window->redraw && !(dirty & GR_DIRTY_PICTURE))
 		return;
@@ -290,6 +321,10 @@ static int step(struct gr_window *window)
 	while (SDL_PollEvent(&event))
 		on_event(window, &event);
 	gr_window_send_motion(window);
+	if (window->resized) {
+		window->resized = 0;
+		gr_window_want_area(window);
+	}
 	/* What the events asked to be drawn; then Xlib may have read ahead while it was drawn. */
 	show(window);
 	SDL_PumpEvents();

@@ -69,7 +69,7 @@ int gr_window_before_session(struct gr_window *window, const SDL_Event *event)
 	int input = event->type == SDL_KEYDOWN || event->type == SDL_KEYUP || event->type == SDL_TEXTINPUT ||
 		    event->type == SDL_TEXTEDITING || event->type == SDL_MOUSEBUTTONDOWN ||
 		    event->type == SDL_MOUSEBUTTONUP || event->type == SDL_MOUSEMOTION || event->type == SDL_MOUSEWHEEL;
-	if (!input || (event->type == SDL_KEYDOWN && gr_window_is_full_screen_key(&event->key)))
+	if (!input)
 		return 0;
 	if (event->type == SDL_KEYDOWN)
 		window->last_key_us = gr_viewer_now_us();

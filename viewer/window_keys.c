@@ -34,26 +34,6 @@ void gr_window_forget_keys(struct gr_window *window)
 	window->composing[0] = '\0';
 }
 
-static void toggle_full_screen(struct gr_window *window)
-{
-	gr_window_release_keys(window);
-	window->full_screen = !window->full_screen;
-	SDL_SetWindowFullscreen(window->window, window->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
-}
-
-int gr_window_is_full_screen_key(const SDL_KeyboardEvent *event)
-{
-	SDL_Scancode scancode = event->keysym.scancode;
-	Uint16 mod = event->keysym.mod;
-	return scancode == SDL_SCANCODE_F11 || (scancode == SDL_SCANCODE_RETURN && mod & KMOD_CTRL && mod & KMOD_ALT);
-}
-
-static int is_input_toggle(const SDL_KeyboardEvent *event)
-{
-	Uint16 mod = event->keysym.mod;
-	return event->keysym.scancode == SDL_SCANCODE_J && mod & KMOD_CTRL && mod & KMOD_ALT;
-}
-
 /* Keys that only steer an input method: 変換, 無変換, かな, 半角/全角, 英数 and their kind. */
 static int steers_conversion(uint32_t keysym)
 {
@@ -135,16 +115,6 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 	unsigned scancode = event->keysym.scancode;
 	uint32_t platform_keysym = window->platform_keysym;
 	window->platform_keysym = 0;
-	if (gr_window_is_full_screen_key(event)) {
-		if (!event->repeat)
-			toggle_full_screen(window);
-		return;
-	}
-	if (is_input_toggle(event)) {
-		if (!event->repeat)
-			gr_window_set_input(window, window->input == GR_IME_LOCAL ? GR_IME_SESSION : GR_IME_LOCAL);
-		return;
-	}
 	/* The lock keys' effect is in the keysyms already; sent too, it would come twice. */
 	if (scancode == SDL_SCANCODE_CAPSLOCK || scancode == SDL_SCANCODE_NUMLOCKCLEAR ||
 	    scancode == SDL_SCANCODE_SCROLLLOCK)

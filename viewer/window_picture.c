@@ -9,6 +9,7 @@ void gr_window_draw(struct gr_window *window, SDL_Surface *surface)
 			    .viewer = window->viewer,
 			    .dialog = &window->dialog,
 			    .composing = window->composing,
+			    .menu = &window->menu,
 			    .told = window->told,
 			    .frozen = window->printing.frozen,
 			    .panel = window->panel.open ? &window->panel : NULL,

@@ -3,6 +3,12 @@
 
 #include <stdlib.h>
 
+enum {
+	WHEEL_AT_ONCE = 20, /* notches of one event */
+	NOTCH = 120, /* pixels at 100 % that a notch moves a page by */
+	FINGER_SLOP = 12, /* pixels at 100 % */
+};
+
 /* Window coordinates to the picture's. Returns 0 when outside; *x and *y are then the nearest pixel. */
 static int to_picture(struct gr_window *window, int wx, int wy, uint16_t *x, uint16_t *y)
 {
@@ -20,6 +26,13 @@ static int to_picture(struct gr_window *window, int wx, int wy, uint16_t *x, uin
 	*x = (uint16_t)px;
 	*y = (uint16_t)py;
 	return inside;
+}
+
+static void point(struct gr_window *window, uint16_t x, uint16_t y, uint32_t buttons)
+{
+	window->sent_x = x;
+	window->sent_y = y;
+	gr_viewer_pointer(window->viewer, x, y, buttons);
 }
 
 /* Whether the remote pointer, here, stays within the picture: a page could otherwise put an image of its own over bar and border. */
@@ -91,7 +104,7 @@ void gr_window_send_motion(struct gr_window *window)
 	gr_window_choose_cursor(window);
 	/* A drag goes on outside the picture. */
 	if (window->viewer->width && (inside || window->viewer->buttons))
-		gr_viewer_pointer(window->viewer, x, y, window->viewer->buttons);
+		point(window, x, y, window->viewer->buttons);
 }
 
 void gr_window_motion(struct gr_window *window, int x, int y)
@@ -116,24 +129,89 @@ void gr_window_button(struct gr_window *window, const SDL_MouseButtonEvent *even
 		return;
 	if (event->state == SDL_RELEASED && !(viewer->buttons & mask))
 		return;
-	gr_viewer_pointer(viewer, x, y, event->state == SDL_PRESSED ? viewer->buttons | mask : viewer->buttons & ~mask);
+	point(window, x, y, event->state == SDL_PRESSED ? viewer->buttons | mask : viewer->buttons & ~mask);
 	SDL_CaptureMouse(viewer->buttons ? SDL_TRUE : SDL_FALSE);
 }
 
-void gr_window_wheel(struct gr_window *window, const SDL_MouseWheelEvent *event)
+/* Presses a button of the wheel's so often. */
+static void turn(struct gr_window *window, uint16_t x, uint16_t y, int notches, uint32_t forward, uint32_t back)
 {
 	struct gr_viewer *viewer = window->viewer;
+	for (int i = 0; i < abs(notches) && i < WHEEL_AT_ONCE; i++) {
+		point(window, x, y, viewer->buttons | (notches > 0 ? forward : back));
+		point(window, x, y, viewer->buttons & ~(forward | back));
+	}
+}
+
+/* Whole notches of what was turned; the rest waits for more, unless the direction is another one now. */
+static int notches_of(float *rest, float turned)
+{
+	if (*rest * turned < 0)
+		*rest = 0;
+	*rest += turned;
+	int notches = (int)*rest;
+	*rest -= (float)notches;
+	return notches;
+}
+
+/*
+ * A browser behind an X server without a wheel of its own, as in the container, knows whole notches only. The direction is
+ * as the person's desktop has set it (SDL_MOUSEWHEEL_FLIPPED says that it was turned round, and is not to be turned back).
+ */
+void gr_window_wheel(struct gr_window *window, const SDL_MouseWheelEvent *event)
+{
 	int wx, wy;
 	uint16_t x = 0, y = 0;
 	SDL_GetMouseState(&wx, &wy);
 	if (!to_picture(window, wx, wy, &x, &y))
 		return;
-	for (int i = 0; i < abs(event->y) && i < 20; i++) {
-		gr_viewer_pointer(viewer, x, y, viewer->buttons | (event->y > 0 ? 8u : 16u));
-		gr_viewer_pointer(viewer, x, y, viewer->buttons & ~(8u | 16u));
-	}
-	for (int i = 0; i < abs(event->x) && i < 20; i++) {
-		gr_viewer_pointer(viewer, x, y, viewer->buttons | (event->x < 0 ? 32u : 64u));
-		gr_viewer_pointer(viewer, x, y, viewer->buttons & ~(32u | 64u));
+	turn(window, x, y, notches_of(&window->wheel_y, event->preciseY), 8, 16);
+	turn(window, x, y, notches_of(&window->wheel_x, event->preciseX), 64, 32);
+}
+
+static void press(struct gr_window *window, uint16_t x, uint16_t y, uint32_t button)
+{
+	point(window, x, y, window->viewer->buttons);
+	point(window, x, y, window->viewer->buttons | button);
+	point(window, x, y, window->viewer->buttons & ~button);
+}
+
+void gr_window_finger(struct gr_window *window, const SDL_TouchFingerEvent *event)
+{
+	const struct gr_viewer *viewer = window->viewer;
+	int width, height;
+	SDL_GetWindowSize(window->window, &width, &height);
+	int wx = (int)(event->x * (float)width), wy = (int)(event->y * (float)height);
+	int own = gr_draw_paint(window->draw)->scale;
+	struct gr_touch_act act = { 0 };
+	uint16_t x = 0, y = 0, to_x = 0, to_y = 0;
+	if (event->type == SDL_FINGERDOWN && !window->touch.fingers && !to_picture(window, wx, wy, &x, &y))
+		return;
+	if (event->type == SDL_FINGERDOWN)
+		act = gr_touch_down(&window->touch, event->fingerId, wx, wy, event->timestamp);
+	else if (event->type == SDL_FINGERMOTION)
+		act = gr_touch_move(&window->touch, event->fingerId, wx, wy, event->timestamp, FINGER_SLOP * own / 100,
+				    NOTCH * window->browser_scale / 100);
+	else
+		act = gr_touch_up(&window->touch, event->fingerId, event->timestamp);
+	if (act.what == GR_TOUCH_NOTHING || !viewer->width)
+		return;
+	to_picture(window, act.x, act.y, &x, &y);
+	to_picture(window, act.to_x, act.to_y, &to_x, &to_y);
+	switch (act.what) {
+	case GR_TOUCH_NOTHING: break;
+	case GR_TOUCH_CLICK: press(window, x, y, 1); break;
+	case GR_TOUCH_CONTEXT: press(window, x, y, 4); break;
+	case GR_TOUCH_PRESS:
+		point(window, x, y, viewer->buttons);
+		point(window, x, y, viewer->buttons | 1);
+		point(window, to_x, to_y, viewer->buttons);
+		break;
+	case GR_TOUCH_DRAG: point(window, x, y, viewer->buttons); break;
+	case GR_TOUCH_RELEASE: point(window, x, y, viewer->buttons & ~1u); break;
+	case GR_TOUCH_WHEEL:
+		turn(window, x, y, -act.notches_y, 8, 16);
+		turn(window, x, y, act.notches_x, 64, 32);
+		break;
 	}
 }

@@ -297,24 +297,6 @@ void gr_window_end_print(struct gr_window *window)
 	window->printing.frozen = NULL;
 }
 
-/* Ctrl+Alt and a letter: the viewer's own. Their releases mean nothing to the session, which never saw the presses. */
-static int own_key(struct gr_window *window, const SDL_KeyboardEvent *event)
-{
-	Uint16 mod = event->keysym.mod;
-	SDL_Keycode key = event->keysym.sym;
-	if (!(mod & KMOD_CTRL) || !(mod & KMOD_ALT) || mod & (KMOD_SHIFT | KMOD_GUI) ||
-	    (key != SDLK_p && key != SDLK_s))
-		return 0;
-	if (event->repeat)
-		return 1;
-	gr_window_release_keys(window);
-	if (key == SDLK_p)
-		gr_window_print(window);
-	else
-		gr_window_save_picture(window);
-	return 1;
-}
-
 static int is_input(const SDL_Event *event)
 {
 	switch (event->type) {
@@ -337,12 +319,9 @@ int gr_window_print_event(struct gr_window *window, const SDL_Event *event)
 	if (window->viewer->state != GR_VIEWER_SHOWN || !is_input(event))
 		return 0;
 	if (!window->panel.open)
-		return event->type == SDL_KEYDOWN && own_key(window, &event->key);
-	if (event->type == SDL_KEYDOWN) {
+		return 0;
+	if (event->type == SDL_KEYDOWN)
 		window->last_key_us = gr_viewer_now_us();
-		if (gr_window_is_full_screen_key(&event->key))
-			return 0;
-	}
 	SDL_GetWindowSize(window->window, &width, &height);
 	enum gr_print_action_wanted wanted = gr_print_panel_event(&window->panel, print, gr_draw_paint(window->draw),
 								  gr_draw_area(window->draw, width, height), event);

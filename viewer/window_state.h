@@ -8,6 +8,7 @@
 #include "viewer/options.h"
 #include "viewer/platform.h"
 #include "viewer/print_panel.h"
+#include "viewer/touch.h"
 #include "viewer/viewer.h"
 
 #define GR_WINDOW_WIDTH 1280
@@ -43,6 +44,17 @@ struct gr_window {
 	uint64_t redraw_at_us; /* although nothing happens; 0: not */
 	char *crossed; /* the last text that went through the clipboard, either way; owned, NULL: none */
 	int paste_hinted; /* the person was told once that nothing may go up */
+	int scale_given; /* by an option, in percent; 0: as the desktop has it */
+	int zoom; /* percent, on top */
+	int browser_scale, scale_sent; /* percent; 0: none was sent on this connection */
+	int contrast; /* black, white and yellow */
+	int resized; /* since the events were looked at last */
+	struct gr_menu menu;
+	unsigned menu_key; /* scancode of the key that the menu took last; it is held yet */
+	int minutes_told; /* of the time left: the last number that a line was shown for */
+	struct gr_touch touch;
+	float wheel_x, wheel_y; /* turned, but no notch yet */
+	uint16_t sent_x, sent_y; /* where on the picture the session has the pointer */
 	int motion_waits; /* a move not yet sent */
 	int motion_x, motion_y;
 	const char *save_directory, *print_command; /* of the options; borrowed */
@@ -68,10 +80,8 @@ void gr_window_follow_question(struct gr_window *window);
  */
 int gr_window_before_session(struct gr_window *window, const SDL_Event *event);
 
-/* Asks for a picture as large as the window has room for. */
+/* Asks the session for a picture of the size that there is room for. */
 void gr_window_want_area(struct gr_window *window);
-
-int gr_window_is_full_screen_key(const SDL_KeyboardEvent *event);
 
 /* A line that tells the person what has happened, in the window for some seconds; copied. The newest replaces the one before. */
 void gr_window_tell(struct gr_window *window, const char *text);
@@ -108,8 +118,18 @@ void gr_window_take_clipboard(struct gr_window *window); /* GR_DIRTY_CLIPBOARD *
 void gr_window_motion(struct gr_window *window, int x, int y);
 void gr_window_send_motion(struct gr_window *window); /* the last move that was not sent yet */
 void gr_window_button(struct gr_window *window, const SDL_MouseButtonEvent *event);
+void gr_window_finger(struct gr_window *window, const SDL_TouchFingerEvent *event);
 void gr_window_wheel(struct gr_window *window, const SDL_MouseWheelEvent *event);
 void gr_window_choose_cursor(struct gr_window *window); /* the remote one or the arrow, by where the pointer is */
 void gr_window_update_cursor(struct gr_window *window); /* the session's image has changed */
+
+/* window_menu.c: whether the event was a key of the viewer's own, or its menu's */
+int gr_window_menu_event(struct gr_window *window, const SDL_Event *event);
+
+/* window_scale.c */
+int gr_window_own_scale(int desktop, int zoom); /* of bar, border and messages, in percent */
+void gr_window_rescale(struct gr_window *window); /* the desktop's scale or the zoom may have changed */
+void gr_window_send_scale(struct gr_window *window); /* when the session has not heard of it yet */
+void gr_window_zoom(struct gr_window *window, int direction); /* a step; 0: back to 100 % */
 
 #endif

@@ -58,7 +58,7 @@ class Window:
             self.number = line.readline().strip()
         self.environment = {**os.environ, **ENGLISH, "DISPLAY": ":" + self.number, "ASAN_OPTIONS": "detect_leaks=0"}
         self.file = test.folder / "screen.ppm"
-        self.viewer = subprocess.Popen([garasu.BUILD / "bin/garasu-viewer", *map(str, [*server.options(), *options]), f"127.0.0.1:{server.port}"],
+        self.viewer = subprocess.Popen([garasu.BUILD / "bin/garasu-viewer", *map(str, [*server.options(), *options]), *([] if getattr(server, "target", "") is None else [f"127.0.0.1:{server.port}"])],
                                        env=self.environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def close(self):
