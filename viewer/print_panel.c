@@ -179,7 +179,8 @@ static void write_text(struct pass *p, enum gr_font font, const char *text, SDL_
 static void around(const struct pass *p, SDL_Rect box)
 {
 	int gap = px(p, 4);
-	outline(p, (SDL_Rect){ box.x - gap, box.y - gap, box.w + 2 * gap, box.h + 2 * gap }, px(p, 2), p->paint->colours->accent);
+	outline(p, (SDL_Rect){ box.x - gap, box.y - gap, box.w + 2 * gap, box.h + 2 * gap }, px(p, 2),
+		p->paint->colours->accent);
 }
 
 /* A number in its box, at p->x; returns its width. */
@@ -195,7 +196,10 @@ static int field(struct pass *p, enum gr_print_part part)
 	int x = box.x + box.w - px(p, 12) - size.x, y = box.y + (box.h - size.y) / 2;
 	p->parts[part] = box;
 	fill(p, box, p->paint->colours->panel);
-	outline(p, box, px(p, focus ? 2 : 1), !good ? p->paint->colours->alarm_ink : focus ? p->paint->colours->accent : p->paint->colours->edge);
+	outline(p, box, px(p, focus ? 2 : 1),
+		!good   ? p->paint->colours->alarm_ink
+		: focus ? p->paint->colours->accent
+			: p->paint->colours->edge);
 	if (focus && panel->all && *text)
 		fill(p, (SDL_Rect){ x - px(p, 2), y, size.x + px(p, 4), size.y }, selected);
 	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, p->paint->colours->ink, x, y, 0);
@@ -252,7 +256,10 @@ static void buttons(struct pass *p, const struct button *list, size_t count)
 		int usable = list[i].part == GR_PRINT_STOP || gr_print_panel_complete(p->panel, p->print);
 		right -= width + gap;
 		p->parts[list[i].part] = box;
-		fill(p, box, !usable ? p->paint->colours->idle : list[i].main_one ? p->paint->colours->accent : p->paint->colours->panel);
+		fill(p, box,
+		     !usable            ? p->paint->colours->idle
+		     : list[i].main_one ? p->paint->colours->accent
+					: p->paint->colours->panel);
 		if (usable && !list[i].main_one)
 			outline(p, box, px(p, 1), p->paint->colours->edge);
 		if (p->panel->focus == list[i].part)
@@ -317,8 +324,8 @@ static void progress(struct pass *p)
 
 static void body(struct pass *p)
 {
-	write_text(p, GR_FONT_TITLE, gr_text("ページの印刷・画像保存", "Print or save pages as images"), p->paint->colours->accent,
-		   8);
+	write_text(p, GR_FONT_TITLE, gr_text("ページの印刷・画像保存", "Print or save pages as images"),
+		   p->paint->colours->accent, 8);
 	if (p->print->state == GR_PRINT_OFFERED)
 		ask(p);
 	else
@@ -347,7 +354,8 @@ void gr_print_panel_draw(const struct gr_print_panel *panel, const struct gr_pri
 	p.x = box.x + margin + stripe;
 	p.y = box.y + margin;
 	if (surface) {
-		gr_paint_outline(surface, (SDL_Rect){ box.x - 1, box.y - 1, box.w + 2, box.h + 2 }, 1, paint->colours->line);
+		gr_paint_outline(surface, (SDL_Rect){ box.x - 1, box.y - 1, box.w + 2, box.h + 2 }, 1,
+				 paint->colours->line);
 		gr_paint_fill(surface, box, paint->colours->panel);
 		gr_paint_fill(surface, (SDL_Rect){ box.x, box.y, stripe, box.h }, paint->colours->accent);
 	}

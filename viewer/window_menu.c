@@ -25,6 +25,9 @@ static void open_menu(struct gr_window *window)
 		SDL_CaptureMouse(SDL_FALSE);
 	}
 	window->over_picture = 0;
+	window->menu.unusable = viewer->terms.flags & GR_TERMS_PRINTING
+					? 0
+					: 1u << GR_MENU_PRINT | 1u << GR_MENU_SAVE_PICTURE;
 	gr_menu_open(&window->menu);
 	window->redraw = 1;
 }
