@@ -284,7 +284,6 @@ class Print(unittest.TestCase):
         window.do("key", "Return")
         self.assertEqual(connection.print_request(), (ACCEPT, 2, 1, 3))
         self.show(connection, 2, 1, 1, (600, 400))
-        time.sleep(0.1)
         window.do("key", "Escape")
         self.assertEqual(connection.print_request(), (CANCEL, 2, 0, 0))
         self.end(connection, 2, 1, (600, 400), 1)
