@@ -152,6 +152,7 @@ struct pass {
 	SDL_Surface *surface; /* NULL: only measure */
 	SDL_Rect *parts;
 	int x, y, width;
+	int tight; /* the window is too small for what can be left out */
 };
 
 static int px(const struct pass *p, int n)
@@ -197,7 +198,7 @@ static int field(struct pass *p, enum gr_print_part part)
 	p->parts[part] = box;
 	fill(p, box, p->paint->colours->panel);
 	outline(p, box, px(p, focus ? 2 : 1),
-		!good   ? p->paint->colours->alarm_ink
+		!good   ? p->paint->colours->p->paint->colours->alarm_ink
 		: focus ? p->paint->colours->accent
 			: p->paint->colours->edge);
 	if (focus && panel->all && *text)
@@ -232,7 +233,7 @@ static void range(struct pass *p)
 	SDL_snprintf(text, sizeof(text),
 		     gr_messages_japanese() ? "1から%uまでのページを指定してください。" : "Choose pages from 1 to %u.",
 		     p->print->pages);
-	write_text(p, GR_FONT_SMALL, text, good ? p->paint->colours->pale_ink : p->paint->colours->alarm_ink, 14);
+	write_text(p, GR_FONT_SMALL, text, good ? p->paint->colours->pale_ink : p->paint->colours->p->paint->colours->alarm_ink, 14);
 }
 
 struct button {
@@ -244,10 +245,11 @@ struct button {
 /* From the right; the first one is the rightmost. In two rows when they do not fit. */
 static void buttons(struct pass *p, const struct button *list, size_t count)
 {
-	int height = px(p, 38), gap = px(p, 12), least = px(p, 104), right = p->x + p->width;
+	int height = px(p, 38), gap = px(p, 12), least = px(p, p->tight ? 60 : 104), pad = px(p, p->tight ? 20 : 40);
+	int right = p->x + p->width;
 	for (size_t i = 0; i < count; i++) {
 		SDL_Point size = gr_paint_measure(p->paint, GR_FONT_BODY, list[i].text, 0);
-		int width = size.x + px(p, 40) > least ? size.x + px(p, 40) : least;
+		int width = size.x + pad > least ? size.x + pad : least;
 		if (right - width < p->x && right < p->x + p->width) {
 			right = p->x + p->width;
 			p->y += height + gap;
@@ -284,10 +286,11 @@ static void ask(struct pass *p)
 					: gr_text("%uページです。", "%u page."),
 		     print->pages);
 	write_text(p, GR_FONT_BODY, text, p->paint->colours->ink, 4);
-	write_text(p, GR_FONT_SMALL,
-		   gr_text("ページは画像として取り出します。文字の検索やコピーはできません。",
-			   "The pages are taken out as images: their text cannot be searched or copied."),
-		   p->paint->colours->pale_ink, 16);
+	if (!p->tight)
+		write_text(p, GR_FONT_SMALL,
+			   gr_text("ページは画像として取り出します。文字の検索やコピーはできません。",
+				   "The pages are taken out as images: their text cannot be searched or copied."),
+			   p->paint->colours->pale_ink, 16);
 	if (print->pages > 1)
 		range(p);
 	else
@@ -324,8 +327,9 @@ static void progress(struct pass *p)
 
 static void body(struct pass *p)
 {
-	write_text(p, GR_FONT_TITLE, gr_text("ページの印刷・画像保存", "Print or save pages as images"),
-		   p->paint->colours->accent, 8);
+	if (!p->tight)
+		write_text(p, GR_FONT_TITLE, gr_text("ページの印刷・画像保存", "Print or save pages as images"),
+			   p->paint->colours->accent, 8);
 	if (p->print->state == GR_PRINT_OFFERED)
 		ask(p);
 	else
@@ -346,10 +350,20 @@ void gr_print_panel_draw(const struct gr_print_panel *panel, const struct gr_pri
 	if (p.width < px(&p, 100))
 		return;
 	body(&p); /* measured from 0 */
+	if (p.y + 2 * margin > area.h) {
+		p.tight = 1;
+		margin = px(&p, 12);
+		p.width = width - 2 * margin - stripe;
+		p.y = 0;
+		body(&p);
+	}
 	SDL_Rect box = { area.x + (area.w - width) / 2, area.y + (area.h - p.y - 2 * margin) / 3, width,
 			 p.y + 2 * margin };
-	if (box.y < area.y) /* too high: the buttons, at its foot, can be seen */
-		box.y = area.y + area.h - box.h;
+	if (box.y < area.y) { /* still too high: what has the focus can be seen */
+		SDL_Rect part = parts_out[panel->focus];
+		int beyond = part.y + part.h + 2 * margin - area.h;
+		box.y = area.y - (beyond > 0 ? beyond : 0);
+	}
 	p.surface = surface;
 	p.x = box.x + margin + stripe;
 	p.y = box.y + margin;

@@ -8,9 +8,9 @@ import stat
 import struct
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
+import unittest.mock
 
 import garasu
 from garasu import wait_for
@@ -225,8 +225,9 @@ class Print(unittest.TestCase):
 
     # -- with a window, by its keys
 
-    def open(self, *options, flags=0, opening=PRINTING, environment=None, size=(600, 400), display=(800, 600)):
-        window = Window(self, self.server, *display, "--size", "{}x{}".format(*size), "--save-directory", self.saved, *options)
+    def open(self, *options, flags=0, opening=PRINTING, size=(600, 400), display=(800, 600)):
+        folder = ("--save-directory", self.saved) if self.saved else ()
+        window = Window(self, self.server, *display, "--size", "{}x{}".format(*size), *folder, *options)
         connection = self.server.accept()
         connection.handshake(flags, opening)
         connection.server_init(*size)
@@ -284,7 +285,6 @@ class Print(unittest.TestCase):
         window.do("key", "Return")
         self.assertEqual(connection.print_request(), (ACCEPT, 2, 1, 3))
         self.show(connection, 2, 1, 1, (600, 400))
-        time.sleep(0.1)
         window.do("key", "Escape")
         self.assertEqual(connection.print_request(), (CANCEL, 2, 0, 0))
         self.end(connection, 2, 1, (600, 400), 1)
@@ -361,6 +361,21 @@ class Print(unittest.TestCase):
                 self.assertEqual((size, colours), ("600x400", "1"))
                 file.unlink()
             window.close()
+
+    def test_without_a_folder_it_is_the_documents_or_the_home(self):
+        home, self.saved = self.folder / "home", None
+        (home / ".config").mkdir(parents=True)
+        (home / "書類").mkdir()
+        with unittest.mock.patch.dict(os.environ, {"HOME": str(home)}):
+            os.environ.pop("XDG_CONFIG_HOME", None)
+            for line, folder in (('XDG_DOCUMENTS_DIR="$HOME/書類"\n', home / "書類"), ('XDG_DOCUMENTS_DIR="$HOME/nowhere"\n', home), ("", home)):
+                (home / ".config/user-dirs.dirs").write_text('# made by a desktop\nXDG_MUSIC_DIR="$HOME"\n' + line)
+                window, _ = self.open()
+                window.do("key", "ctrl+alt+s")
+                wait_for("the picture", lambda: list(folder.glob("画面-*.png")))
+                for file in folder.glob("画面-*.png"):
+                    file.unlink()
+                window.close()
 
 
 if __name__ == "__main__":
