@@ -198,7 +198,7 @@ static int field(struct pass *p, enum gr_print_part part)
 	p->parts[part] = box;
 	fill(p, box, p->paint->colours->panel);
 	outline(p, box, px(p, focus ? 2 : 1),
-		!good   ? p->paint->colours->p->paint->colours->alarm_ink
+		!good   ? p->paint->colours->alarm_ink
 		: focus ? p->paint->colours->accent
 			: p->paint->colours->edge);
 	if (focus && panel->all && *text)
@@ -233,7 +233,7 @@ static void range(struct pass *p)
 	SDL_snprintf(text, sizeof(text),
 		     gr_messages_japanese() ? "1から%uまでのページを指定してください。" : "Choose pages from 1 to %u.",
 		     p->print->pages);
-	write_text(p, GR_FONT_SMALL, text, good ? p->paint->colours->pale_ink : p->paint->colours->p->paint->colours->alarm_ink, 14);
+	write_text(p, GR_FONT_SMALL, text, good ? p->paint->colours->pale_ink : p->paint->colours->alarm_ink, 14);
 }
 
 struct button {

@@ -444,8 +444,6 @@ static int message(struct gr_viewer *v, const uint8_t *untrusted, size_t n, size
 	case GR_VIEWER_FENCE: take_fence(v, &m); return 0;
 	case GR_VIEWER_CUT_TEXT: return GR_EPROTO; /* the guard lets none through */
 	case GR_VIEWER_CLIPBOARD: v->clipboard = m.skip; return 0;
-	case GR_VIEWER_PRINT:
-	case GR_VIEWER_SCALE: return 0;
 	case GR_VIEWER_POINTER: gr_update_pointer(v->update, m.pointer.x, m.pointer.y); break;
 	default: break;
 	}
