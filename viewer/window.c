@@ -168,7 +168,7 @@ static void on_window_event(struct gr_window *window, const SDL_WindowEvent *eve
 static void on_event(struct gr_window *window, const SDL_Event *event)
 {
 	if (event->type == SDL_SYSWMEVENT) {
-		window->platform_keysym = gr_platform_keysym(&event->syswm);
+		gr_window_platform_key(window, &event->syswm);
 		return;
 	}
 	if (gr_window_before_session(window, event))
