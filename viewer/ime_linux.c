@@ -1,9 +1,9 @@
 /* fcitx's D-Bus interface (fcitx 5, and fcitx 4 since 4.2.9.6): src/frontend/dbusfrontend of fcitx5. */
-#include "viewer/ime.h"
 #include "common/io.h"
+#include "viewer/ime.h"
 
-#include <SDL.h>
 #include <dbus/dbus.h>
+#include <SDL.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -20,7 +20,8 @@ enum gr_viewer_state {
 	GR_VIEWER_ENDED, /* failure and reason say why */
 };
 
-#define GR_VIEWER_QUEUE 4096 /* inputs that the decoder has not taken yet: a burst of keys and texts is longer than its socket */
+#define GR_VIEWER_QUEUE                                                                                                \
+	4096 /* inputs that the decoder has not taken yet: a burst of keys and texts is longer than its socket */
 
 struct gr_viewer {
 	/* Set by the creator. */

@@ -51,13 +51,17 @@ void gr_window_set_input(struct gr_window *window, enum gr_window_input input)
 	if (!in_session(window))
 		return;
 	if (input == GR_IME_SESSION) {
-		gr_window_tell(window, gr_text("日本語入力: 接続先の入力方式を使います(半角/全角キーか Ctrl+スペースで切り替え)。Ctrl+Alt+J で戻ります。",
-					       "Input method: the session's (Zenkaku/Hankaku or Ctrl+Space switches it on and off). "
-					       "Ctrl+Alt+J goes back."));
+		gr_window_tell(
+			window,
+			gr_text("日本語入力: 接続先の入力方式を使います(半角/全角キーか "
+				"Ctrl+スペースで切り替え)。Ctrl+Alt+J で戻ります。",
+				"Input method: the session's (Zenkaku/Hankaku or Ctrl+Space switches it on and off). "
+				"Ctrl+Alt+J goes back."));
 	} else {
 		gr_viewer_key(window->viewer, KEYSYM_EISU, 0, 1);
 		gr_viewer_key(window->viewer, KEYSYM_EISU, 0, 0);
-		gr_window_tell(window, gr_text("日本語入力: この端末の入力方式を使います。Ctrl+Alt+J で接続先の入力方式に切り替わります。",
+		gr_window_tell(window, gr_text("日本語入力: この端末の入力方式を使います。Ctrl+Alt+J "
+					       "で接続先の入力方式に切り替わります。",
 					       "Input method: this computer's. Ctrl+Alt+J changes to the session's."));
 	}
 }
@@ -81,9 +85,10 @@ void gr_window_tell_refused(struct gr_window *window)
 		return;
 	window->refused_told = window->viewer->text_refused;
 	/* Not which text: it may have been meant for a field that hides it. */
-	gr_window_tell(window,
-		       gr_text("いま入力した文字は届きませんでした。パスワードの欄では日本語入力をオフにしてから入力してください。"
-			       "そのほかの場合は、入力する欄をクリックしてから、もう一度入力してください。",
-			       "What you just entered was not delivered. In a password field, switch the input method off before you "
-			       "type. Otherwise click the field that it is for and enter it again."));
+	gr_window_tell(window, gr_text("いま入力した文字は届きませんでした。パスワードの欄では日本語入力をオフにしてか"
+				       "ら入力してください。"
+				       "そのほかの場合は、入力する欄をクリックしてから、もう一度入力してください。",
+				       "What you just entered was not delivered. In a password field, switch the input "
+				       "method off before you "
+				       "type. Otherwise click the field that it is for and enter it again."));
 }

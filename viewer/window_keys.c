@@ -94,8 +94,8 @@ static void on_local_key(struct gr_window *window, const SDL_KeyboardEvent *even
 	uint32_t character = text_follows ? gr_one_character(next.text.text) : 0;
 	int command = (event->keysym.mod & (KMOD_CTRL | KMOD_LALT | KMOD_GUI)) != 0;
 	uint32_t keysym = platform_keysym ? platform_keysym
-			  : key		  ? key->keysym
-			  : character	  ? gr_keysym_of_unicode(character)
+			  : key           ? key->keysym
+			  : character     ? gr_keysym_of_unicode(character)
 					  : keysym_of_layout(event);
 
 	if (offer(window, event, keysym)) {
@@ -157,7 +157,7 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 		const struct gr_key *key = gr_key_of_scancode(scancode);
 		send_key(window, scancode,
 			 platform_keysym ? platform_keysym
-			 : key		 ? key->keysym
+			 : key           ? key->keysym
 					 : keysym_of_layout(event),
 			 1);
 	}
@@ -176,7 +176,8 @@ static void on_bare_key(struct gr_window *window, uint32_t keysym, uint32_t keyc
 		gr_viewer_key(window->viewer, keysym, xt, 0);
 	} else if (keysym && gr_ime_key(window->ime, keysym, keycode, mod, 1)) {
 		gr_ime_key(window->ime, keysym, keycode, mod, 0);
-		if (SDL_PeepEvents(&text, 1, SDL_PEEKEVENT, SDL_FIRSTEVENT, SDL_LASTEVENT) == 1 && text.type == SDL_TEXTINPUT)
+		if (SDL_PeepEvents(&text, 1, SDL_PEEKEVENT, SDL_FIRSTEVENT, SDL_LASTEVENT) == 1 &&
+		    text.type == SDL_TEXTINPUT)
 			SDL_PeepEvents(&text, 1, SDL_GETEVENT, SDL_TEXTINPUT, SDL_TEXTINPUT);
 	} /* else: the character that it makes comes as text */
 }

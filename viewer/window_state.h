@@ -67,7 +67,8 @@ void gr_window_editing(struct gr_window *window, const char *text);
 void gr_window_release_keys(struct gr_window *window); /* all that are held: the window loses the focus */
 
 /* window_input.c */
-void gr_window_set_input(struct gr_window *window, enum gr_window_input input); /* whose input method; tells the person */
+void gr_window_set_input(struct gr_window *window,
+			 enum gr_window_input input); /* whose input method; tells the person */
 /* Whom keys belong to now: after a change of the state, the dialogue, the focus. */
 void gr_window_follow_input(struct gr_window *window);
 void gr_window_place_caret(struct gr_window *window); /* it, the picture or the window has moved */
