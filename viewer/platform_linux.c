@@ -56,18 +56,20 @@ void gr_platform_watch_keys(void)
 #endif
 }
 
-uint32_t gr_platform_keysym(const SDL_SysWMEvent *event)
+uint32_t gr_platform_keysym(const SDL_SysWMEvent *event, uint32_t *keycode)
 {
 #ifdef SDL_VIDEO_DRIVER_X11
 	if (event->msg->subsystem == SDL_SYSWM_X11) {
 		XKeyEvent press = event->msg->msg.x11.event.xkey;
 		char text[32];
 		KeySym keysym = NoSymbol;
+		*keycode = press.keycode;
 		XLookupString(&press, text, sizeof(text), &keysym, NULL);
 		return (uint32_t)keysym;
 	}
 #endif
 	(void)event;
+	*keycode = 0;
 	return 0;
 }
 

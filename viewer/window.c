@@ -183,7 +183,7 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 	if (gr_platform_is_scale_event(event))
 		gr_window_rescale(window);
 	if (event->type == SDL_SYSWMEVENT) {
-		window->platform_keysym = gr_platform_keysym(&event->syswm);
+		gr_window_platform_key(window, &event->syswm);
 		return;
 	}
 	if (gr_window_menu_event(window, event) || gr_window_before_session(window, event) ||

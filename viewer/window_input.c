@@ -51,11 +51,12 @@ void gr_window_set_input(struct gr_window *window, enum gr_window_input input)
 	if (!in_session(window))
 		return;
 	if (input == GR_IME_SESSION) {
-		gr_window_tell(window,
-			       gr_text("日本語入力: 接続先の入力方式を使います(半角/全角キーで切り替え)。Ctrl+Alt+J "
-				       "で戻ります。",
-				       "Input method: the session's (Zenkaku/Hankaku switches it on and off). "
-				       "Ctrl+Alt+J goes back."));
+		gr_window_tell(
+			window,
+			gr_text("日本語入力: 接続先の入力方式を使います(半角/全角キーか "
+				"Ctrl+スペースで切り替え)。Ctrl+Alt+J で戻ります。",
+				"Input method: the session's (Zenkaku/Hankaku or Ctrl+Space switches it on and off). "
+				"Ctrl+Alt+J goes back."));
 	} else {
 		gr_viewer_key(window->viewer, KEYSYM_EISU, 0, 1);
 		gr_viewer_key(window->viewer, KEYSYM_EISU, 0, 0);

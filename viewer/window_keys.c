@@ -1,8 +1,11 @@
 /* The keyboard, and the local input method. */
 #include "viewer/keys.h"
+#include "viewer/platform.h"
 #include "viewer/window_state.h"
 
 #include <string.h>
+
+#define KEYSYM_ZENKAKU_HANKAKU 0xff2au
 
 static void send_key(struct gr_window *window, unsigned scancode, uint32_t keysym, int down)
 {
@@ -121,6 +124,11 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 		return;
 	if (window->input == GR_IME_LOCAL) {
 		on_local_key(window, event, platform_keysym);
+	} else if (scancode == SDL_SCANCODE_SPACE && event->keysym.mod & KMOD_CTRL) {
+		/* An American keyboard's way to switch an input method on and off. */
+		gr_window_release_keys(window);
+		gr_viewer_key(window->viewer, KEYSYM_ZENKAKU_HANKAKU, 0, 1);
+		gr_viewer_key(window->viewer, KEYSYM_ZENKAKU_HANKAKU, 0, 0);
 	} else {
 		const struct gr_key *key = gr_key_of_scancode(scancode);
 		send_key(window, scancode,
@@ -129,6 +137,37 @@ static void on_key_down(struct gr_window *window, const SDL_KeyboardEvent *event
 					 : keysym_of_layout(event),
 			 1);
 	}
+}
+
+/*
+ * SDL has no event for keys that it knows no scancode of: with a Japanese layout 半角/全角 is one. Their release is not told either.
+ */
+static void on_bare_key(struct gr_window *window, uint32_t keysym, uint32_t keycode)
+{
+	const unsigned mod = SDL_GetModState();
+	SDL_Event text;
+	if (window->input == GR_IME_SESSION) {
+		const uint32_t xt = keycode >= 8 && keycode - 8 < 0x59 ? keycode - 8 : 0;
+		gr_viewer_key(window->viewer, keysym, xt, 1);
+		gr_viewer_key(window->viewer, keysym, xt, 0);
+	} else if (keysym && gr_ime_key(window->ime, keysym, keycode, mod, 1)) {
+		gr_ime_key(window->ime, keysym, keycode, mod, 0);
+		if (SDL_PeepEvents(&text, 1, SDL_PEEKEVENT, SDL_FIRSTEVENT, SDL_LASTEVENT) == 1 &&
+		    text.type == SDL_TEXTINPUT)
+			SDL_PeepEvents(&text, 1, SDL_GETEVENT, SDL_TEXTINPUT, SDL_TEXTINPUT);
+	} /* else: the character that it makes comes as text */
+}
+
+void gr_window_platform_key(struct gr_window *window, const SDL_SysWMEvent *event)
+{
+	SDL_Event next;
+	uint32_t keycode, keysym = gr_platform_keysym(event, &keycode);
+	window->platform_keysym = keysym;
+	if (SDL_PeepEvents(&next, 1, SDL_PEEKEVENT, SDL_FIRSTEVENT, SDL_LASTEVENT) == 1 && next.type == SDL_KEYDOWN)
+		return;
+	window->platform_keysym = 0;
+	if (window->viewer->state == GR_VIEWER_OPEN || window->viewer->state == GR_VIEWER_SHOWN)
+		on_bare_key(window, keysym, keycode);
 }
 
 /* Without control characters, which nobody types and which the broker does not let pass. */

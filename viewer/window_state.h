@@ -88,6 +88,7 @@ void gr_window_tell(struct gr_window *window, const char *text);
 
 /* window_keys.c */
 void gr_window_key(struct gr_window *window, const SDL_KeyboardEvent *event); /* SDL_KEYDOWN, SDL_KEYUP */
+void gr_window_platform_key(struct gr_window *window, const SDL_SysWMEvent *event); /* of gr_platform_watch_keys */
 void gr_window_text(struct gr_window *window, const char *text); /* the input method has committed it */
 void gr_window_editing(struct gr_window *window, const char *text);
 void gr_window_release_keys(struct gr_window *window); /* all that are held: the window loses the focus */

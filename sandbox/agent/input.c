@@ -199,11 +199,10 @@ static void do_key(struct gr_input *in, const struct gr_record_key *key)
 	if (held) {
 		/* The viewer's auto-repeat, or a press whose release it has missed. The server's own repeat is off, so that it drops
 		   the press of a key that is down. */
-		if (!in->map.modifiers[held->keycode]) {
-			fake_key(in, held->keycode, 0);
-			fake_key(in, held->keycode, 1);
-		}
-		return;
+		if (in->map.modifiers[held->keycode])
+			return;
+		fake_key(in, held->keycode, 0);
+		*held = in->held[--in->helds];
 	}
 	if (in->helds == HELD_MAX)
 		return;

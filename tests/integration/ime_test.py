@@ -179,6 +179,14 @@ class Ime(unittest.TestCase):
         except AssertionError:
             self.assert_same(self.site.value(field), want)
 
+    def keep(self, name):
+        """A picture of the terminal's screen, for who asks for pictures."""
+        if not os.environ.get("GARASU_PICTURES"):
+            return "no picture kept"
+        file = self.terminal.picture(self.folder / "kept.ppm")
+        subprocess.run(["convert", file, f"{os.environ['GARASU_PICTURES']}/{name}.png"], check=True)
+        return name
+
     def told(self):
         """How many pixels of the line that tells something the screen shows: its ink, in the lower part of the window."""
         data = self.terminal.picture(self.folder / "told.ppm").read_bytes()
@@ -221,7 +229,10 @@ class Ime(unittest.TestCase):
                 self.site.asked.clear()
                 self.terminal.do("type", "--delay", 0, first)
                 self.play([*actions, (None, "Return")])
-                wait_for("the address", lambda: self.site.asked)
+                try:
+                    wait_for("the address", lambda: self.site.asked, 30)
+                except AssertionError:
+                    self.fail(f"no address came; of the texts {len(self.ime.texts)} are left; {self.keep('address')}")
                 self.assert_same(self.site.asked[0], first.partition("?")[2] + want)
                 sent += len(want)
                 wait_for("the page", lambda: self.site.state.get("path") == "/q")
@@ -305,9 +316,7 @@ class Ime(unittest.TestCase):
                 self.near_caret(self.point(caret[0] + left, caret[1] + top + caret[3] / 2))
                 self.ime.preedit("へんかんちゅう")
                 time.sleep(0.5)
-                terminal.picture(self.folder / "composing.ppm")
-                if os.environ.get("GARASU_PICTURES"):
-                    subprocess.run(["convert", self.folder / "composing.ppm", f"{os.environ['GARASU_PICTURES']}/composing-{scale}.png"], check=True)
+                self.keep(f"composing-{scale}")
                 self.ime.preedit("")
                 terminal.keys("ctrl+l")
                 self.rest()
@@ -355,7 +364,7 @@ class Ime(unittest.TestCase):
                 want = "a@b\"'_:\n"
                 self.ime.keys.clear()
                 if layout == "jp":
-                    terminal.keys("Zenkaku_Hankaku")
+                    terminal.keys(49)  # 半角/全角 of a Japanese keyboard
                 else:
                     terminal.keys("ctrl+space")
                 time.sleep(1)
