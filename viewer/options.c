@@ -246,7 +246,7 @@ static const char *configuration_of(int argc, char **argv)
 {
 	const char *file = NULL;
 	int option;
-	opterr = 0;
+	opterr = optind = 0;
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		if (option == OPTION_CONFIG)
 			file = optarg;
