@@ -32,6 +32,7 @@ class Case(unittest.TestCase):
         self.addCleanup(self.server.close)
 
     def begin(self, *options, display=(1000, 800), size=(600, 400), minutes=None):
+        self.asked = None
         self.window = Window(self, self.server, *display, *options)
         self.connection = self.server.accept()
         self.connection.handshake(0, b"" if minutes is None else terms(minutes))
@@ -52,7 +53,11 @@ class Case(unittest.TestCase):
         if kind == 71:
             body = c.receive(7)
             return kind, body + c.receive(8 if body[0] == 2 else 0 if body[0] == 4 else struct.unpack(">xH", body[:3])[0])
-        return kind, c.receive(LENGTHS[kind] - 1)
+        body = c.receive(LENGTHS[kind] - 1)
+        if kind == 251:  # granted, whenever it comes
+            self.asked = struct.unpack(">xHH", body[:5])
+            c.send(screen(*self.asked, 1))
+        return kind, body
 
     def scale(self):
         """The percentage of the next SCALE."""
@@ -63,14 +68,9 @@ class Case(unittest.TestCase):
                 return struct.unpack(">H", body[1:3])[0]
 
     def size_asked(self, wanted):
-        """Waits until the viewer asks for this size, and gives it."""
-        while True:
-            kind, body = self.next()
-            if kind == 251:
-                size = struct.unpack(">xHH", body[:5])
-                self.connection.send(screen(*size, 1))
-                if size == wanted:
-                    return
+        """Waits until the viewer has asked for this size; every size that it asks for is given."""
+        while self.asked != wanted:
+            self.next()
 
     def inside(self, scale, width, height):
         """The size of the picture in a window of this size."""
