@@ -70,7 +70,9 @@ static int run(const struct gr_kept *kept, const struct gr_guard_settings *setti
 int gr_guarded(const struct gr_kept *kept, uint16_t w, uint16_t h, unsigned history_log2, unsigned repeat,
 	       uint64_t *cpu_ns_out, struct gr_error *err)
 {
-	const struct gr_guard_settings settings = { w, h, history_log2, true, 0 };
+	const struct gr_guard_settings settings = {
+		.max_width = w, .max_height = h, .history_log2 = history_log2, .strict = true
+	};
 	uint64_t best = UINT64_MAX;
 	int code = 0;
 	for (unsigned i = 0; i < repeat && !code; i++) {

@@ -11,7 +11,7 @@
 #define GR_BROWSER_SCALE_MAX 400
 #define GR_PRINT_PAGES_MAX 999 /* of one document */
 #define GR_PRINT_SIDE_MAX 8192 /* pixels of a page, either side */
-#define GR_PRINT_DPI_MIN 150
+#define GR_PRINT_DPI_MIN 150 /* dots of a page per inch */
 #define GR_PRINT_DPI_MAX 300
 #define GR_FRAME_RECTS_MAX 64 /* rectangles in one FRAME record */
 #define GR_PERSON_MAX 32 /* bytes of a person's id: [a-z0-9][a-z0-9._-]* */

@@ -216,6 +216,26 @@ void gr_draw_picture(struct gr_draw *draw, SDL_Surface *surface, const struct gr
 	}
 }
 
+void gr_draw_mark(struct gr_draw *draw, uint32_t *pixels, int width, int height, const struct gr_viewer *viewer)
+{
+	SDL_Surface *page = is_marked(viewer) ? SDL_CreateRGBSurfaceWithFormatFrom(pixels, width, height, 32, width * 4,
+										   SDL_PIXELFORMAT_RGB888)
+					      : NULL;
+	if (!page)
+		return;
+	gr_watermark_set(draw->watermark, &draw->paint, viewer->person);
+	gr_watermark_lay(draw->watermark, page, (SDL_Rect){ 0, 0, width, height }, (SDL_Point){ 0, 0 });
+	SDL_FreeSurface(page);
+}
+
+static void draw_frozen(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_draw_scene *scene)
+{
+	SDL_Rect place = gr_draw_place(draw, scene->viewer, surface->w, surface->h);
+	SDL_BlitScaled(scene->frozen, NULL, surface, &place);
+	if (is_marked(scene->viewer))
+		gr_watermark_lay(draw->watermark, surface, place, (SDL_Point){ place.x, place.y });
+}
+
 static void draw_composing(const struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer,
 			   const char *composing)
 {
@@ -258,7 +278,9 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_dra
 	SDL_SetClipRect(surface, &area);
 	if (is_marked(viewer))
 		gr_watermark_set(draw->watermark, &draw->paint, viewer->person);
-	if (viewer->width)
+	if (scene->frozen)
+		draw_frozen(draw, surface, scene);
+	else if (viewer->width)
 		gr_draw_damage(draw, surface, viewer, (struct gr_rect){ 0, 0, viewer->width, viewer->height });
 	if (viewer->state == GR_VIEWER_SHOWN && *scene->composing)
 		draw_composing(draw, surface, viewer, scene->composing);
@@ -266,6 +288,10 @@ void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_dra
 		gr_dialog_draw(scene->dialog, &draw->paint, surface, area, viewer, &layout);
 	else if (viewer->state != GR_VIEWER_SHOWN)
 		draw_message(&draw->paint, surface, area, viewer);
+	if (scene->panel) {
+		SDL_Rect parts[GR_PRINT_PARTS];
+		gr_print_panel_draw(scene->panel, scene->print, &draw->paint, surface, area, parts);
+	}
 	if (scene->menu) {
 		struct gr_menu_layout menu_layout;
 		gr_menu_draw(scene->menu, &draw->paint, surface, area, &menu_layout);

@@ -9,6 +9,7 @@
 #include "viewer/dialog.h"
 #include "viewer/menu.h"
 #include "viewer/paint.h"
+#include "viewer/print_panel.h"
 #include "viewer/viewer.h"
 
 struct gr_draw;
@@ -20,6 +21,9 @@ struct gr_draw_scene {
 	const char *composing; /* text of the local input method that is going to the browser, or "" */
 	const struct gr_menu *menu; /* NULL: there is none, nor a button for it */
 	const char *told; /* what the person is told in passing, or "" */
+	SDL_Surface *frozen; /* shown in place of the picture; NULL: the picture is */
+	const struct gr_print_panel *panel; /* NULL: none. print: its job */
+	const struct gr_print *print;
 };
 
 /* Finds fonts. scale: of bar, border and messages, in percent; the picture has none. NULL when out of memory. */
@@ -46,6 +50,9 @@ SDL_Rect gr_draw_damage(const struct gr_draw *draw, SDL_Surface *surface, const 
 			struct gr_rect damage);
 /* The picture alone, with the watermark where it must be shown, on a surface of its size. */
 void gr_draw_picture(struct gr_draw *draw, SDL_Surface *surface, const struct gr_viewer *viewer);
+
+/* Lays the watermark over a page of a document, where it must be shown. draw: of the page's own scale, 100 % being 96 dpi. */
+void gr_draw_mark(struct gr_draw *draw, uint32_t *pixels, int width, int height, const struct gr_viewer *viewer);
 
 /*
  * Milliseconds until all of it must be drawn again although nothing happened (the watermark's minute is over, a message counts

@@ -5,9 +5,11 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "viewer/decoder.h"
+#include "viewer/draw.h"
 #include "viewer/factors.h"
 #include "viewer/options.h"
 #include "viewer/picture.h"
+#include "viewer/print.h"
 #include "viewer/script.h"
 #include "viewer/transport.h"
 #include "viewer/window.h"
@@ -37,6 +39,8 @@ struct program {
 	struct gr_viewer viewer;
 	struct gr_window *window;
 	struct gr_script *script;
+	struct gr_print print;
+	struct gr_draw *page; /* of the pages' scale; NULL: none was marked yet */
 	int signals;
 	int factors_ready; /* factors has what --factors says, not given yet */
 	struct gr_viewer_factors factors; /* wiped when it was given */
@@ -223,6 +227,18 @@ static int picture_headless(void *context, const char *file, struct gr_error *er
 	return gr_window_picture_headless(&program->viewer, scale_headless(program), file, err);
 }
 
+/* Of the policy, as on the screen. */
+static void mark_page(void *context, uint32_t *pixels, unsigned width, unsigned height, unsigned dpi)
+{
+	struct program *program = context;
+	if (!(program->viewer.ready & GR_READY_WATERMARK))
+		return;
+	if (!program->page)
+		program->page = gr_draw_create((int)(dpi * 100 / 96));
+	if (program->page)
+		gr_draw_mark(program->page, pixels, (int)width, (int)height, &program->viewer);
+}
+
 /* --screenshot and --wait-idle are a script too. Returns 0 when there is none to make or it is made. */
 static int make_script(struct program *program)
 {
@@ -310,7 +326,7 @@ static void run(struct program *program)
 		if (program->window)
 			wait_ms = sooner(wait_ms, gr_window_step(program->window));
 		else
-			viewer->dirty = 0;
+			viewer->dirty = 0, wait_ms = sooner(wait_ms, gr_print_step(&program->print));
 		if (program->script && gr_script_done(program->script))
 			return;
 		if (program->window && gr_window_closed(program->window))
@@ -373,6 +389,9 @@ int main(int argc, char **argv)
 		return parsed < 0 ? 1 : 0;
 	program.viewer.decoder = program.viewer.transport = -1;
 	program.viewer.host = program.options.host;
+	gr_print_init(&program.print, &program.viewer);
+	program.print.mark = mark_page;
+	program.print.mark_context = &program;
 
 	/* Blocked in the children too: Ctrl-C in a terminal must not kill them before this process has said goodbye. */
 	sigset_t set;
@@ -397,6 +416,8 @@ int main(int argc, char **argv)
 	explicit_bzero(&program.factors, sizeof(program.factors));
 	int exit_code = conclude(&program);
 	gr_script_destroy(program.script);
+	gr_print_finish(&program.print);
+	gr_draw_destroy(program.page);
 	gr_window_destroy(program.window);
 	gr_viewer_options_finish(&program.options);
 	return exit_code;

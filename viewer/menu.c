@@ -14,8 +14,10 @@ static const struct gr_menu_entry table[] = {
 	{ GR_MENU_SMALLER, "縮小", "Smaller", "Ctrl+Alt+-", { SDLK_MINUS, SDLK_KP_MINUS }, 0, 1, 1 },
 	{ GR_MENU_USUAL_SIZE, "元の大きさ", "Usual size", "Ctrl+Alt+0", { SDLK_0, SDLK_KP_0 }, 0, 1, 0 },
 	{ GR_MENU_CONTRAST, "ハイコントラスト", "High contrast", "Ctrl+Alt+H", { SDLK_h }, 0, 2, 0 },
-	{ GR_MENU_KEYS, "キー操作の一覧", "List of keys", "Ctrl+Alt+K", { SDLK_k }, 0, 3, 0 },
-	{ GR_MENU_LEAVE, "終了", "Leave", "Ctrl+Alt+Q", { SDLK_q }, 0, 4, 0 },
+	{ GR_MENU_PRINT, "印刷・画像保存", "Print or save as images", "Ctrl+Alt+P", { SDLK_p }, 0, 3, 0 },
+	{ GR_MENU_SAVE, "画面を画像で保存", "Save the picture", "Ctrl+Alt+S", { SDLK_s }, 0, 3, 0 },
+	{ GR_MENU_KEYS, "キー操作の一覧", "List of keys", "Ctrl+Alt+K", { SDLK_k }, 0, 4, 0 },
+	{ GR_MENU_LEAVE, "終了", "Leave", "Ctrl+Alt+Q", { SDLK_q }, 0, 5, 0 },
 	{ GR_MENU_OPEN, "メニューを開く・閉じる", "Open or close the menu", "Ctrl+Alt+M", { SDLK_m }, 0, -1, 0 },
 };
 enum { ENTRIES = sizeof(table) / sizeof(table[0]) };

@@ -35,6 +35,8 @@ enum option_code {
 	OPTION_ZOOM,
 	OPTION_HIGH_CONTRAST,
 	OPTION_CONFIG,
+	OPTION_SAVE_DIRECTORY,
+	OPTION_PRINT_COMMAND,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -62,6 +64,8 @@ static const struct option long_options[] = {
 	{ "zoom", required_argument, NULL, OPTION_ZOOM },
 	{ "high-contrast", no_argument, NULL, OPTION_HIGH_CONTRAST },
 	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "save-directory", required_argument, NULL, OPTION_SAVE_DIRECTORY },
+	{ "print-command", required_argument, NULL, OPTION_PRINT_COMMAND },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -89,6 +93,8 @@ static void usage(FILE *to)
 		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
 		"                      0, or a screenshot without this option: all is exact at once\n"
 		"  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
+		"  --save-directory FOLDER   for pages and pictures that are saved (your documents)\n"
+		"  --print-command COMMAND   prints the PDF whose name is put behind it (lp)\n"
 		"  --headless          no window\n"
 		"  --screenshot FILE   write the picture as PNG when it is complete, and end\n"
 		"  --screenshot-window FILE   the same with the viewer's title and border\n"
@@ -209,6 +215,8 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 		options->zoom = (int)number;
 		return 0;
 	case OPTION_HIGH_CONTRAST: options->high_contrast = 1; return 0;
+	case OPTION_SAVE_DIRECTORY: options->save_directory = value; return 0;
+	case OPTION_PRINT_COMMAND: options->print_command = value; return 0;
 	default: return -1;
 	}
 }
@@ -311,9 +319,12 @@ static int parse_command_line(struct gr_viewer_options *options, int argc, char 
 
 int gr_viewer_options_parse(struct gr_viewer_options *options, int argc, char **argv)
 {
-	*options = (struct gr_viewer_options){
-		.port = DEFAULT_PORT, .quality = -1, .history_log2 = DEFAULT_HISTORY, .wait_idle_ms = -1, .zoom = 100
-	};
+	*options = (struct gr_viewer_options){ .port = DEFAULT_PORT,
+					       .quality = -1,
+					       .history_log2 = DEFAULT_HISTORY,
+					       .wait_idle_ms = -1,
+					       .zoom = 100,
+					       .print_command = "lp" };
 	if (read_files(options, configuration_of(argc, argv)))
 		return -1;
 	int parsed = parse_command_line(options, argc, argv);

@@ -32,6 +32,8 @@ struct gr_viewer_options {
 	int scale; /* of browser, bar, border and messages, in percent; 0: as the desktop has it */
 	int zoom; /* percent, on top of it */
 	int high_contrast;
+	const char *save_directory; /* for what the person saves; NULL: the platform's */
+	const char *print_command; /* words; the file's name is put behind them */
 	int report;
 	unsigned fixed; /* by the system's configuration file: settings.h */
 	char *owned[GR_OPTIONS_OWNED]; /* what came from a file */

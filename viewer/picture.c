@@ -1,5 +1,6 @@
 #include "viewer/picture.h"
 
+#include <fcntl.h>
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,9 +37,14 @@ int gr_picture_write(const char *file, const uint32_t *pixels, size_t stride, un
 	char temporary[4096];
 	if (snprintf(temporary, sizeof(temporary), "%s.part", file) >= (int)sizeof(temporary))
 		return gr_error_set(err, GR_EINVAL, "%s: the name is too long", file);
-	FILE *stream = fopen(temporary, "wbe");
-	if (!stream)
-		return gr_error_errno(err, "%s", temporary);
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	FILE *stream = fd < 0 ? NULL : fdopen(fd, "wb");
+	if (!stream) {
+		int status = gr_error_errno(err, "%s", temporary);
+		if (fd >= 0)
+			close(fd);
+		return status;
+	}
 	png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
 	png_infop info = png ? png_create_info_struct(png) : NULL;
 	png_bytep row = malloc((size_t)width * 3);

@@ -29,7 +29,19 @@ int gr_platform_display_fd(SDL_Window *window);
  */
 int gr_platform_documents(char *out, size_t cap);
 
-/* Hands a PDF to the local printing: runs command with the file behind it, without a shell, and does not wait. GR_EIO with *err. */
-int gr_platform_print(const char *command, const char *file, struct gr_error *err);
+/* A file of this name, which nobody else can read, in the place for temporary files; made anew, empty. GR_EIO with *err. */
+int gr_platform_temporary(char *out, size_t cap, struct gr_error *err);
+
+/*
+ * Hands a PDF to the local printing: runs command (words with spaces between them) with the file behind it, without a shell, and does
+ * not wait. GR_EIO with *err.
+ */
+struct gr_platform_job {
+	long process; /* 0: there is none */
+};
+int gr_platform_print(const char *command, const char *file, struct gr_platform_job *job, struct gr_error *err);
+
+/* GR_EAGAIN while it runs, then once 0, or GR_EIO when it has failed; the file is not needed any more. */
+int gr_platform_printed(struct gr_platform_job *job);
 
 #endif

@@ -3,6 +3,7 @@
 #include "viewer/keys.h"
 #include "viewer/options.h"
 #include "viewer/picture.h"
+#include "viewer/print.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,8 @@ enum wait {
 	WAIT_SIZE,
 	WAIT_TEXT,
 	WAIT_TIME,
+	WAIT_OFFER,
+	WAIT_PAGES,
 };
 
 struct gr_script {
@@ -49,6 +52,10 @@ struct gr_script {
 	uint16_t x, y;
 	uint32_t rgb;
 	uint32_t sequence;
+	struct {
+		char file[4096]; /* "": only wait for the offer */
+		unsigned first, last; /* 0: all pages */
+	} print;
 };
 
 static struct gr_script *create(struct gr_viewer *viewer, const struct gr_script_host *host, int deadline_ms)
@@ -308,6 +315,55 @@ static void do_resize(struct gr_script *script, const char *arguments)
 	begin_wait(script, WAIT_SIZE, "resize", script->deadline_ms);
 }
 
+/* print FILE [FIRST LAST], wait-offer */
+static void do_print(struct gr_script *script, const char *command, const char *arguments)
+{
+	struct gr_print *print = script->viewer->print;
+	script->print.first = script->print.last = 0;
+	script->print.file[0] = '\0';
+	if (!strcmp(command, "print") &&
+	    (sscanf(arguments, "%4095s %u %u", script->print.file, &script->print.first, &script->print.last) == 2 ||
+	     !*script->print.file)) {
+		answer(script, 0, "print: a file is wanted, and two numbers or none");
+		return;
+	}
+	if (*script->print.file && print->state != GR_PRINT_OFFERED && !gr_print_start(print)) {
+		answer(script, 0, "print: not permitted, or not now");
+		return;
+	}
+	begin_wait(script, WAIT_OFFER, command, script->deadline_ms);
+}
+
+/* The offer is there. */
+static void take_offer(struct gr_script *script)
+{
+	struct gr_print *print = script->viewer->print;
+	struct gr_error err = { 0 };
+	if (!*script->print.file) {
+		answer(script, 1, "wait-offer pages=%u more=%d size=%ux%u dpi=%u", print->pages, print->more,
+		       print->width, print->height, print->dpi);
+		return;
+	}
+	unsigned first = script->print.last ? script->print.first : 1,
+		 last = script->print.last ? script->print.last : print->pages;
+	if (gr_print_accept(print, first, last, script->print.file, &err)) {
+		answer(script, 0, "print: %.500s", err.text);
+		return;
+	}
+	script->wait = WAIT_PAGES;
+}
+
+static void tell_printed(struct gr_script *script)
+{
+	const struct gr_print *print = script->viewer->print;
+	static const char *const names[] = { "cancelled", "", "withdrawn", "failed", "refused", "", "lost" };
+	if (print->outcome == GR_PRINTED)
+		answer(script, 1, "print %u", print->done);
+	else
+		answer(script, 0, "print: %.500s",
+		       print->outcome == GR_PRINT_NO_FILE ? print->err.text : names[print->outcome]);
+}
+
 static int deadline_of(const struct gr_script *script, const char *arguments)
 {
 	int ms = atoi(arguments);
@@ -356,6 +412,8 @@ static void carry_out(struct gr_script *script, char *line)
 		script->y = (uint16_t)y;
 		script->rgb = rgb;
 		begin_wait(script, WAIT_PIXEL, command, script->deadline_ms);
+	} else if (!strcmp(command, "print") || !strcmp(command, "wait-offer")) {
+		do_print(script, command, arguments);
 	} else if (!strcmp(command, "sleep")) {
 		int ms = atoi(arguments);
 		begin_wait(script, WAIT_TIME, command, ms > 0 ? ms : 0);
@@ -443,9 +501,23 @@ static int check_wait(struct gr_script *script)
 			return 0;
 		}
 		break;
+	case WAIT_OFFER:
+		if (viewer->print->state == GR_PRINT_OFFERED) {
+			take_offer(script);
+			return 0;
+		}
+		break;
+	case WAIT_PAGES:
+		if (viewer->print->state == GR_PRINT_IDLE) {
+			tell_printed(script);
+			return 0;
+		}
+		break;
 	case WAIT_NOTHING: return 0;
 	}
 	if (now >= script->until_us) {
+		if (script->wait == WAIT_PAGES)
+			gr_print_cancel(viewer->print);
 		if (script->fixed)
 			script->failure = GR_FAIL_NO_PICTURE;
 		answer(script, 0, "%s: timed out", script->command);

@@ -113,7 +113,7 @@ static int on_page(struct gr_viewer *viewer, const struct gr_record_page *page)
 	if (!gr_rfb_page_is_sane(page, viewer->width, viewer->height))
 		return GR_EPROTO;
 	if (viewer->on_page)
-		viewer->on_page(viewer->page_context, page);
+		viewer->on_page(viewer->print, page);
 	return 0;
 }
 

@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+struct gr_print;
+
 enum gr_viewer_state {
 	GR_VIEWER_CONNECTING,
 	GR_VIEWER_ASKED, /* the broker wants a second factor: gr_viewer_answer */
@@ -73,9 +75,9 @@ struct gr_viewer {
 	uint64_t frames_at_input; /* frames when the last input was given */
 	uint64_t change_after_input_us; /* the first change after the last input; 0: none yet */
 
-	/* Set by the creator, or NULL: what PAGE said, checked by itself only. PIECE: the picture has its pixels during the call. */
-	void (*on_page)(void *context, const struct gr_record_page *page);
-	void *page_context;
+	/* Set by gr_print_init, or NULL: what PAGE said, each field within its bounds. PIECE: the picture has its pixels during the call. */
+	void (*on_page)(struct gr_print *print, const struct gr_record_page *page);
+	struct gr_print *print; /* viewer/print.h */
 	/* What the browser has copied, when left is 0 and length is not: text, gr_utf8_is_text, with its end. */
 	struct {
 		uint32_t length, left; /* bytes; left: are still to come */

@@ -19,7 +19,9 @@ void gr_window_want_area(struct gr_window *window)
 	int width, height;
 	SDL_GetWindowSize(window->window, &width, &height);
 	SDL_Rect area = gr_draw_area(window->draw, width, height);
-	if (area.w >= GR_SCREEN_MIN && area.h >= GR_SCREEN_MIN && area.w <= GR_SCREEN_MAX && area.h <= GR_SCREEN_MAX)
+	/* While pages come the picture keeps its size: they are cut by it. */
+	if (!window->printing.frozen && area.w >= GR_SCREEN_MIN && area.h >= GR_SCREEN_MIN && area.w <= GR_SCREEN_MAX &&
+	    area.h <= GR_SCREEN_MAX)
 		gr_viewer_want_size(window->viewer, (uint16_t)area.w, (uint16_t)area.h);
 	window->redraw = 1;
 }
@@ -53,6 +55,8 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 		return NULL;
 	}
 	window->viewer = viewer;
+	window->save_directory = options->save_directory;
+	window->print_command = options->print_command;
 	window->fd = -1;
 	if (SDL_Init(SDL_INIT_VIDEO) < 0) {
 		gr_error_set(err, GR_EIO, "%s", SDL_GetError());
@@ -103,6 +107,7 @@ void gr_window_destroy(struct gr_window *window)
 {
 	if (!window)
 		return;
+	gr_window_end_print(window);
 	gr_dialog_close(&window->dialog);
 	gr_draw_destroy(window->draw);
 	SDL_FreeCursor(window->remote);
@@ -163,7 +168,8 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 {
 	if (gr_platform_is_scale_event(event))
 		gr_window_rescale(window);
-	if (gr_window_menu_event(window, event) || gr_window_before_session(window, event))
+	if (gr_window_menu_event(window, event) || gr_window_before_session(window, event) ||
+	    gr_window_print_event(window, event))
 		return;
 	if (event->type != SDL_MOUSEMOTION)
 		gr_window_send_motion(window); /* a row of moves counts as one, but not across a press */
@@ -235,8 +241,11 @@ static void show(struct gr_window *window)
 				   viewer->caret.rect.h };
 		SDL_SetTextInputRect(&caret);
 	}
+	if (window->printing.frozen)
+		dirty &= ~(unsigned)GR_DIRTY_PICTURE;
 	if (dirty & (GR_DIRTY_STATE | GR_DIRTY_SIZE) ||
-	    (dirty & GR_DIRTY_PICTURE && (*window->composing || *window->told || window->menu.page != GR_MENU_CLOSED)))
+	    (dirty & GR_DIRTY_PICTURE &&
+	     (*window->composing || *window->told || window->panel.open || window->menu.page != GR_MENU_CLOSED)))
 		window->redraw = 1;
 	if (!window->redraw && !(dirty & GR_DIRTY_PICTURE))
 		return;
@@ -256,10 +265,11 @@ static void show(struct gr_window *window)
 			SDL_UpdateWindowSurfaceRects(window->window, &changed, 1);
 	}
 	window->redraw = 0;
-	viewer->damage = (struct gr_rect){ 0 };
+	if (!window->printing.frozen) /* until then it tells what has come of the picture */
+		viewer->damage = (struct gr_rect){ 0 };
 }
 
-int gr_window_step(struct gr_window *window)
+static int step(struct gr_window *window)
 {
 	SDL_Event event;
 	show(window);
@@ -286,4 +296,12 @@ int gr_window_step(struct gr_window *window)
 	if (!until)
 		return -1;
 	return until > now ? (int)((until - now) / 1000 + 1) : 0;
+}
+
+int gr_window_step(struct gr_window *window)
+{
+	int print_ms = gr_window_follow_print(window), wait_ms = step(window);
+	if (window->viewer->print->changed) /* by a key */
+		return 0;
+	return print_ms < 0 || (wait_ms >= 0 && wait_ms < print_ms) ? wait_ms : print_ms;
 }

@@ -11,6 +11,9 @@ void gr_window_draw(struct gr_window *window, SDL_Surface *surface)
 			    .composing = window->composing,
 			    .menu = &window->menu,
 			    .told = window->told,
+			    .frozen = window->printing.frozen,
+			    .panel = window->panel.open ? &window->panel : NULL,
+			    .print = window->viewer->print,
 		    });
 }
 

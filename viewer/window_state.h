@@ -1,9 +1,11 @@
-/* The state of the window, shared by window.c, window_dialog.c (before there is a session) and window_picture.c (what is saved). */
+/* The state of the window, shared by window.c and the window_*.c. */
 #ifndef GARASU_VIEWER_WINDOW_STATE_H
 #define GARASU_VIEWER_WINDOW_STATE_H
 
 #include "viewer/dialog.h"
 #include "viewer/draw.h"
+#include "viewer/platform.h"
+#include "viewer/print_panel.h"
 #include "viewer/touch.h"
 #include "viewer/viewer.h"
 
@@ -44,6 +46,15 @@ struct gr_window {
 	uint16_t sent_x, sent_y; /* where on the picture the session has the pointer */
 	int motion_waits; /* a move not yet sent */
 	int motion_x, motion_y;
+	const char *save_directory, *print_command; /* of the options; borrowed */
+	struct gr_print_panel panel;
+	struct {
+		SDL_Surface *frozen; /* the picture as it was last, greyed; NULL: the picture itself is shown */
+		uint64_t thaw_us; /* by then at the latest; 0: pages still come */
+		int paper; /* the job's file is to be printed, not to be kept */
+		struct gr_platform_job job; /* what prints file, which is removed behind it */
+		char file[4096];
+	} printing;
 };
 
 /* Draws all of the window. */
@@ -69,6 +80,15 @@ void gr_window_key(struct gr_window *window, const SDL_KeyboardEvent *event); /*
 void gr_window_text(struct gr_window *window, const char *text); /* the input method has committed it */
 void gr_window_editing(struct gr_window *window, const char *text);
 void gr_window_release_keys(struct gr_window *window); /* all that are held: the window loses the focus */
+
+/* window_print.c */
+void gr_window_print(struct gr_window *window); /* the person wants the page printed: Ctrl+Alt+P */
+void gr_window_save_picture(struct gr_window *window); /* the person wants the picture saved: Ctrl+Alt+S */
+/* Whether the event was for the panel. */
+int gr_window_print_event(struct gr_window *window, const SDL_Event *event);
+/* Follows the job: opens and closes the panel, freezes the picture, tells the end. Returns ms until it must be called again, or -1. */
+int gr_window_follow_print(struct gr_window *window);
+void gr_window_end_print(struct gr_window *window); /* nothing temporary stays */
 
 /* window_pointer.c */
 void gr_window_motion(struct gr_window *window, int x, int y);

@@ -106,11 +106,12 @@ static void relay_step(struct gr_connection *c)
 	}
 }
 
-static void clipboard_dropped(void *context, const uint8_t *untrusted_text, size_t n)
+static void clipboard(void *context, enum gr_guard_direction direction, bool passed, const uint8_t *untrusted_text,
+		      size_t n)
 {
 	struct gr_connection *c = context;
 
-	gr_report_clipboard(c->number, untrusted_text, n);
+	gr_report_clipboard(c->number, direction, passed, untrusted_text, n);
 }
 
 static void sent(void *context, const uint8_t *bytes, size_t n)
@@ -141,7 +142,7 @@ static void relay_begin(struct gr_connection *c)
 		gr_connection_close(c, GR_REASON_INTERNAL);
 		return;
 	}
-	gr_guard_on_dropped(guard, clipboard_dropped, c);
+	gr_guard_on_clipboard(guard, clipboard, c);
 	gr_rfb_handshake_wipe(&c->viewer); /* in case it gave what nobody asked for */
 	c->state = STATE_RELAY;
 	gr_relay_begin(&c->relay, c->stream, guard);
@@ -429,6 +430,9 @@ static void control_ready(void *context, int fd, unsigned events)
 	}
 	const struct gr_config_limits *limits = gr_config_limits_of(c->config, message.person);
 	gr_rate_init(&c->relay.rate, limits->bandwidth_kbit, gr_io_now_ms());
+	c->guard.clipboard_up_max = limits->clipboard_up;
+	c->guard.clipboard_down_max = limits->clipboard_down;
+	c->guard.printing = limits->print_pages > 0;
 	c->terms = (struct gr_open){ .kind = GR_OPEN_TERMS,
 				     .seconds = c->config->session.grace_seconds,
 				     .minutes = (uint32_t)((message.number + 59) / 60),

@@ -54,12 +54,17 @@ void gr_report_violation(uint32_t connection, const struct gr_guard_violation *v
 	gr_io_close(&fd);
 }
 
-void gr_report_clipboard(uint32_t connection, const uint8_t *untrusted_text, size_t n)
+void gr_report_clipboard(uint32_t connection, enum gr_guard_direction direction, bool passed,
+			 const uint8_t *untrusted_text, size_t n)
 {
-	struct gr_ipc_message message = { .type = GR_IPC_CLIPBOARD, .connection = connection, .bytes_up = n };
+	bool up = direction == GR_GUARD_UP;
+	struct gr_ipc_message message = { .type = passed ? GR_IPC_CLIPBOARD_PASSED : GR_IPC_CLIPBOARD,
+					  .connection = connection,
+					  .bytes_up = up ? n : 0,
+					  .bytes_down = up ? 0 : n };
 	char digest[65];
 
 	hash(untrusted_text, n, digest);
-	snprintf(message.text, sizeof message.text, "direction=up sha256=%s", digest);
+	snprintf(message.text, sizeof message.text, "direction=%s sha256=%s", up ? "up" : "down", digest);
 	report(&message, -1);
 }

@@ -3,6 +3,8 @@
 #include "broker/guard/tight.h"
 #include "common/decode/decode.h"
 #include "common/error.h"
+#include "common/record.h"
+#include "common/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +49,7 @@ struct gr_guard_down {
 	bool background, foreground; /* of Hextile: the ones of earlier tiles count */
 	bool fenced; /* the server has sent a fence: the next one has this number */
 	uint32_t fence_next;
+	uint32_t document; /* of the last OFFER; 0: there was none */
 	struct gr_guard_history *history; /* made when first needed */
 	struct gr_guard_jpeg *jpeg;
 	struct gr_guard_tight *tight;
@@ -483,6 +486,76 @@ static size_t end_of_continuous(struct gr_guard_down *d)
 	return 1;
 }
 
+/* Where a page stands: its number, its size, and a place on it. */
+static bool page_offer_good(const uint8_t *untrusted)
+{
+	uint16_t more = u16(untrusted + 16), dpi = u16(untrusted + 18);
+	return !u16(untrusted + 8) && more <= 1 && dpi >= GR_PRINT_DPI_MIN && dpi <= GR_PRINT_DPI_MAX;
+}
+
+static bool page_piece_good(const uint8_t *untrusted)
+{
+	return u16(untrusted + 8) >= 1 && u16(untrusted + 8) <= u16(untrusted + 10) &&
+	       u16(untrusted + 16) < u16(untrusted + 12) && u16(untrusted + 18) < u16(untrusted + 14);
+}
+
+static bool page_sizes_good(const uint8_t *untrusted)
+{
+	uint16_t pages = u16(untrusted + 10), w = u16(untrusted + 12), h = u16(untrusted + 14);
+	return pages >= 1 && pages <= GR_PRINT_PAGES_MAX && w >= 1 && w <= GR_PRINT_SIDE_MAX && h >= 1 &&
+	       h <= GR_PRINT_SIDE_MAX;
+}
+
+static size_t page(struct gr_guard_down *d, const uint8_t *untrusted, size_t n)
+{
+	uint32_t document = u32(untrusted + 4);
+	if (!d->guard->settings.printing)
+		return refuse(d, "PAGE: printing is not permitted");
+	if (lacks(d, n, 24))
+		return 0;
+	if (!document || u32(untrusted + 20))
+		return refuse(d, "PAGE: no document, or a padding that is not 0");
+	switch (u16(untrusted + 2)) {
+	case GR_PAGE_OFFER:
+		if (document <= d->document)
+			return refuse(d, "PAGE: a document whose number does not count up");
+		if (!page_sizes_good(untrusted) || !page_offer_good(untrusted))
+			return refuse(d, "PAGE: an offer outside the limits");
+		d->document = document;
+		break;
+	case GR_PAGE_PIECE:
+		if (document != d->document)
+			return refuse(d, "PAGE: a piece of what was not offered");
+		if (!page_sizes_good(untrusted) || !page_piece_good(untrusted))
+			return refuse(d, "PAGE: a piece outside its page");
+		break;
+	case GR_PAGE_END:
+		if (document != d->document)
+			return refuse(d, "PAGE: the end of what was not offered");
+		if (u16(untrusted + 8) > GR_PRINT_PAGES_MAX || u16(untrusted + 16) > GR_PAGE_REFUSED ||
+		    !all_zero(untrusted + 10, 6) || u16(untrusted + 18))
+			return refuse(d, "PAGE: an end outside the limits");
+		break;
+	default: return refuse(d, "PAGE: an unknown state");
+	}
+	return counted(&d->tally.pages, 24);
+}
+
+static size_t clipboard(struct gr_guard_down *d, const uint8_t *untrusted, size_t n)
+{
+	uint32_t length = u32(untrusted + 4);
+	if (u16(untrusted + 2) || !length)
+		return refuse(d, "CLIPBOARD: empty, or a padding that is not 0");
+	if (length > d->guard->settings.clipboard_down_max)
+		return refuse(d, "CLIPBOARD: longer than the policy permits");
+	if (lacks(d, n, 8 + (size_t)length))
+		return 0;
+	if (!gr_utf8_is_text(untrusted + 8, length))
+		return refuse(d, "CLIPBOARD: bytes that are not permitted");
+	gr_guard_tell_clipboard(d->guard, GR_GUARD_DOWN, true, untrusted + 8, length);
+	return counted(&d->tally.clipboards, 8 + (size_t)length);
+}
+
 /* §4.2. */
 static size_t record(struct gr_guard_down *d, const uint8_t *untrusted, size_t n)
 {
@@ -508,6 +581,8 @@ static size_t record(struct gr_guard_down *d, const uint8_t *untrusted, size_t n
 		if (value > 1)
 			return refuse(d, "TEXT_RESULT: an unknown result");
 		return counted(&d->tally.text_results, 8);
+	case 4: return page(d, untrusted, n);
+	case 5: return clipboard(d, untrusted, n);
 	default: return refuse(d, "an unknown Garasu record");
 	}
 }

@@ -39,6 +39,21 @@ void gr_guard_assume_viewer(struct gr_guard *guard, bool jpeg)
 			GR_LISTED_FENCE | GR_LISTED_CONTINUOUS | (jpeg ? GR_LISTED_QUALITY : 0u);
 	guard->history_log2 = guard->settings.history_log2;
 	guard->ends_due = 1; /* it never turns continuous updates off */
+	guard->settings.clipboard_down_max = GR_CLIPBOARD_MAX;
+	guard->settings.printing = true;
+}
+
+void gr_guard_on_clipboard(struct gr_guard *guard, gr_guard_clipboard clipboard, void *context)
+{
+	guard->clipboard = clipboard;
+	guard->clipboard_context = context;
+}
+
+void gr_guard_tell_clipboard(struct gr_guard *guard, enum gr_guard_direction direction, bool passed,
+			     const uint8_t *untrusted_text, size_t n)
+{
+	if (guard->clipboard)
+		guard->clipboard(guard->clipboard_context, direction, passed, untrusted_text, n);
 }
 
 int gr_guard_refuse(struct gr_guard *guard, enum gr_guard_direction direction, uint64_t offset, const char *rule,

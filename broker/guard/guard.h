@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define GR_GUARD_PAYLOAD_MAX (4u << 20) /* bytes of one compressed payload */
-#define GR_GUARD_CUT_TEXT_MAX 65536u /* bytes of a ClientCutText that is dropped; a longer one is a violation */
+#define GR_GUARD_CUT_TEXT_MAX 65536u /* bytes of a ClientCutText, which is dropped; a longer one is a violation */
 #define GR_GUARD_ENCODINGS_MAX 128 /* in one SetEncodings */
 #define GR_GUARD_SCREENS_MAX 16 /* in one SetDesktopSize */
 #define GR_GUARD_FENCE_MAX 64 /* bytes of a fence's payload */
@@ -36,7 +36,9 @@ struct gr_guard_settings {
 	unsigned history_log2; /* 20..25: the largest window of HISTORY's stream that the server may use */
 	bool strict; /* inflate compressed payloads, walk JPEG's coded data: each must give exactly its pixels */
 	uint32_t
-		cut_text_max; /* bytes of a ClientCutText that the policy lets up, at most GR_GUARD_CUT_TEXT_MAX; 0: none */
+		clipboard_up_max; /* bytes of one text that the policy lets up, at most GR_CLIPBOARD_MAX; 0: none. More is dropped */
+	uint32_t clipboard_down_max; /* likewise down. More is a violation: the session knows the policy too */
+	bool printing; /* PAGE may come down */
 };
 
 /* Returns owned, or NULL when out of memory. */
@@ -45,7 +47,7 @@ void gr_guard_destroy(struct gr_guard *guard); /* NULL allowed */
 
 /*
  * Down without an upstream: what garasu-viewer asks for (docs/PROTOCOL.md §5, "Our viewer's encodings"). jpeg: also what it asks for only
- * when a picture may come inexact at first.
+ * when a picture may come inexact at first. The policy is not known there either: texts of GR_CLIPBOARD_MAX and printing are permitted.
  */
 void gr_guard_assume_viewer(struct gr_guard *guard, bool jpeg);
 
@@ -70,7 +72,8 @@ struct gr_guard_tally {
 	uint64_t bytes;
 	uint64_t updates;
 	uint64_t histories, photos, tights, copies, raws, hextiles; /* rectangles */
-	uint64_t cursors, sizes, fences, carets, text_results, notices;
+	uint64_t cursors, sizes, fences, carets, text_results, notices, pages,
+		clipboards; /* pages: PAGE of any state */
 };
 const struct gr_guard_tally *gr_guard_down_tally(const struct gr_guard *guard);
 
@@ -87,13 +90,19 @@ void gr_guard_up_sent(struct gr_guard *guard, size_t n);
  */
 int64_t gr_guard_up_wait(const struct gr_guard *guard, uint64_t now_ms);
 
-/* A ClientCutText that was dropped, for the record: calls back from within gr_guard_up_took, the text borrowed. */
-typedef void (*gr_guard_dropped)(void *context, const uint8_t *untrusted_text, size_t n);
-void gr_guard_on_dropped(struct gr_guard *guard, gr_guard_dropped dropped, void *context);
+enum gr_guard_direction { GR_GUARD_DOWN, GR_GUARD_UP };
+
+/* ---- texts of the clipboard ---- */
+
+/*
+ * For the record: a text was let through, or (up alone: CLIPBOARD longer than clipboard_up_max, any ClientCutText) dropped. Called from
+ * within gr_guard_down_took and gr_guard_up_took; the text, n >= 1 bytes, is borrowed.
+ */
+typedef void (*gr_guard_clipboard)(void *context, enum gr_guard_direction direction, bool passed,
+				   const uint8_t *untrusted_text, size_t n);
+void gr_guard_on_clipboard(struct gr_guard *guard, gr_guard_clipboard clipboard, void *context);
 
 /* ---- violations ---- */
-
-enum gr_guard_direction { GR_GUARD_DOWN, GR_GUARD_UP };
 
 struct gr_guard_violation {
 	enum gr_guard_direction direction;

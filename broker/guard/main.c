@@ -58,9 +58,10 @@ static void tell_tally(const char *file, const struct gr_guard_tally *t)
 {
 	printf("%s: %" PRIu64 " bytes, all in the grammar: %" PRIu64 " updates with %" PRIu64 " HISTORY, %" PRIu64
 	       " PHOTO, %" PRIu64 " Tight, %" PRIu64 " CopyRect; %" PRIu64 " cursors, %" PRIu64 " sizes, %" PRIu64
-	       " fences, %" PRIu64 " carets, %" PRIu64 " text results, %" PRIu64 " notices\n",
+	       " fences, %" PRIu64 " carets, %" PRIu64 " text results, %" PRIu64 " printing, %" PRIu64
+	       " clipboards, %" PRIu64 " notices\n",
 	       file, t->bytes, t->updates, t->histories, t->photos, t->tights, t->copies, t->cursors, t->sizes,
-	       t->fences, t->carets, t->text_results, t->notices);
+	       t->fences, t->carets, t->text_results, t->pages, t->clipboards, t->notices);
 }
 
 static int check(struct gr_guard *guard, const char *file, int fd)
@@ -112,7 +113,10 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct gr_guard_settings settings = { GR_SCREEN_MAX, GR_SCREEN_MAX, HISTORY_LOG2_MAX, true, 0 };
+	struct gr_guard_settings settings = { .max_width = GR_SCREEN_MAX,
+					      .max_height = GR_SCREEN_MAX,
+					      .history_log2 = HISTORY_LOG2_MAX,
+					      .strict = true };
 	int option;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (option) {

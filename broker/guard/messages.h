@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define GR_VIEWER_ENCODINGS_MAX 128 /* in one SetEncodings */
-#define GR_VIEWER_CUT_TEXT_MAX 65536u /* bytes of a ClientCutText */
+#define GR_VIEWER_CUT_TEXT_MAX 65536u /* bytes of a ClientCutText: it is dropped as a whole */
 #define GR_FENCE_PAYLOAD_MAX 64 /* bytes */
 #define GR_VIEWER_MESSAGE_MAX (8 + GR_TEXT_MAX) /* bytes of the longest message that is taken as a whole */
 
@@ -33,7 +33,7 @@ enum gr_viewer_kind {
 	GR_VIEWER_FENCE, /* a request of the viewer's, or its answer to one of ours */
 	GR_VIEWER_KEY,
 	GR_VIEWER_POINTER,
-	GR_VIEWER_CUT_TEXT, /* its header: so many bytes of text follow it */
+	GR_VIEWER_CUT_TEXT, /* its header: so many bytes of text follow it, which the guard drops */
 	GR_VIEWER_DESKTOP_SIZE,
 	GR_VIEWER_TEXT,
 	GR_VIEWER_SCALE,
@@ -43,7 +43,7 @@ enum gr_viewer_kind {
 
 struct gr_viewer_message {
 	enum gr_viewer_kind kind;
-	size_t size; /* bytes of the message, at most GR_VIEWER_MESSAGE_MAX; cut text: of its header */
+	size_t size; /* bytes of the message, at most GR_VIEWER_MESSAGE_MAX; CUT_TEXT, CLIPBOARD: of its header */
 	union {
 		struct {
 			size_t count; /* of those kept */
@@ -89,10 +89,10 @@ struct gr_viewer_message {
 		uint16_t scale; /* percent, GR_BROWSER_SCALE_MIN .. _MAX */
 		struct {
 			uint16_t action; /* gr_print_action */
-			uint16_t first, last;
-			uint32_t document;
+			uint16_t first, last; /* ACCEPT: 1 <= first <= last <= GR_PRINT_PAGES_MAX; TAKEN: first alone */
+			uint32_t document; /* what the action has no use for is 0 */
 		} print;
-		size_t skip; /* of CUT_TEXT, CLIPBOARD */
+		size_t skip; /* of CUT_TEXT, CLIPBOARD (1..GR_CLIPBOARD_MAX): the bytes behind the header */
 	};
 };
 

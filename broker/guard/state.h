@@ -64,6 +64,8 @@ struct gr_guard {
 	uint64_t ends_due, ends_seen; /* EndOfContinuousUpdates: that the server owes in all, that came */
 	struct gr_guard_fence fences[GR_GUARD_FENCES_MAX]; /* in the order in which they are to be answered */
 	unsigned fence_first, fence_count;
+	gr_guard_clipboard clipboard; /* NULL: nobody wants to know */
+	void *clipboard_context;
 	struct gr_guard_down *down;
 	struct gr_guard_up *up;
 };
@@ -76,6 +78,10 @@ void gr_guard_up_destroy(struct gr_guard *guard);
 /* Notes the first violation and returns GR_EPROTO. bytes, n: of the element, borrowed for the guard's life. */
 int gr_guard_refuse(struct gr_guard *guard, enum gr_guard_direction direction, uint64_t offset, const char *rule,
 		    const uint8_t *bytes, size_t n);
+
+/* To whom it was asked for. */
+void gr_guard_tell_clipboard(struct gr_guard *guard, enum gr_guard_direction direction, bool passed,
+			     const uint8_t *untrusted_text, size_t n);
 
 /* Of the 16 bytes of a pixel format that was checked (broker/guard/messages.h). */
 struct gr_guard_format gr_guard_format_of(const uint8_t format[16]);

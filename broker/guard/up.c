@@ -2,13 +2,14 @@
 #include "broker/guard/messages.h"
 #include "broker/guard/state.h"
 #include "common/error.h"
+#include "common/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * The buffer: the longest message there is, a ClientCutText that is held in order to be dropped, and some input behind it. It
- * has this size from the beginning; what is never used of it costs no memory.
+ * The buffer: the longest message there is, a text of the clipboard that is held until it is there as a whole, and some input behind it.
+ * It has this size from the beginning; what is never used of it costs no memory.
  */
 #define UP_SIZE 73728u
 
@@ -19,7 +20,9 @@
 #define UNITS_PER_MS 4u
 #define UNITS_MAX 8000u
 
-_Static_assert(UP_SIZE >= 8 + GR_GUARD_CUT_TEXT_MAX && UP_SIZE >= GR_VIEWER_MESSAGE_MAX, "every message fits");
+_Static_assert(UP_SIZE >= 8 + GR_GUARD_CUT_TEXT_MAX && UP_SIZE >= 8 + GR_CLIPBOARD_MAX &&
+		       UP_SIZE >= GR_VIEWER_MESSAGE_MAX,
+	       "every message fits");
 _Static_assert(GR_GUARD_CUT_TEXT_MAX == GR_VIEWER_CUT_TEXT_MAX && GR_GUARD_ENCODINGS_MAX == GR_VIEWER_ENCODINGS_MAX,
 	       "both headers say the same");
 
@@ -33,8 +36,6 @@ struct gr_guard_up {
 	unsigned units; /* that are in it, */
 	uint64_t filled_ms; /* at this time */
 	uint64_t ready_ms; /* when there is enough for the message that waits; 0: none waits */
-	gr_guard_dropped dropped;
-	void *context;
 };
 
 int gr_guard_up_create(struct gr_guard *guard)
@@ -52,23 +53,20 @@ void gr_guard_up_destroy(struct gr_guard *guard)
 	guard->up = NULL;
 }
 
-void gr_guard_on_dropped(struct gr_guard *guard, gr_guard_dropped dropped, void *context)
-{
-	guard->up->dropped = dropped;
-	guard->up->context = context;
-}
-
 /* ---- rates ---- */
 
-/* A refused clipboard makes a line of the audit record; the three of 50 make the session start something over. */
+/* A text of the clipboard makes a line of the audit record; those of 50 make the session or the browser start something over. */
 static unsigned cost(enum gr_viewer_kind kind)
 {
 	switch (kind) {
-	case GR_VIEWER_CUT_TEXT: return 1000;
+	case GR_VIEWER_CUT_TEXT:
+	case GR_VIEWER_CLIPBOARD: return 1000;
+	case GR_VIEWER_SCALE:
 	case GR_VIEWER_PIXEL_FORMAT:
 	case GR_VIEWER_ENCODINGS:
 	case GR_VIEWER_DESKTOP_SIZE: return 50;
 	case GR_VIEWER_TEXT:
+	case GR_VIEWER_PRINT:
 	case GR_VIEWER_CONTINUOUS: return 4;
 	default: return 1;
 	}
@@ -106,6 +104,17 @@ int64_t gr_guard_up_wait(const struct gr_guard *guard, uint64_t now_ms)
 
 /* ---- what a message means for the guard ---- */
 
+static const char *unparsed_garasu(const uint8_t *untrusted)
+{
+	switch (untrusted[1]) {
+	case 1: return "TEXT: a length or bytes that are not permitted";
+	case 2: return "PRINT: an action or pages that there are not";
+	case 3: return "CLIPBOARD: a length that is not permitted";
+	case 4: return "SCALE: outside the limits";
+	default: return "an unknown Garasu record";
+	}
+}
+
 /* Why a message was not parsed. */
 static const char *unparsed(const uint8_t *untrusted, size_t n)
 {
@@ -122,22 +131,13 @@ static const char *unparsed(const uint8_t *untrusted, size_t n)
 	case 10: return "SetSW is not permitted";
 	case 11: return "TextChat is not permitted";
 	case 15: return "PalmVNC SetScale is not permitted";
-	case 71: return "TEXT: a length or bytes that are not permitted";
+	case 71: return unparsed_garasu(untrusted);
 	case 248: return "ClientFence: longer than permitted";
 	case 250: return "Xvp is not permitted";
 	case 251: return "SetDesktopSize: more screens than permitted";
 	case 255: return "QEMU: a sub-type that is not permitted";
 	default: return "a message type that is not permitted";
 	}
-}
-
-/* Latin-1 (RFC 6143, 7.5.6) without control characters. */
-static bool text_good(const uint8_t *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if ((s[i] < 0x20 && s[i] != '\t' && s[i] != '\n' && s[i] != '\r') || (s[i] >= 0x7f && s[i] < 0xa0))
-			return false;
-	return true;
 }
 
 static void take_encodings(struct gr_guard *guard, const struct gr_viewer_message *m)
@@ -230,15 +230,26 @@ static const char *take_text(struct gr_guard_up *up, const struct gr_viewer_mess
 	return NULL;
 }
 
+/* Whether it goes on is the policy's to say: drops(). */
+static const char *take_clipboard(const struct gr_guard *guard, const struct gr_viewer_message *m, const uint8_t *text)
+{
+	if (m->skip <= guard->settings.clipboard_up_max && !gr_utf8_is_text(text, m->skip))
+		return "CLIPBOARD: bytes that are not permitted";
+	return NULL;
+}
+
 /* NULL, or the rule that it breaks. */
 static const char *take(struct gr_guard *guard, const struct gr_viewer_message *m, const uint8_t *bytes)
 {
+	if (bytes[0] == 71 && !(guard->listed & GR_LISTED_GARASU))
+		return "a Garasu record: not listed";
 	switch (m->kind) {
 	case GR_VIEWER_ENCODINGS: take_encodings(guard, m); return NULL;
 	case GR_VIEWER_PIXEL_FORMAT: return take_format(guard, bytes + 4);
 	case GR_VIEWER_CONTINUOUS: return take_continuous(guard, m);
 	case GR_VIEWER_FENCE: return take_fence(guard, m);
 	case GR_VIEWER_TEXT: return take_text(guard->up, m);
+	case GR_VIEWER_CLIPBOARD: return take_clipboard(guard, m, bytes + 8);
 	case GR_VIEWER_KEY:
 		return bytes[0] == 255 && !(guard->listed & GR_LISTED_QEMU_KEY) ? "QEMU key event: not listed" : NULL;
 	default: return NULL;
@@ -246,6 +257,12 @@ static const char *take(struct gr_guard *guard, const struct gr_viewer_message *
 }
 
 /* ---- what goes on ---- */
+
+static void put16(uint8_t *p, uint16_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
 
 static void put32(uint8_t *p, uint32_t value)
 {
@@ -296,11 +313,31 @@ static size_t normalise(uint8_t *message, size_t size, const struct gr_viewer_me
 		if (message[0] == 255)
 			put32(message + 8, m->key.keycode);
 		break;
-	case GR_VIEWER_CUT_TEXT: memset(message + 1, 0, 3); break;
+	case GR_VIEWER_CLIPBOARD: memset(message + 2, 0, 2); break;
+	case GR_VIEWER_SCALE: memset(message + 4, 0, 4); break;
+	case GR_VIEWER_PRINT:
+		put32(message + 4, m->print.document);
+		put16(message + 8, m->print.first);
+		put16(message + 10, m->print.last);
+		memset(message + 12, 0, 4);
+		break;
 	case GR_VIEWER_DESKTOP_SIZE: message[1] = message[7] = 0; break;
 	default: break;
 	}
 	return size;
+}
+
+/* The text behind a header: 0 for a message that has none. */
+static size_t behind(const struct gr_viewer_message *m)
+{
+	return m->kind == GR_VIEWER_CUT_TEXT || m->kind == GR_VIEWER_CLIPBOARD ? m->skip : 0;
+}
+
+/* Viewers send ClientCutText unasked, ours sends CLIPBOARD when it goes by a policy that is not in force any more: no violations. */
+static bool drops(const struct gr_guard *guard, const struct gr_viewer_message *m)
+{
+	return m->kind == GR_VIEWER_CUT_TEXT ||
+	       (m->kind == GR_VIEWER_CLIPBOARD && m->skip > guard->settings.clipboard_up_max);
 }
 
 /*
@@ -325,17 +362,16 @@ static int judge(struct gr_guard *guard, const uint8_t *untrusted, size_t n, uin
 		*rule = unparsed(untrusted, n);
 	if (status)
 		return status;
-	size_t size = m.size + (m.kind == GR_VIEWER_CUT_TEXT ? m.skip : 0);
+	size_t size = m.size + behind(&m);
 	if (size > n || guard->fence_count == GR_GUARD_FENCES_MAX || !affordable(up, cost(m.kind), now_ms))
 		return GR_EAGAIN;
 	*taken = size;
 	*rule = take(guard, &m, untrusted);
 	if (*rule)
 		return GR_EPROTO;
-	if (m.kind == GR_VIEWER_CUT_TEXT &&
-	    (m.skip > guard->settings.cut_text_max || !m.skip || !text_good(untrusted + 8, m.skip))) {
-		if (up->dropped && m.skip)
-			up->dropped(up->context, untrusted + 8, m.skip);
+	if (behind(&m))
+		gr_guard_tell_clipboard(guard, GR_GUARD_UP, !drops(guard, &m), untrusted + m.size, behind(&m));
+	if (drops(guard, &m)) {
 		*put = 0;
 		return 0;
 	}

@@ -55,7 +55,7 @@ struct gr_viewer {
 	int stalling; /* output is not taken, */
 	uint64_t stalled_ms; /* since then */
 	uint64_t bytes_up, sent_seen;
-	size_t skip; /* bytes of a ClientCutText still to be thrown away */
+	size_t skip; /* bytes of a text of the clipboard still to be thrown away */
 	size_t input_size;
 	uint8_t untrusted_input[INPUT_SIZE];
 };
@@ -409,7 +409,10 @@ static int message(struct gr_viewer *v, const uint8_t *untrusted, size_t n, size
 	case GR_VIEWER_UPDATE_REQUEST: return request(v, &m, untrusted);
 	case GR_VIEWER_CONTINUOUS: return set_continuous(v, &m);
 	case GR_VIEWER_FENCE: take_fence(v, &m); return 0;
-	case GR_VIEWER_CUT_TEXT: v->skip = m.skip; return 0;
+	case GR_VIEWER_CUT_TEXT: return GR_EPROTO; /* the guard lets none through */
+	case GR_VIEWER_CLIPBOARD: v->skip = m.skip; return 0;
+	case GR_VIEWER_PRINT:
+	case GR_VIEWER_SCALE: return 0;
 	case GR_VIEWER_POINTER: gr_update_pointer(v->update, m.pointer.x, m.pointer.y); break;
 	default: break;
 	}

@@ -282,10 +282,12 @@ static void record_violation(struct gr_connection *connection, const struct gr_i
 
 static void record_clipboard(struct gr_connection *connection, const struct gr_ipc_message *message)
 {
-	struct gr_audit_event event = event_of(connection, GR_AUDIT_CLIPBOARD);
+	struct gr_audit_event event = event_of(
+		connection, message->type == GR_IPC_CLIPBOARD ? GR_AUDIT_CLIPBOARD : GR_AUDIT_CLIPBOARD_PASSED);
 
 	event.session = connection->session_id;
 	event.up = message->bytes_up;
+	event.down = message->bytes_down;
 	memcpy(event.detail, message->text, sizeof(event.detail));
 	gr_supervisor_record(connection->supervisor, &event);
 }
@@ -333,7 +335,8 @@ static int child_message(struct gr_child *child, const struct gr_ipc_message *me
 		if (connection->state == GR_CONNECTION_OPEN)
 			close_soon(connection, GR_REASON_PROTOCOL);
 		break;
-	case GR_IPC_CLIPBOARD: record_clipboard(connection, message); break;
+	case GR_IPC_CLIPBOARD:
+	case GR_IPC_CLIPBOARD_PASSED: record_clipboard(connection, message); break;
 	case GR_IPC_RECORDED: return gr_recording_message(connection, message);
 	case GR_IPC_CLOSED:
 		connection->down = message->bytes_down;

@@ -142,7 +142,9 @@ struct outcome {
 
 static struct outcome guarded(const uint8_t *data, size_t size, bool strict, size_t piece)
 {
-	struct gr_guard_settings settings = { MAX, MAX, HISTORY, strict, 0 };
+	struct gr_guard_settings settings = {
+		.max_width = MAX, .max_height = MAX, .history_log2 = HISTORY, .strict = strict
+	};
 	struct outcome o = { 0 };
 	struct gr_guard *guard = gr_guard_create(&settings);
 	check(guard != NULL);

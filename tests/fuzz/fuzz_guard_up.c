@@ -60,11 +60,13 @@ static void collect(struct gr_guard *guard, struct output *out, size_t at_most)
 }
 
 /* Gives the bytes in pieces, and time, until nothing waits. */
-static bool run(const uint8_t *data, size_t size, uint32_t cut_text_max, size_t piece, struct output *out)
+static bool run(const uint8_t *data, size_t size, uint32_t clipboard_up_max, size_t piece, struct output *out)
 {
-	struct gr_guard_settings settings = {
-		.max_width = 1000, .max_height = 1000, .history_log2 = 24, .strict = true, .cut_text_max = cut_text_max
-	};
+	struct gr_guard_settings settings = { .max_width = 1000,
+					      .max_height = 1000,
+					      .history_log2 = 24,
+					      .strict = true,
+					      .clipboard_up_max = clipboard_up_max };
 	struct gr_guard *guard = gr_guard_create(&settings);
 	require(guard);
 	uint64_t now_ms = 1;
@@ -107,18 +109,24 @@ static void zero(const uint8_t *bytes, size_t n)
 		require(bytes[n] == 0);
 }
 
-static size_t whole_message(const uint8_t *bytes, size_t n, uint32_t cut_text_max)
+static size_t whole_message(const uint8_t *bytes, size_t n, uint32_t clipboard_up_max)
 {
 	struct gr_viewer_message m;
 	require(gr_viewer_message_parse(bytes, n, &m) == 0);
 	size_t message = m.size;
 	switch (m.kind) {
-	case GR_VIEWER_CUT_TEXT:
-		require(m.skip >= 1 && m.skip <= cut_text_max && m.skip <= n - m.size);
+	case GR_VIEWER_CUT_TEXT: require(false); break;
+	case GR_VIEWER_CLIPBOARD:
+		require(m.skip >= 1 && m.skip <= clipboard_up_max && m.skip <= n - m.size);
 		message += m.skip;
-		zero(bytes + 1, 3);
+		zero(bytes + 2, 2);
 		for (size_t i = m.size; i < message; i++)
-			require(bytes[i] != 0 && bytes[i] != 27 && bytes[i] != 0x9b);
+			require(bytes[i] != 0 && bytes[i] != 27 && bytes[i] != 127 && bytes[i] != 0xff);
+		break;
+	case GR_VIEWER_SCALE: zero(bytes + 4, 4); break;
+	case GR_VIEWER_PRINT:
+		zero(bytes + 12, 4);
+		require(m.print.action == GR_PRINT_ACCEPT || !(bytes[10] | bytes[11]));
 		break;
 	case GR_VIEWER_ENCODINGS:
 		zero(bytes + 1, 1);
@@ -149,7 +157,7 @@ static size_t whole_message(const uint8_t *bytes, size_t n, uint32_t cut_text_ma
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint32_t limits[] = { 0, 0, 100, GR_GUARD_CUT_TEXT_MAX };
+	static const uint32_t limits[] = { 0, 0, 100, GR_CLIPBOARD_MAX };
 	struct output all = { 0 }, pieces = { 0 };
 	if (!size)
 		return 0;

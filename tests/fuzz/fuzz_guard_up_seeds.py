@@ -26,6 +26,14 @@ def cut_text(data, length=None):
     return struct.pack(">B3xI", 6, len(data) if length is None else length) + data
 
 
+def clipboard(data, padding=0, length=None):
+    return struct.pack(">BBHI", 71, 3, padding, len(data) if length is None else length) + data
+
+
+def print_(action, document, first, last):
+    return struct.pack(">BBHIHHI", 71, 2, action, document, first, last, 7)
+
+
 def text(sequence, data):
     return struct.pack(">BBHI", 71, 1, len(data), sequence) + data
 
@@ -42,6 +50,13 @@ seeds = {
     "two-formats": encodings([-313]) + true_colour + rectangle(150, 0) + high_colour,
     "fences": encodings([-312]) + b"".join(fence(0x80000000 | i, bytes([i])) for i in range(20)) + key,
     "cut-texts": cut_text(b"text\r\n") + key + cut_text(b"a\0b") + cut_text(b"x" * 101) + cut_text(b"") + pointer,
+    "clipboards": encodings(OURS) + clipboard("日本語\t\n𠮷".encode(), 9) + key + clipboard(b"x" * 100) + clipboard(b"x" * 101)
+    + pointer + clipboard(b"x" * 3000),
+    "clipboard-no-text": encodings(OURS) + clipboard(b"a\r\n"),
+    "clipboard-too-long": encodings(OURS) + clipboard(b"", length=65537),
+    "clipboards-too-many": encodings(OURS) + (clipboard(b"x") + key) * 12,
+    "print": encodings(OURS) + print_(1, 3, 4, 5) + print_(2, 1, 1, 999) + print_(3, 1, 1, 9) + print_(4, 1, 2, 3) + key + print_(2, 1, 2, 1),
+    "scale": encodings(OURS) + struct.pack(">BBHI", 71, 4, 50, 1) + struct.pack(">BBHI", 71, 4, 400, 0) + struct.pack(">BBHI", 71, 4, 401, 0),
     "extended-clipboard": cut_text(b"\1\0\0\1", 0xfffffffc),
     "file-transfer": key + b"\7\3\0\0\0\0\0\0\0\0\0\4/etc",
     "too-many": (cut_text(b"x") + key) * 12,  # of the costliest: they have to wait

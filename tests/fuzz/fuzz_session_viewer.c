@@ -51,10 +51,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (record.type == GR_RECORD_KEY)
 				require(record.key.down <= 1 && record.key.keycode <= 255);
 			break;
+		case GR_VIEWER_PRINT:
+			require(m.print.action >= GR_PRINT_START && m.print.action <= GR_PRINT_CANCEL);
+			require(m.print.first <= GR_PRINT_PAGES_MAX && m.print.last <= GR_PRINT_PAGES_MAX);
+			break;
+		case GR_VIEWER_SCALE:
+			require(m.scale >= GR_BROWSER_SCALE_MIN && m.scale <= GR_BROWSER_SCALE_MAX);
+			break;
+		case GR_VIEWER_CLIPBOARD: require(m.skip >= 1 && m.skip <= GR_CLIPBOARD_MAX); break;
 		default: break;
 		}
 		size_t taken = m.size;
-		if (m.kind == GR_VIEWER_CUT_TEXT)
+		if (m.kind == GR_VIEWER_CUT_TEXT || m.kind == GR_VIEWER_CLIPBOARD)
 			taken += m.skip < size - m.size ? m.skip : size - m.size;
 		data += taken;
 		size -= taken;

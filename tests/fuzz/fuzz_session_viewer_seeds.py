@@ -32,6 +32,8 @@ seeds = {
     "input": struct.pack(">BB2xI", 4, 1, 0xffe1) + struct.pack(">BBHH", 5, 1, 10, 20)
     + struct.pack(">BBHII", 255, 0, 1, 0x41, 0x1e) + struct.pack(">BBHI", 71, 1, len(text), 7) + text,
     "size-and-cut-text": struct.pack(">BxHHBx", 251, 1024, 768, 1) + bytes(16) + struct.pack(">B3xI", 6, 5) + b"abcde",
+    "clipboard-scale-print": struct.pack(">BBxxI", 71, 3, len(text)) + text + struct.pack(">BBH4x", 71, 4, 125)
+    + struct.pack(">BBHIHH4x", 71, 2, 1, 0, 0, 0) + struct.pack(">BBHIHH4x", 71, 2, 2, 1, 1, 3),
 }
 for name, data in seeds.items():
     (folder / name).write_bytes(data)

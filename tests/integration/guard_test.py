@@ -42,6 +42,11 @@ FORBIDDEN_UP = {
     "sub-type": b"\xff\1" + bytes(10),
     "EnableContinuousUpdates": struct.pack(">BBHHHH", 150, 1, 0, 0, 100, 100),
     "ClientFence": struct.pack(">B3xIB", 248, 0x80000001, 0),
+    "PRINT": struct.pack(">BBHIHHI", 71, 2, 5, 1, 1, 1, 0),
+    "CLIPBOARD": struct.pack(">BBHI", 71, 3, 0, 65537),
+    "SCALE": struct.pack(">BBHI", 71, 4, 401, 0),
+    "unknown Garasu": struct.pack(">BBHI", 71, 5, 0, 1),
+    "not listed": struct.pack(">BBHI", 71, 3, 0, 1) + b"x",
     "TEXT": struct.pack(">BBHI", 71, 1, 3, 1) + b"\x1b[A",
     "a message type": b"\xfd\x81\0\4",
 }

@@ -178,13 +178,12 @@ static void keys_pointer_and_text_arrive_exactly(void **state)
 	int fd = raw_attach(&r, 1);
 	raw_first_update(fd);
 	static const uint8_t messages[] = {
-		4,   1, 0, 0,  0, 0,  0xff, 0xe1, /* Shift down */
-		255, 0, 0, 1,  0, 0,  0,    0x41, 0,    0,    0,    0x1e, /* A down, QEMU */
-		255, 0, 0, 0,  0, 0,  0,    0x41, 0,    0,    0,    0x1e, 6,    0,
-		0,   0, 0, 0,  0, 5,  's',  'e',  'c',  'r',  't', /* clipboard: goes nowhere */
-		5,   1, 0, 10, 0, 20, 5,    0,    2,    0,    1,    0, /* pointer */
-		71,  1, 0, 6,  0, 0,  0x12, 0x34, 0xe6, 0x97, 0xa5, 0xe6, 0x9c, 0xac, /* 日本 */
-		4,   0, 0, 0,  0, 0,  0xff, 0xe1,
+		4,   1,  0, 0,  0, 0, 0xff, 0xe1, /* Shift down */
+		255, 0,  0, 1,  0, 0, 0,    0x41, 0,    0,    0,    0x1e, /* A down, QEMU */
+		255, 0,  0, 0,  0, 0, 0,    0x41, 0,    0,    0,    0x1e, 5,    1,
+		0,   10, 0, 20, 5, 0, 2,    0,    1,    0, /* pointer */
+		71,  1,  0, 6,  0, 0, 0x12, 0x34, 0xe6, 0x97, 0xa5, 0xe6, 0x9c, 0xac, /* 日本 */
+		4,   0,  0, 0,  0, 0, 0xff, 0xe1,
 	};
 	/* In pieces of one byte, then as one. */
 	for (unsigned round = 0; round < 2; round++) {
@@ -416,7 +415,8 @@ static void a_viewer_against_the_protocol_is_told_and_cut_off(void **state)
 		{ 8, 2, 0, 0 }, /* scaling */
 		{ 250, 0, 1, 2 }, /* xvp */
 		{ 6, 0, 0, 0, 0xff, 0xff, 0xff, 0xf0 }, /* extended clipboard */
-		{ 71, 2, 0, 1 },
+		{ 6, 0, 0, 0, 0, 0, 0, 1, 'x' }, /* the guard lets none through */
+		{ 71, 5, 0, 1 },
 	};
 	for (uint32_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		int fd = raw_attach(&r, i + 1);

@@ -40,9 +40,9 @@ def run(v, pixels):
     return bytes([v | 62]) + struct.pack(">H", pixels - 318)
 
 
-def terms(flags, clipboard_up=0):
-    """flags: 1 clipboard down, 2 printing."""
-    return b"GRSU\1\6" + struct.pack(">HBBHI", 0, flags, 0, 60, clipboard_up)
+def terms(flags, clipboard_up=0, grace=0):
+    """flags: 1 clipboard down, 2 printing; grace: seconds for which the session waits for its viewer."""
+    return b"GRSU\1\6" + struct.pack(">HBBHI", 0, flags, 0, grace, clipboard_up)
 
 
 def page(state, document, number=0, pages=0, width=0, height=0, x=0, y=0):

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-const struct gr_guard_settings settings = { 400, 300, 20, true, 0 };
+const struct gr_guard_settings settings = { .max_width = 400, .max_height = 300, .history_log2 = 20, .strict = true };
 struct stream s;
 
 void begin(void)

@@ -2,6 +2,7 @@
 #include "broker/encode/encode.h"
 #include "broker/guard/state.h"
 #include "common/decode/decode.h"
+#include "common/error.h"
 #include "tests/unit/encode_viewer.h"
 #include "tests/unit/guard_judge.h"
 
@@ -70,7 +71,7 @@ static void records_are_of_known_kinds_and_values(void **state)
 		{ { 71, 1, 0, GR_GUARD_REASON_MAX + 1 }, 8, "NOTICE: an unknown reason" },
 		{ { 71, 1, 0, 0 }, 8, "NOTICE: an unknown reason" },
 		{ { 71, 1, 0, 6, 0, 0, 0, 1 }, 8, "NOTICE: an unknown reason" },
-		{ { 71, 4 }, 8, "an unknown Garasu record" },
+		{ { 71, 6 }, 8, "an unknown Garasu record" },
 		{ { 71, 0 }, 8, "an unknown Garasu record" },
 	};
 	for (size_t i = 0; i < sizeof(records) / sizeof(*records); i++) {
@@ -85,6 +86,150 @@ static void records_are_of_known_kinds_and_values(void **state)
 	begin();
 	put(&s, (uint8_t[]){ 71, 1, 0, 6, 0, 0, 0, 0, 150 }, 9);
 	refused("bytes behind NOTICE, which is the last message", INIT + 8);
+}
+
+static void put_page(unsigned state, uint32_t document, const uint16_t fields[6], uint32_t padding)
+{
+	put16(&s, 71 << 8 | 4);
+	put16(&s, state);
+	put32(&s, document);
+	for (unsigned i = 0; i < 6; i++)
+		put16(&s, fields[i]);
+	put32(&s, padding);
+}
+
+static void pages_are_offered_and_lie_within_their_bounds(void **state)
+{
+	(void)state;
+	static const uint16_t offer[6] = { 0, 2, 1654, 2339, 0, 200 };
+	static const struct {
+		unsigned state;
+		uint32_t document;
+		uint16_t fields[6]; /* page, pages, width, height, x, y */
+		uint32_t padding;
+		const char *rule;
+	} pages[] = {
+		{ 1, 8, { 0, 999, 8192, 8192, 1, 300 }, 0, NULL },
+		{ 1, 8, { 0, 1, 1, 1, 0, 150 }, 0, NULL },
+		{ 2, 7, { 1, 2, 1654, 2339, 1653, 2338 }, 0, NULL },
+		{ 3, 7, { 999, 0, 0, 0, 3, 0 }, 0, NULL },
+		{ 3, 6, { 0, 0, 0, 0, 1, 0 }, 0, "PAGE: the end of what was not offered" },
+		{ 1, 7, { 0, 1, 1, 1, 0, 0 }, 0, "PAGE: a document whose number does not count up" },
+		{ 1, 0, { 0, 1, 1, 1, 0, 0 }, 0, "PAGE: no document, or a padding that is not 0" },
+		{ 2, 7, { 1, 2, 1654, 2339, 0, 0 }, 1, "PAGE: no document, or a padding that is not 0" },
+		{ 1, 8, { 1, 1, 1, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 0, 1, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1000, 1, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 0, 1, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 8193, 0, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 1, 2, 200 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 1, 0, 0 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 1, 0, 149 }, 0, "PAGE: an offer outside the limits" },
+		{ 1, 8, { 0, 1, 1, 1, 0, 301 }, 0, "PAGE: an offer outside the limits" },
+		{ 2, 8, { 1, 2, 1654, 2339, 0, 0 }, 0, "PAGE: a piece of what was not offered" },
+		{ 2, 7, { 0, 2, 1654, 2339, 0, 0 }, 0, "PAGE: a piece outside its page" },
+		{ 2, 7, { 3, 2, 1654, 2339, 0, 0 }, 0, "PAGE: a piece outside its page" },
+		{ 2, 7, { 1, 2, 1654, 2339, 1654, 0 }, 0, "PAGE: a piece outside its page" },
+		{ 2, 7, { 1, 2, 1654, 2339, 0, 2339 }, 0, "PAGE: a piece outside its page" },
+		{ 2, 7, { 1, 2, 8193, 2339, 0, 0 }, 0, "PAGE: a piece outside its page" },
+		{ 3, 7, { 1000, 0, 0, 0, 0, 0 }, 0, "PAGE: an end outside the limits" },
+		{ 3, 7, { 1, 1, 0, 0, 0, 0 }, 0, "PAGE: an end outside the limits" },
+		{ 3, 7, { 1, 0, 0, 1, 0, 0 }, 0, "PAGE: an end outside the limits" },
+		{ 3, 7, { 1, 0, 0, 0, 4, 0 }, 0, "PAGE: an end outside the limits" },
+		{ 3, 7, { 1, 0, 0, 0, 0, 1 }, 0, "PAGE: an end outside the limits" },
+		{ 0, 7, { 1, 1, 1, 1, 0, 0 }, 0, "PAGE: an unknown state" },
+		{ 4, 7, { 1, 1, 1, 1, 0, 0 }, 0, "PAGE: an unknown state" },
+	};
+	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
+		begin();
+		put_page(1, 7, offer, 0);
+		put_page(pages[i].state, pages[i].document, pages[i].fields, pages[i].padding);
+		if (pages[i].rule)
+			refused(pages[i].rule, INIT + 24);
+		else
+			accepted(0);
+	}
+	begin();
+	put_page(2, 7, (uint16_t[6]){ 1, 2, 1654, 2339, 0, 0 }, 0);
+	refused("PAGE: a piece of what was not offered", INIT);
+}
+
+static void put_clipboard(const char *text, size_t n, unsigned padding)
+{
+	begin();
+	put16(&s, 71 << 8 | 5);
+	put16(&s, padding);
+	put32(&s, (uint32_t)n);
+	put(&s, text, n);
+}
+
+static void clipboards_that_come_down_are_text(void **state)
+{
+	(void)state;
+	static char longest[GR_CLIPBOARD_MAX + 1];
+	memset(longest, 'x', sizeof(longest));
+	put_clipboard("日本語\t𠮷\n", 15, 0);
+	accepted(0);
+	put_clipboard(longest, GR_CLIPBOARD_MAX, 0);
+	accepted(0);
+	put_clipboard(longest, GR_CLIPBOARD_MAX + 1, 0);
+	refused("CLIPBOARD: longer than the policy permits", INIT);
+	put_clipboard("", 0, 0);
+	refused("CLIPBOARD: empty, or a padding that is not 0", INIT);
+	put_clipboard("x", 1, 1);
+	refused("CLIPBOARD: empty, or a padding that is not 0", INIT);
+	static const char *const bad[] = { "a\rb", "\x1b[A", "\x7f", "\xc2\x9b", "\xe6\x97", "\xed\xa0\x80", "\xff" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		put_clipboard(bad[i], strlen(bad[i]), 0);
+		refused("CLIPBOARD: bytes that are not permitted", INIT);
+	}
+	put_clipboard("a\0b", 3, 0);
+	refused("CLIPBOARD: bytes that are not permitted", INIT);
+}
+
+static unsigned texts;
+
+static void on_clipboard(void *context, enum gr_guard_direction direction, bool passed, const uint8_t *text, size_t n)
+{
+	(void)context;
+	assert_int_equal(direction, GR_GUARD_DOWN);
+	assert_true(passed);
+	assert_memory_equal(text, s.bytes + INIT + 8, n);
+	texts++;
+}
+
+/* T27: to the byte. The session knows the policy as well as the guard: whatever is longer is its violation. */
+static void what_the_policy_does_not_permit_does_not_come_down(void **state)
+{
+	(void)state;
+	static char text[4096];
+	static const uint32_t limits[] = { 0, 1, 100, 4096 };
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		for (size_t n = 1; n <= sizeof(text); n = n < 99 ? n + 49 : n < 101 ? n + 1 : n < 4095 ? 4095 : n + 1) {
+			struct gr_guard_settings limited = settings;
+			limited.clipboard_down_max = limits[i];
+			struct gr_guard *guard = gr_guard_create(&limited);
+			assert_non_null(guard);
+			guard->listed |= GR_LISTED_GARASU;
+			texts = 0;
+			gr_guard_on_clipboard(guard, on_clipboard, NULL);
+			put_clipboard(text, n, 0);
+			struct verdict v = send_down(guard, &s, 0);
+			bool fits = n <= limits[i];
+			assert_int_equal(v.status, fits ? 0 : GR_EPROTO);
+			assert_int_equal(v.passed, INIT + (fits ? 8 + n : 0));
+			assert_int_equal(texts, fits);
+			gr_guard_destroy(guard);
+		}
+	}
+	struct gr_guard *guard = gr_guard_create(&settings);
+	assert_non_null(guard);
+	guard->listed |= GR_LISTED_GARASU;
+	begin();
+	put_page(1, 7, (uint16_t[6]){ 0, 1, 1, 1, 0, 200 }, 0);
+	assert_string_equal(send_down(guard, &s, 0).rule, "PAGE: printing is not permitted");
+	gr_guard_destroy(guard);
 }
 
 static void put_fence(uint32_t flags, const void *payload, unsigned n)
@@ -510,6 +655,9 @@ int main(void)
 		cmocka_unit_test(server_init_is_exactly_ours),
 		cmocka_unit_test(only_messages_of_the_grammar_pass),
 		cmocka_unit_test(records_are_of_known_kinds_and_values),
+		cmocka_unit_test(pages_are_offered_and_lie_within_their_bounds),
+		cmocka_unit_test(clipboards_that_come_down_are_text),
+		cmocka_unit_test(what_the_policy_does_not_permit_does_not_come_down),
 		cmocka_unit_test(fences_count_up_and_answers_are_the_viewer_s_own),
 		cmocka_unit_test(the_end_of_continuous_updates_comes_when_it_is_due),
 		cmocka_unit_test(a_new_pixel_format_counts_from_the_end_that_it_belongs_to),

@@ -120,6 +120,47 @@ static void cut_text_is_skipped_and_one_of_4_gib_is_refused(void **state)
 	refused(huge, sizeof(huge));
 }
 
+static void garasu_records_have_known_values(void **state)
+{
+	(void)state;
+	struct gr_viewer_message m;
+	const uint8_t accept[16] = { 71, 2, 0, 2, 0, 0, 0, 7, 0, 1, 0, 3, 9, 9, 9, 9 };
+	good(accept, sizeof(accept), &m);
+	assert_int_equal(m.kind, GR_VIEWER_PRINT);
+	assert_int_equal(m.print.action, GR_PRINT_ACCEPT);
+	assert_int_equal(m.print.document, 7);
+	assert_int_equal(m.print.first, 1);
+	assert_int_equal(m.print.last, 3);
+	/* What an action has no use for is nothing. */
+	const uint8_t start[16] = { 71, 2, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9 },
+		      taken[16] = { 71, 2, 0, 3, 0, 0, 0, 7, 0, 2, 9, 9 };
+	good(start, sizeof(start), &m);
+	assert_true(!m.print.document && !m.print.first && !m.print.last);
+	good(taken, sizeof(taken), &m);
+	assert_true(m.print.document == 7 && m.print.first == 2 && !m.print.last);
+	const uint8_t scale[8] = { 71, 4, 0, 125 };
+	good(scale, sizeof(scale), &m);
+	assert_int_equal(m.kind, GR_VIEWER_SCALE);
+	assert_int_equal(m.scale, 125);
+	const uint8_t clipboard[8] = { 71, 3, 0, 0, 0, 1, 0, 0 };
+	assert_int_equal(parse(clipboard, 8, &m), 0);
+	assert_int_equal(m.kind, GR_VIEWER_CLIPBOARD);
+	assert_int_equal(m.size, 8);
+	assert_int_equal(m.skip, GR_CLIPBOARD_MAX);
+	static const uint8_t bad[][16] = { { 71, 3, 0, 0, 0, 1, 0, 1 },
+					   { 71, 3 },
+					   { 71, 4, 0, 49 },
+					   { 71, 4, 1, 0x91 },
+					   { 71, 2, 0, 0 },
+					   { 71, 2, 0, 5 },
+					   { 71, 2, 0, 2, 0, 0, 0, 7, 0, 2, 0, 1 },
+					   { 71, 2, 0, 3, 0, 0, 0, 7 },
+					   { 71, 5 },
+					   { 71, 0 } };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refused(bad[i], 16);
+}
+
 static void only_encodings_that_are_used_are_kept(void **state)
 {
 	(void)state;
@@ -215,6 +256,7 @@ int main(void)
 		cmocka_unit_test(fences_and_continuous_updates_are_bounded),
 		cmocka_unit_test(messages_outside_the_grammar_are_refused),
 		cmocka_unit_test(cut_text_is_skipped_and_one_of_4_gib_is_refused),
+		cmocka_unit_test(garasu_records_have_known_values),
 		cmocka_unit_test(only_encodings_that_are_used_are_kept),
 		cmocka_unit_test(pixel_formats_that_do_not_fit_are_refused),
 		cmocka_unit_test(committed_text_must_be_short_and_valid),

@@ -16,33 +16,37 @@
 static const uint8_t key[8] = { 4, 1, 0, 0, 0, 0, 0, 'a' };
 static const uint8_t pointer[6] = { 5, 1, 0, 10, 0, 20 };
 
-struct dropped {
+static struct {
 	unsigned count;
+	bool passed; /* the last one */
 	size_t length;
-	uint8_t text[GR_GUARD_CUT_TEXT_MAX];
-};
+	uint8_t text[GR_CLIPBOARD_MAX];
+} told_texts;
 
-static struct dropped dropped;
 static uint64_t told; /* bytes to the last guard */
 
-static void on_dropped(void *context, const uint8_t *text, size_t n)
+static void on_clipboard(void *context, enum gr_guard_direction direction, bool through, const uint8_t *text, size_t n)
 {
-	struct dropped *d = context;
-	d->count++;
-	d->length = n;
-	memcpy(d->text, text, n);
+	assert_ptr_equal(context, &told_texts);
+	assert_int_equal(direction, GR_GUARD_UP);
+	told_texts.count++;
+	told_texts.passed = through;
+	told_texts.length = n;
+	memcpy(told_texts.text, text, n);
 }
 
-static struct gr_guard *create(uint32_t cut_text_max)
+static struct gr_guard *create(uint32_t clipboard_up_max)
 {
-	struct gr_guard_settings settings = {
-		.max_width = 3840, .max_height = 2160, .history_log2 = 24, .strict = true, .cut_text_max = cut_text_max
-	};
+	struct gr_guard_settings settings = { .max_width = 3840,
+					      .max_height = 2160,
+					      .history_log2 = 24,
+					      .strict = true,
+					      .clipboard_up_max = clipboard_up_max };
 	struct gr_guard *guard = gr_guard_create(&settings);
 	assert_non_null(guard);
-	memset(&dropped, 0, sizeof(dropped));
+	memset(&told_texts, 0, sizeof(told_texts));
 	told = 0;
-	gr_guard_on_dropped(guard, on_dropped, &dropped);
+	gr_guard_on_clipboard(guard, on_clipboard, &told_texts);
 	return guard;
 }
 
@@ -89,9 +93,9 @@ static size_t take_all(struct gr_guard *guard)
 }
 
 /* A guard whose ClientInit is over. */
-static struct gr_guard *begun_with(uint32_t cut_text_max)
+static struct gr_guard *begun_with(uint32_t clipboard_up_max)
 {
-	struct gr_guard *guard = create(cut_text_max);
+	struct gr_guard *guard = create(clipboard_up_max);
 	assert_int_equal(give(guard, "\1", 1), 0);
 	passed(guard, "\1", 1);
 	return guard;
@@ -199,61 +203,103 @@ static void a_clipboard_of_a_length_that_is_not_permitted_is_a_violation_at_once
 	VIOLATES(begun(), "ClientCutText", 6, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff);
 	VIOLATES(begun(), "ClientCutText", 6, 0, 0, 0, 0, 1, 0, 1);
 	VIOLATES(begun_with(100), "ClientCutText", 6, 0, 0, 0, 0, 1, 0, 1);
+	VIOLATES(begun(), "CLIPBOARD: a length", 71, 3, 0, 0, 0, 1, 0, 1);
+	VIOLATES(begun(), "CLIPBOARD: a length", 71, 3, 0, 0, 0xff, 0xff, 0xff, 0xff);
+	VIOLATES(begun(), "CLIPBOARD: a length", 71, 3, 0, 0, 0, 0, 0, 0);
 	/* Byte by byte it is no other. */
 	struct gr_guard *guard = begun();
 	const uint8_t header[8] = { 6, 0, 0, 0, 0xff, 0xff, 0xff, 0xff };
 	for (size_t i = 0; i < 7; i++)
 		assert_int_equal(give(guard, header + i, 1), 0);
 	assert_int_equal(give(guard, header + 7, 1), GR_EPROTO);
-	assert_int_equal(dropped.count, 0);
+	assert_int_equal(told_texts.count, 0);
 	gr_guard_destroy(guard);
 }
 
-/* T27: size × bytes × what the policy lets up. */
+/* T27: kind × size × bytes × what the policy lets up. */
 static void clipboards_go_up_only_as_the_policy_says(void **state)
 {
 	(void)state;
-	static const size_t sizes[] = { 1, 99, 100, 101, 4096, 65535, 65536 };
+	static const size_t sizes[] = { 5, 99, 100, 101, 4096, 65535, 65536 };
 	static const struct {
-		const char *what;
-		uint8_t byte;
+		const char *bytes;
 		bool good;
-	} bytes[] = { { "text", 'x', true },    { "tab", '\t', true },     { "line", '\n', true },
-		      { "return", '\r', true }, { "Latin-1", 0xe9, true }, { "NUL", 0, false },
-		      { "escape", 27, false },  { "delete", 127, false },  { "C1", 0x9b, false } };
-	static const uint32_t limits[] = { 0, 100, GR_GUARD_CUT_TEXT_MAX };
+	} texts[] = { { "x", true },
+		      { "\t", true },
+		      { "\n", true },
+		      { "\xc3\xa9", true },
+		      { "\xe6\x97\xa5", true },
+		      { "\xf0\xa0\xae\xb7", true },
+		      { "\r", false },
+		      { "\0", false },
+		      { "\x1b", false },
+		      { "\x7f", false },
+		      { "\xc2\x9b", false },
+		      { "\xe6\x97", false },
+		      { "\xed\xa0\x80", false } };
+	static const uint32_t limits[] = { 0, 100, GR_CLIPBOARD_MAX };
 	static uint8_t message[8 + 65536 + sizeof(key)];
 	for (size_t l = 0; l < 3; l++) {
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
-			for (size_t b = 0; b < sizeof(bytes) / sizeof(bytes[0]); b++) {
-				size_t n = sizes[s];
+			for (size_t b = 0; b < sizeof(texts) / sizeof(texts[0]); b++) {
+				size_t n = sizes[s], part = texts[b].bytes[0] ? strlen(texts[b].bytes) : 1;
 				struct gr_guard *guard = begun_with(limits[l]);
+				LIST(guard, 0x47415201);
 				memcpy(message,
-				       (uint8_t[]){ 6, 1, 2, 3, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n },
+				       (uint8_t[]){ 71, 3, 1, 2, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n },
 				       8);
 				memset(message + 8, 'x', n);
-				message[8 + n / 2] = bytes[b].byte;
+				memcpy(message + 8 + n - part, texts[b].bytes, part);
 				memcpy(message + 8 + n, key, sizeof(key));
-				assert_int_equal(give(guard, message, 8 + n + sizeof(key)), 0);
-				if (n <= limits[l] && bytes[b].good) {
-					memset(message + 1, 0, 3);
-					passed(guard, message, 8 + n + sizeof(key));
-					assert_int_equal(dropped.count, 0);
+				int status = give(guard, message, 8 + n + sizeof(key));
+				if (n <= limits[l] && !texts[b].good) {
+					assert_int_equal(status, GR_EPROTO);
+					assert_string_equal(gr_guard_violation(guard)->rule,
+							    "CLIPBOARD: bytes that are not permitted");
+					passed(guard, NULL, 0);
+					assert_int_equal(told_texts.count, 0);
 				} else {
-					passed(guard, key, sizeof(key));
-					assert_int_equal(dropped.count, 1);
-					assert_int_equal(dropped.length, n);
-					assert_memory_equal(dropped.text, message + 8, n);
+					bool through = n <= limits[l];
+					assert_int_equal(status, 0);
+					memset(message + 2, 0, 2);
+					passed(guard, through ? message : key, (through ? 8 + n : 0) + sizeof(key));
+					assert_int_equal(told_texts.count, 1);
+					assert_int_equal(told_texts.passed, through);
+					assert_int_equal(told_texts.length, n);
+					assert_memory_equal(told_texts.text, message + 8, n);
 				}
 				gr_guard_destroy(guard);
 			}
 		}
 	}
+}
+
+/* Viewers send it unasked, in whatever encoding they like: our viewer has a record of its own. */
+static void no_client_cut_text_goes_up(void **state)
+{
+	(void)state;
+	static const size_t sizes[] = { 1, 100, 65536 };
+	static uint8_t message[8 + 65536 + sizeof(key)];
+	for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+		size_t n = sizes[s];
+		struct gr_guard *guard = begun_with(GR_CLIPBOARD_MAX);
+		LIST(guard, 0x47415201);
+		memcpy(message, (uint8_t[]){ 6, 1, 2, 3, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n }, 8);
+		memset(message + 8, 'x', n);
+		memcpy(message + 8 + n, key, sizeof(key));
+		assert_int_equal(give(guard, message, 8 + n + sizeof(key)), 0);
+		passed(guard, key, sizeof(key));
+		assert_int_equal(told_texts.count, 1);
+		assert_false(told_texts.passed);
+		assert_int_equal(told_texts.length, n);
+		assert_memory_equal(told_texts.text, message + 8, n);
+		gr_guard_destroy(guard);
+	}
 	/* An empty one is nothing to tell of. */
 	struct gr_guard *guard = begun_with(100);
 	assert_int_equal(give(guard, (const uint8_t[8]){ 6 }, 8), 0);
 	passed(guard, NULL, 0);
-	assert_int_equal(dropped.count, 0);
+	assert_int_equal(told_texts.count, 0);
 	gr_guard_destroy(guard);
 }
 
@@ -436,22 +482,69 @@ static int text(struct gr_guard *guard, uint8_t sequence)
 	return give(guard, (const uint8_t[]){ 71, 1, 0, 1, 0, 0, 1, sequence, 'x' }, 9);
 }
 
+/* One that listed our records. */
+static struct gr_guard *ours(void)
+{
+	struct gr_guard *guard = begun();
+	LIST(guard, 0x47415201);
+	return guard;
+}
+
 static void committed_text_counts_up(void **state)
 {
 	(void)state;
-	struct gr_guard *guard = begun();
+	struct gr_guard *guard = ours();
 	assert_int_equal(text(guard, 7), 0);
 	assert_int_equal(text(guard, 8), 0);
 	assert_int_equal(take_all(guard), 18);
 	assert_int_equal(text(guard, 10), GR_EPROTO);
 	passed(guard, NULL, 0);
 	gr_guard_destroy(guard);
-	guard = begun();
+	guard = ours();
 	assert_int_equal(text(guard, 7), 0);
 	assert_int_equal(text(guard, 7), GR_EPROTO);
 	gr_guard_destroy(guard);
-	VIOLATES(begun(), "TEXT", 71, 1, 0, 1, 0, 0, 0, 1, 27);
-	VIOLATES(begun(), "TEXT", 71, 2, 0, 1, 0, 0, 0, 1, 'x');
+	VIOLATES(ours(), "TEXT", 71, 1, 0, 1, 0, 0, 0, 1, 27);
+}
+
+static void garasu_records_are_of_who_listed_them_and_of_known_values(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t sent[16], on[16];
+		size_t n;
+		const char *rule;
+	} records[] = {
+		{ { 71, 2, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9 }, { 71, 2, 0, 1 }, 16, NULL },
+		{ { 71, 2, 0, 2, 0, 0, 1, 2, 0, 1, 3, 0xe7, 9 }, { 71, 2, 0, 2, 0, 0, 1, 2, 0, 1, 3, 0xe7 }, 16, NULL },
+		{ { 71, 2, 0, 3, 0, 0, 1, 2, 0, 7, 9, 9, 9 }, { 71, 2, 0, 3, 0, 0, 1, 2, 0, 7 }, 16, NULL },
+		{ { 71, 2, 0, 4, 0, 0, 1, 2, 9, 9, 9, 9, 9 }, { 71, 2, 0, 4, 0, 0, 1, 2 }, 16, NULL },
+		{ { 71, 2, 0, 0 }, { 0 }, 16, "PRINT" },
+		{ { 71, 2, 0, 5 }, { 0 }, 16, "PRINT" },
+		{ { 71, 2, 0, 2, 0, 0, 1, 2, 0, 0, 0, 1 }, { 0 }, 16, "PRINT" },
+		{ { 71, 2, 0, 2, 0, 0, 1, 2, 0, 2, 0, 1 }, { 0 }, 16, "PRINT" },
+		{ { 71, 2, 0, 2, 0, 0, 1, 2, 0, 1, 3, 0xe8 }, { 0 }, 16, "PRINT" },
+		{ { 71, 2, 0, 3, 0, 0, 1, 2, 0, 0, 0, 0 }, { 0 }, 16, "PRINT" },
+		{ { 71, 4, 0, 50, 1, 2, 3, 4 }, { 71, 4, 0, 50 }, 8, NULL },
+		{ { 71, 4, 1, 0x90 }, { 71, 4, 1, 0x90 }, 8, NULL },
+		{ { 71, 4, 0, 49 }, { 0 }, 8, "SCALE" },
+		{ { 71, 4, 1, 0x91 }, { 0 }, 8, "SCALE" },
+		{ { 71, 0 }, { 0 }, 8, "unknown" },
+		{ { 71, 5 }, { 0 }, 8, "unknown" },
+	};
+	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+		if (records[i].rule) {
+			violates(ours(), records[i].sent, records[i].n, records[i].rule);
+			continue;
+		}
+		struct gr_guard *guard = ours();
+		assert_int_equal(give(guard, records[i].sent, records[i].n), 0);
+		passed(guard, records[i].on, records[i].n);
+		gr_guard_destroy(guard);
+		violates(begun(), records[i].sent, records[i].n, "not listed");
+	}
+	VIOLATES(begun(), "not listed", 71, 1, 0, 1, 0, 0, 0, 1, 'x');
+	VIOLATES(begun_with(100), "not listed", 71, 3, 0, 0, 0, 0, 0, 1, 'x');
 }
 
 /* T28 */
@@ -511,26 +604,31 @@ static void a_fast_mouse_is_no_flood(void **state)
 	gr_guard_destroy(guard);
 }
 
-static void refused_clipboards_are_few(void **state)
+static void clipboards_are_few(void **state)
 {
 	(void)state;
-	struct gr_guard *guard = begun();
-	const uint8_t cut[9] = { 6, 0, 0, 0, 0, 0, 0, 1, 'x' };
-	for (unsigned i = 0; i < 20; i++)
-		assert_int_equal(give(guard, cut, sizeof(cut)), 0);
-	assert_int_equal(dropped.count, 8);
-	assert_int_equal(gr_guard_up_wait(guard, NOW), 250);
-	assert_int_equal(gr_guard_up_took(guard, 0, NOW + 1000), 0);
-	assert_int_equal(dropped.count, 12);
-	gr_guard_destroy(guard);
+	static const uint8_t cut[9] = { 6, 0, 0, 0, 0, 0, 0, 1, 'x' }, ours_is[9] = { 71, 3, 0, 0, 0, 0, 0, 1, 'x' };
+	for (unsigned kind = 0; kind < 2; kind++) {
+		struct gr_guard *guard = begun_with(100);
+		LIST(guard, 0x47415201); /* costs 50, which 20 ms give back */
+		for (unsigned i = 0; i < 20; i++)
+			assert_int_equal(give_at(guard, kind ? ours_is : cut, 9, NOW + 1000), 0);
+		assert_int_equal(told_texts.count, 8);
+		assert_int_equal(told_texts.passed, kind);
+		assert_int_equal(gr_guard_up_wait(guard, NOW + 1000), 250);
+		assert_int_equal(gr_guard_up_took(guard, 0, NOW + 2000), 0);
+		assert_int_equal(told_texts.count, 12);
+		gr_guard_destroy(guard);
+	}
 }
 
 /* The room never shrinks for good, however the bytes are taken away. */
 static void every_message_finds_room(void **state)
 {
 	(void)state;
-	static uint8_t longest[8 + 65536] = { 6, 0, 0, 0, 0, 1, 0, 0 };
-	struct gr_guard *guard = begun_with(GR_GUARD_CUT_TEXT_MAX);
+	static uint8_t longest[8 + 65536] = { 71, 3, 0, 0, 0, 1, 0, 0 };
+	struct gr_guard *guard = begun_with(GR_CLIPBOARD_MAX);
+	LIST(guard, 0x47415201);
 	memset(longest + 8, 'x', 65536);
 	for (unsigned i = 0; i < 50; i++) {
 		uint64_t now = NOW + i * 1000;
@@ -560,15 +658,17 @@ int main(void)
 		cmocka_unit_test(every_type_outside_the_grammar_is_a_violation),
 		cmocka_unit_test(a_clipboard_of_a_length_that_is_not_permitted_is_a_violation_at_once),
 		cmocka_unit_test(clipboards_go_up_only_as_the_policy_says),
+		cmocka_unit_test(no_client_cut_text_goes_up),
 		cmocka_unit_test(encodings_are_bounded_and_filtered),
 		cmocka_unit_test(pixel_formats_are_checked_and_take_effect),
 		cmocka_unit_test(a_pixel_format_waits_for_the_end_of_continuous_updates),
 		cmocka_unit_test(what_viewers_leave_undefined_is_defined),
 		cmocka_unit_test(fences_wait_for_their_answers),
 		cmocka_unit_test(committed_text_counts_up),
+		cmocka_unit_test(garasu_records_are_of_who_listed_them_and_of_known_values),
 		cmocka_unit_test(a_flood_waits_and_nothing_of_it_is_lost),
 		cmocka_unit_test(a_fast_mouse_is_no_flood),
-		cmocka_unit_test(refused_clipboards_are_few),
+		cmocka_unit_test(clipboards_are_few),
 		cmocka_unit_test(every_message_finds_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

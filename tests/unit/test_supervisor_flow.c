@@ -230,6 +230,13 @@ static void a_violation_ends_its_own_connection(void **state)
 	assert_true(id != 0 && event.peer[0]);
 	assert_int_equal(event.up, 33);
 	assert_string_equal(event.detail, "direction=up sha256=00");
+	assert_true(say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_CLIPBOARD_PASSED,
+								 .bytes_down = 44,
+								 .text = "direction=down sha256=11" }));
+	event = recorded(GR_AUDIT_CLIPBOARD_PASSED);
+	assert_int_equal(event.session, id);
+	assert_true(event.down == 44 && event.up == 0);
+	assert_string_equal(event.detail, "direction=down sha256=11");
 	stays(viewer.gateway);
 
 	assert_true(say(viewer.gateway, (struct gr_ipc_message){ .type = GR_IPC_VIOLATION, .text = "direction=up x" }));
