@@ -17,7 +17,7 @@ enum gr_menu_action {
 	GR_MENU_CONTRAST,
 	GR_MENU_INPUT, /* whose input method */
 	GR_MENU_PRINT,
-	GR_MENU_SAVE_PICTURE,
+	GR_MENU_SAVE,
 	GR_MENU_KEYS, /* the list of keys */
 	GR_MENU_LEAVE,
 	GR_MENU_OPEN, /* opens and closes the menu: a key, no entry */

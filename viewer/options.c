@@ -262,6 +262,8 @@ int gr_viewer_option_switch(struct gr_viewer_options *options, const char *name,
 		options->full_screen = on;
 	else if (strcmp(name, "high-contrast") == 0)
 		options->high_contrast = on;
+	else if (strcmp(name, "reconnect") == 0)
+		options->reconnect = on;
 	else
 		return -1;
 	return 0;
@@ -272,7 +274,7 @@ static const char *configuration_of(int argc, char **argv)
 {
 	const char *file = NULL;
 	int option;
-	opterr = 0;
+	opterr = optind = 0;
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		if (option == OPTION_CONFIG)
 			file = optarg;

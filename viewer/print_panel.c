@@ -4,8 +4,6 @@
 
 enum { TOO_EARLY_US = 500000 };
 
-static const SDL_Color selected = { 0xfb, 0xd5, 0xb5, 0xff };
-
 void gr_print_panel_open(struct gr_print_panel *panel, const struct gr_print *print)
 {
 	*panel = (struct gr_print_panel){
@@ -202,7 +200,7 @@ static int field(struct pass *p, enum gr_print_part part)
 		: focus ? p->paint->colours->accent
 			: p->paint->colours->edge);
 	if (focus && panel->all && *text)
-		fill(p, (SDL_Rect){ x - px(p, 2), y, size.x + px(p, 4), size.y }, selected);
+		fill(p, (SDL_Rect){ x - px(p, 2), y, size.x + px(p, 4), size.y }, p->paint->colours->selected);
 	gr_paint_text(p->paint, p->surface, GR_FONT_BODY, text, p->paint->colours->ink, x, y, 0);
 	if (focus && !panel->all)
 		fill(p, (SDL_Rect){ box.x + box.w - px(p, 10), box.y + px(p, 8), px(p, 2), box.h - px(p, 16) },

@@ -53,6 +53,7 @@ struct gr_rfb {
 	struct gr_tight *tight;
 	struct gr_canvas canvas;
 	uint16_t want_width, want_height; /* 0: no wish */
+	uint16_t scale; /* percent, 0: no wish */
 	uint32_t screen_id, screen_flags;
 	int running; /* ServerInit was read */
 	int can_resize; /* the server sent ExtendedDesktopSize */
@@ -255,15 +256,19 @@ int gr_rfb_clipboard(struct gr_rfb *rfb, const uint8_t *text, size_t length)
 	return status ? status : send_bytes(rfb, text, length);
 }
 
+static int send_scale(struct gr_rfb *rfb)
+{
+	uint8_t message[8] = { 71, 4 };
+	put16(message + 2, rfb->scale);
+	return send_bytes(rfb, message, sizeof(message));
+}
+
 int gr_rfb_scale(struct gr_rfb *rfb, unsigned percent)
 {
 	if (percent < GR_BROWSER_SCALE_MIN || percent > GR_BROWSER_SCALE_MAX)
 		return GR_EINVAL;
-	if (!rfb->running)
-		return 0;
-	uint8_t message[8] = { 71, 4 };
-	put16(message + 2, (uint16_t)percent);
-	return send_bytes(rfb, message, sizeof(message));
+	rfb->scale = (uint16_t)percent;
+	return rfb->running ? send_scale(rfb) : 0;
 }
 
 int gr_rfb_want_size(struct gr_rfb *rfb, uint16_t width, uint16_t height)
@@ -667,6 +672,8 @@ static int begin(struct gr_rfb *rfb)
 		return status;
 	rfb->whole_wanted = 0;
 	if ((status = send_encodings(rfb)))
+		return status;
+	if (rfb->scale && (status = send_scale(rfb))) /* wished before anybody could hear of it */
 		return status;
 	return send_request(rfb, 0);
 }

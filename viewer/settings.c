@@ -28,6 +28,10 @@ static const struct {
 	{ "high_contrast", "high-contrast", FLAG },
 	{ "quality", "quality", VALUE },
 	{ "history", "history", VALUE },
+	{ "save_directory", "save-directory", FILE_NAME },
+	{ "print_command", "print-command", VALUE },
+	{ "input", "input", VALUE },
+	{ "reconnect", "reconnect", FLAG },
 	{ "timeout", "timeout", VALUE },
 };
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };

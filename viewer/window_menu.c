@@ -25,9 +25,10 @@ static void open_menu(struct gr_window *window)
 		SDL_CaptureMouse(SDL_FALSE);
 	}
 	window->over_picture = 0;
-	window->menu.unusable = viewer->terms.flags & GR_TERMS_PRINTING
-					? 0
-					: 1u << GR_MENU_PRINT | 1u << GR_MENU_SAVE_PICTURE;
+	/* What only a session has; whether printing is permitted. */
+	window->menu.unusable = viewer->state != GR_VIEWER_SHOWN          ? 1u << GR_MENU_PRINT | 1u << GR_MENU_SAVE
+				: viewer->terms.flags & GR_TERMS_PRINTING ? 0u
+									  : 1u << GR_MENU_PRINT;
 	gr_menu_open(&window->menu);
 	window->redraw = 1;
 }
@@ -62,12 +63,14 @@ static void act(struct gr_window *window, enum gr_menu_action action)
 		gr_window_set_input(window, window->input == GR_IME_LOCAL ? GR_IME_SESSION : GR_IME_LOCAL);
 		break;
 	case GR_MENU_PRINT:
+	case GR_MENU_SAVE:
+		if (window->viewer->state != GR_VIEWER_SHOWN)
+			break;
 		gr_window_release_keys(window);
-		gr_window_print(window);
-		break;
-	case GR_MENU_SAVE_PICTURE:
-		gr_window_release_keys(window);
-		gr_window_save_picture(window);
+		if (action == GR_MENU_PRINT)
+			gr_window_print(window);
+		else
+			gr_window_save_picture(window);
 		break;
 	case GR_MENU_KEYS:
 		open_menu(window);

@@ -320,8 +320,6 @@ int gr_window_print_event(struct gr_window *window, const SDL_Event *event)
 		return 0;
 	if (!window->panel.open)
 		return 0;
-	if (event->type == SDL_KEYDOWN)
-		window->last_key_us = gr_viewer_now_us();
 	SDL_GetWindowSize(window->window, &width, &height);
 	enum gr_print_action_wanted wanted = gr_print_panel_event(&window->panel, print, gr_draw_paint(window->draw),
 								  gr_draw_area(window->draw, width, height), event);

@@ -97,7 +97,7 @@ void gr_window_forget_keys(struct gr_window *window); /* the session has release
 /* window_print.c */
 void gr_window_print(struct gr_window *window); /* the person wants the page printed: Ctrl+Alt+P */
 void gr_window_save_picture(struct gr_window *window); /* the person wants the picture saved: Ctrl+Alt+S */
-/* Whether the event was for the panel, or one of those two keys. */
+/* Whether the event was for the panel. */
 int gr_window_print_event(struct gr_window *window, const SDL_Event *event);
 /* Follows the job: opens and closes the panel, freezes the picture, tells the end. Returns ms until it must be called again, or -1. */
 int gr_window_follow_print(struct gr_window *window);

@@ -30,7 +30,7 @@ IMAGES = pathlib.Path(os.environ.get("GARASU_IMAGES", "/var/lib/garasu/images"))
 UID_FIRST = 1048576 + 65536 * 200
 SITE = "http://site.test/"
 
-HELLO, WANT_FRAME, RESIZE, KEY, POINTER, TEXT = range(1, 7)
+HELLO, WANT_FRAME, RESIZE, KEY, POINTER, TEXT, SCALE = range(1, 8)
 SET_CLIPBOARD, CLIPBOARD = 9, 71
 FRAME, CURSOR, RESIZED, CARET, TEXT_RESULT, STATE = range(64, 70)
 NAMES = {FRAME: "FRAME", CURSOR: "CURSOR", RESIZED: "RESIZED", CARET: "CARET", TEXT_RESULT: "TEXT_RESULT", STATE: "STATE", CLIPBOARD: "CLIPBOARD"}
@@ -54,7 +54,7 @@ async function flush(){if(busy||!sent.length)return;busy=true;const lot=sent.spl
 for(const t of ['keydown','keyup'])addEventListener(t,e=>record({type:t,key:e.key,code:e.code,shift:e.shiftKey}));
 for(const t of ['mousedown','mouseup'])addEventListener(t,e=>record({type:t,button:e.button,x:e.clientX,y:e.clientY}));
 addEventListener('wheel',e=>record({type:'wheel',dy:e.deltaY}),{passive:true});
-addEventListener('resize',()=>record({type:'resize',w:innerWidth,h:innerHeight}));
+addEventListener('resize',()=>record({type:'resize',w:innerWidth,h:innerHeight,ratio:devicePixelRatio}));
 for(const id of ['area','secret','after','editable'])document.getElementById(id).addEventListener('input',e=>
  record({type:'input',id,value:e.target.value??e.target.innerText}));
 function start(){const p={};for(const id of ['area','secret','after','editable','link']){const r=document.getElementById(id).getBoundingClientRect();
@@ -384,6 +384,9 @@ class Peer:
             assert left in (None, after + length) and (after == 0 or length == 1024) and 1 <= length <= 1024, (left, after, length)
             data, left = data + body[8:8 + length], after
         return data.decode()
+
+    def scale(self, percent):
+        self.sock.send(struct.pack("=II", SCALE, percent))
 
     def resize(self, w, h):
         self.sock.send(struct.pack("=IHH", RESIZE, w, h))

@@ -64,6 +64,25 @@ class World:
 
 
 @case
+def the_browser_draws_at_the_scale_that_is_asked_for(w):
+    """And its window fills the screen at each, also after one that is too large for it."""
+    def size():
+        return [e for e in w.site.events if e["type"] == "resize"][-1:]
+    w.site.clear()
+    for percent in (125, 150, 200, 400, 100, 50, 100):
+        # Chromium's window is never narrower than 500 of its own pixels: 400 % becomes less.
+        scale = min(percent, max(100, w.peer.w * 100 // 500))
+        began = time.monotonic()
+        w.peer.scale(percent)
+        w.site.wait(lambda events: [e for e in events if e["type"] == "resize" and abs(e["w"] * e["ratio"] - w.peer.w) < 4
+                                    and abs(e["ratio"] * 100 - scale) < 2], f"a scale of {percent} %")
+        if percent == 150:
+            measured("scale to page", (time.monotonic() - began) * 1000, "ms")
+        w.site.clear()
+    w.peer.settle()
+
+
+@case
 def keys_arrive_exactly_as_characters(w):
     text = "Hello, World! ~@[]{}\\_^|`'\"#$%&()=-+*;:<>?/ 0123456789"
     w.empty("area")
