@@ -6,6 +6,7 @@
 #ifndef GARASU_VIEWER_PLATFORM_PROCESS_H
 #define GARASU_VIEWER_PLATFORM_PROCESS_H
 
+#include "common/error.h"
 #include "viewer/options.h"
 #include "viewer/viewer.h"
 
