@@ -9,8 +9,8 @@
 enum {
 	QUEUE_MAX = 256, /* records */
 	HELD_MAX = 64, /* keys down at once */
-	/* Chromium drops text that comes while a click moves the focus. It tells the module of the move, several times: */
-	AFTER_CLICK_MS = 60, /* a click that it tells nothing of moves nothing */
+	/* Chromium drops text that comes while a click or Tab moves the focus. It tells the module of the move, several times: */
+	AFTER_CLICK_MS = 60, /* a click that it tells nothing of moves nothing, or to another such field */
 	AFTER_MOVE_MS = 15, /* so long after the last word of it the move is over */
 	AFTER_CLICK_MAX_MS = 200,
 	PROBES = 3, /* of the caret, after what may have moved it: a busy page takes longer to show it */
@@ -26,6 +26,8 @@ enum {
 	XK_ALT_L = 0xffe9,
 	XK_HOME = 0xff50,
 	XK_EISU_TOGGLE = 0xff30,
+	XK_TAB = 0xff09,
+	XK_ISO_LEFT_TAB = 0xfe20,
 };
 
 static const int64_t probe_ms[PROBES] = { 25, 100, 400 }; /* from the last input, from the last probe */
@@ -61,7 +63,7 @@ struct gr_input {
 	size_t helds;
 	uint32_t buttons; /* mask as the viewer said it last */
 	uint16_t x, y;
-	uint64_t clicked; /* ms */
+	uint64_t clicked; /* ms; or Tab */
 	int own_text; /* the text under way is one of ours */
 	uint32_t text_sequence; /* of the text under way, when it is the viewer's */
 	int running;
@@ -206,6 +208,8 @@ static void do_key(struct gr_input *in, const struct gr_record_key *key)
 	}
 	if (in->helds == HELD_MAX)
 		return;
+	if (key->keysym == XK_TAB || key->keysym == XK_ISO_LEFT_TAB)
+		in->clicked = gr_io_now_ms();
 	uint8_t keycode = press(in, key->keysym, gr_keymap_of_scancode(key->keycode));
 	if (keycode)
 		in->held[in->helds++] = (struct held){ key->keysym, key->keycode, keycode };

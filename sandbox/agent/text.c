@@ -13,7 +13,7 @@
 
 enum {
 	PEERS_MAX = 8, /* one is normal; a restarted browser makes two for a moment */
-	REPLY_MS = 2000, /* a field has the focus: a busy browser may take its time */
+	REPLY_MS = 5000, /* a field has the focus: a busy browser may take its time */
 	REPLY_UNFOCUSED_MS = 400, /* none has, as far as the module knows: probably nobody will answer */
 	FORGET_MS = 1000, /* for the answer to CANCEL; after that the browser hangs */
 	REPORTS_AT_ONCE = 64,
@@ -96,10 +96,10 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 		if (!peer->focused) {
 			const struct gr_record_caret none = { .type = GR_RECORD_CARET };
 			tell_caret(text, &none);
-			/* The focus has gone while a text was under way: its key probably passes the module by. */
-			if (text->asked == peer && !text->cancelled)
-				gr_loop_timer_set(text->timer, REPLY_UNFOCUSED_MS);
 		}
+		/* When the focus goes while a text is under way its key probably passes the module by; unless it comes back. */
+		if (text->asked == peer && !text->cancelled)
+			gr_loop_timer_set(text->timer, peer->focused ? REPLY_MS : REPLY_UNFOCUSED_MS);
 		break;
 	case GR_IM_CARET: {
 		struct gr_record_caret caret = {

@@ -170,8 +170,9 @@ class Ime(unittest.TestCase):
 
     def assert_same(self, got, want):
         if got != want:
+            seen = f"{'the person was told' if self.told() > 3000 else 'the person was not told'}; {self.keep('different')}; "
             i = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
-            self.fail(f"{len(got)} characters for {len(want)}, different from {i} on: …{got[max(0, i - 10):i + 30]!r} for …{want[max(0, i - 10):i + 30]!r}")
+            self.fail(f"{seen}{len(got)} characters for {len(want)}, different from {i} on: …{got[max(0, i - 10):i + 30]!r} for …{want[max(0, i - 10):i + 30]!r}")
 
     def assert_value(self, field, want):
         try:

@@ -130,6 +130,11 @@ static void values_out_of_range_are_refused(void **state)
 	assert_int_equal(parse(&options, "h", "--size", "1280x800"), 0);
 	assert_int_equal(options.width, 1280);
 	assert_int_equal(options.height, 800);
+	assert_int_equal(parse(&options, "h", "--input", "session"), 0);
+	assert_int_equal(options.input, GR_IME_SESSION);
+	assert_int_equal(parse(&options, "h", "--input", "local"), 0);
+	assert_int_equal(options.input, GR_IME_LOCAL);
+	assert_int_equal(parse(&options, "h", "--input", "sessions"), -1);
 	assert_int_equal(parse(&options, "h", "--size", "1280"), -1);
 	assert_int_equal(parse(&options, "h", "--size", "63x800"), -1);
 	assert_int_equal(parse(&options, "h", "--size", "1280x8193"), -1);
