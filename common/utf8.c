@@ -26,3 +26,20 @@ bool gr_utf8_is_text(const uint8_t *s, size_t n)
 	}
 	return true;
 }
+
+size_t gr_utf8_clean(uint8_t *s, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = s[i];
+		if (c == '\r') {
+			if (i + 1 == n || s[i + 1] != '\n')
+				s[kept++] = '\n';
+		} else if (c == 0xc2 && i + 1 < n && s[i + 1] >= 0x80 && s[i + 1] < 0xa0) {
+			i++; /* C1 */
+		} else if ((c >= 0x20 && c != 0x7f) || c == '\t' || c == '\n') {
+			s[kept++] = c;
+		}
+	}
+	return kept;
+}

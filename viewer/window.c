@@ -105,6 +105,7 @@ void gr_window_destroy(struct gr_window *window)
 	if (window->window)
 		SDL_DestroyWindow(window->window);
 	SDL_Quit();
+	free(window->crossed);
 	free(window);
 }
 
@@ -198,6 +199,8 @@ static void show(struct gr_window *window)
 		window->told[0] = '\0';
 		window->redraw = 1;
 	}
+	if (dirty & GR_DIRTY_CLIPBOARD)
+		gr_window_take_clipboard(window);
 	if (dirty & GR_DIRTY_CURSOR)
 		gr_window_update_cursor(window);
 	if (dirty & GR_DIRTY_CARET && viewer->caret.known) {

@@ -109,8 +109,10 @@ void gr_window_editing(struct gr_window *window, const char *text)
 void gr_window_key(struct gr_window *window, const SDL_KeyboardEvent *event)
 {
 	window->last_key_us = gr_viewer_now_us();
-	if (event->type == SDL_KEYDOWN)
+	if (event->type == SDL_KEYDOWN) {
+		gr_window_paste(window, event);
 		on_key_down(window, event);
-	else
+	} else {
 		send_key(window, event->keysym.scancode, 0, 0);
+	}
 }

@@ -32,6 +32,8 @@ struct gr_window {
 	uint64_t asked_us; /* ask.from_us and this tell one question from the next */
 	int answered; /* the question is answered by somebody else */
 	uint64_t redraw_at_us; /* although nothing happens; 0: not */
+	char *crossed; /* the last text that went through the clipboard, either way; owned, NULL: none */
+	int paste_hinted; /* the person was told once that nothing may go up */
 	int motion_waits; /* a move not yet sent */
 	int motion_x, motion_y;
 	const char *save_directory, *print_command; /* of the options; borrowed */
@@ -79,6 +81,10 @@ int gr_window_print_event(struct gr_window *window, const SDL_Event *event);
 /* Follows the job: opens and closes the panel, freezes the picture, tells the end. Returns ms until it must be called again, or -1. */
 int gr_window_follow_print(struct gr_window *window);
 void gr_window_end_print(struct gr_window *window); /* nothing temporary stays */
+
+/* window_clipboard.c */
+void gr_window_paste(struct gr_window *window, const SDL_KeyboardEvent *event); /* before a pressed key goes up */
+void gr_window_take_clipboard(struct gr_window *window); /* GR_DIRTY_CLIPBOARD */
 
 /* window_pointer.c */
 void gr_window_motion(struct gr_window *window, int x, int y);

@@ -430,15 +430,15 @@ static void control_ready(void *context, int fd, unsigned events)
 	}
 	const struct gr_config_limits *limits = gr_config_limits_of(c->config, message.person);
 	gr_rate_init(&c->relay.rate, limits->bandwidth_kbit, gr_io_now_ms());
-	c->guard.clipboard_up_max = limits->clipboard_up;
-	c->guard.clipboard_down_max = limits->clipboard_down;
+	c->guard.clipboard_up_max = (uint32_t)message.bytes_up;
+	c->guard.clipboard_down_max = (uint32_t)message.bytes_down;
 	c->guard.printing = limits->print_pages > 0;
 	c->terms = (struct gr_open){ .kind = GR_OPEN_TERMS,
 				     .seconds = c->config->session.grace_seconds,
 				     .minutes = (uint32_t)((message.number + 59) / 60),
-				     .flags = (limits->clipboard_down ? GR_OPEN_CLIPBOARD_DOWN : 0u) |
+				     .flags = (message.bytes_down ? GR_OPEN_CLIPBOARD_DOWN : 0u) |
 					      (limits->print_pages ? GR_OPEN_PRINTING : 0u),
-				     .clipboard_up = limits->clipboard_up };
+				     .clipboard_up = (uint32_t)message.bytes_up };
 	c->state = STATE_ATTACH;
 	gr_loop_timer_set(c->deadline, ATTACH_MS);
 	gr_rfb_handshake_init(&c->session, GR_RFB_CLIENT);

@@ -493,10 +493,12 @@ static bool page_offer_good(const uint8_t *untrusted)
 	return !u16(untrusted + 8) && more <= 1 && dpi >= GR_PRINT_DPI_MIN && dpi <= GR_PRINT_DPI_MAX;
 }
 
-static bool page_piece_good(const uint8_t *untrusted)
+/* On the screen as it is: the picture shows one piece after the other. */
+static bool page_piece_good(const struct gr_guard_down *d, const uint8_t *untrusted)
 {
-	return u16(untrusted + 8) >= 1 && u16(untrusted + 8) <= u16(untrusted + 10) &&
-	       u16(untrusted + 16) < u16(untrusted + 12) && u16(untrusted + 18) < u16(untrusted + 14);
+	return u16(untrusted + 16) % d->width == 0 && u16(untrusted + 18) % d->height == 0 && u16(untrusted + 8) >= 1 &&
+	       u16(untrusted + 8) <= u16(untrusted + 10) && u16(untrusted + 16) < u16(untrusted + 12) &&
+	       u16(untrusted + 18) < u16(untrusted + 14);
 }
 
 static bool page_sizes_good(const uint8_t *untrusted)
@@ -526,7 +528,7 @@ static size_t page(struct gr_guard_down *d, const uint8_t *untrusted, size_t n)
 	case GR_PAGE_PIECE:
 		if (document != d->document)
 			return refuse(d, "PAGE: a piece of what was not offered");
-		if (!page_sizes_good(untrusted) || !page_piece_good(untrusted))
+		if (!page_sizes_good(untrusted) || !page_piece_good(d, untrusted))
 			return refuse(d, "PAGE: a piece outside its page");
 		break;
 	case GR_PAGE_END:

@@ -20,9 +20,8 @@
 #define UNITS_PER_MS 4u
 #define UNITS_MAX 8000u
 
-_Static_assert(UP_SIZE >= 8 + GR_GUARD_CUT_TEXT_MAX && UP_SIZE >= 8 + GR_CLIPBOARD_MAX &&
-		       UP_SIZE >= GR_VIEWER_MESSAGE_MAX,
-	       "every message fits");
+_Static_assert(UP_SIZE >= 8 + GR_CLIPBOARD_MAX && UP_SIZE >= GR_VIEWER_MESSAGE_MAX, "every message fits");
+_Static_assert(GR_GUARD_CUT_TEXT_MAX <= GR_CLIPBOARD_MAX, "nor is this one longer");
 _Static_assert(GR_GUARD_CUT_TEXT_MAX == GR_VIEWER_CUT_TEXT_MAX && GR_GUARD_ENCODINGS_MAX == GR_VIEWER_ENCODINGS_MAX,
 	       "both headers say the same");
 

@@ -73,8 +73,8 @@ enum gr_ipc_type {
 	GR_IPC_ASKING,
 	/* gateway to the supervisor: identity has said yes; give this viewer its session. RFB begins after OPEN */
 	GR_IPC_WANT_SESSION,
-	/* supervisor to gateway: person; number = seconds until the session's time is over, 0 = no limit; fd = stream to the session
-	   process (RFB from ProtocolVersion on) */
+	/* supervisor to gateway: person; number = seconds until the session's time is over, 0 = no limit; bytes_up, bytes_down: of one text of
+	   the clipboard, 0 = none; fd = stream to the session process (RFB from ProtocolVersion on) */
 	GR_IPC_OPEN,
 	/* supervisor to gateway, before OPEN: record what the viewer is sent. session, person; fd = the new file, for appending only */
 	GR_IPC_RECORD,
@@ -109,7 +109,8 @@ enum gr_ipc_type {
 
 	/* supervisor to session; START, then AGENT are the first */
 	GR_IPC_START, /* container, session, person; number = 1: an earlier process of this session died, the page stays */
-	GR_IPC_ATTACH, /* connection; fd = stream to the gateway. An attached viewer before it is TAKEN_OVER */
+	GR_IPC_ATTACH, /* connection; bytes_up, bytes_down as in OPEN; fd = stream to the gateway. An attached viewer before it is
+			  TAKEN_OVER */
 	GR_IPC_END, /* reason: tell the viewer, then end */
 	/* session to the supervisor */
 	GR_IPC_ATTACHED, /* connection: RFB initialisation is done, the viewer sees the screen */

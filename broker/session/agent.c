@@ -199,6 +199,10 @@ static void take(struct gr_agent *a, const union gr_record *record)
 	case GR_RECORD_RESIZED: take_resized(a, &record->resized); return;
 	case GR_RECORD_CARET: a->events->caret(a->context, &record->caret); return;
 	case GR_RECORD_TEXT_RESULT: a->events->text_result(a->context, &record->text_result); return;
+	case GR_RECORD_CLIPBOARD:
+		if (a->events->clipboard(a->context, &record->clipboard))
+			lose(a, "CLIPBOARD that is no text");
+		return;
 	case GR_RECORD_PAGE: a->events->page(a->context, &record->page); return;
 	case GR_RECORD_STATE: take_state(a, &record->state); return;
 	default: lose(a, "an unknown record"); return;

@@ -25,6 +25,8 @@ struct gr_agent_events {
 	void (*resized)(void *context, uint16_t w, uint16_t h);
 	void (*caret)(void *context, const struct gr_record_caret *caret);
 	void (*text_result)(void *context, const struct gr_record_text_result *result);
+	/* A piece of what the browser has copied. Not 0: it does not fit to the one before, the agent is lost. */
+	int (*clipboard)(void *context, const struct gr_record_clipboard *clipboard);
 	void (*page)(void *context, const struct gr_record_page *page);
 	/* It takes records again after gr_agent_send returned GR_EAGAIN. */
 	void (*writable)(void *context);
@@ -61,7 +63,7 @@ void gr_agent_resize(struct gr_agent *agent, uint16_t w, uint16_t h);
 int gr_agent_resizing(const struct gr_agent *agent);
 
 /*
- * Sends KEY, POINTER, TEXT or PRINT. GR_EAGAIN: taken, but send no more until `writable`. GR_ECLOSED: not there, dropped.
+ * Sends KEY, POINTER, TEXT, SET_CLIPBOARD or PRINT. GR_EAGAIN: taken, but send no more until `writable`. GR_ECLOSED: not there, dropped.
  * GR_EFULL: dropped, because somebody did not heed GR_EAGAIN for long.
  */
 int gr_agent_send(struct gr_agent *agent, const union gr_record *record);

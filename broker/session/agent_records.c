@@ -118,6 +118,16 @@ int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_ag
 			return GR_EPROTO;
 		out->state = untrusted_record.state;
 		break;
+	case GR_RECORD_CLIPBOARD: {
+		const struct gr_record_clipboard *c = &untrusted_record.clipboard;
+		if (c->length < 1 || c->length > GR_TEXT_MAX || c->left > GR_CLIPBOARD_MAX - c->length ||
+		    (c->left && c->length != GR_TEXT_MAX))
+			return GR_EPROTO;
+		out->clipboard.left = c->left;
+		out->clipboard.length = c->length;
+		memcpy(out->clipboard.text, c->text, c->length);
+		break;
+	}
 	case GR_RECORD_PAGE:
 		if (!page_good(&untrusted_record.page))
 			return GR_EPROTO;

@@ -16,8 +16,8 @@ struct gr_agent_geometry {
  * Checks one packet. Rectangles of FRAME and CARET are clipped to the present size, and FRAME's that are empty then are
  * taken out (count may become 0); what cannot be meant honestly is GR_EPROTO: wrong size or type, count of rectangles,
  * a rectangle that begins outside the memfd, a cursor larger than its area or with its hot spot outside, a size outside
- * GR_SCREEN_MIN..maximum, an unknown state or status, a page or a document that
- * cannot be. Fields that a record does not use are 0 in *out.
+ * GR_SCREEN_MIN..maximum, an unknown state or status, a piece of a text that is too long or not full but for the last, a page or a
+ * document that cannot be. Fields that a record does not use are 0 in *out.
  */
 int gr_agent_record_check(const void *untrusted, size_t size, const struct gr_agent_geometry *geometry,
 			  union gr_record *out);

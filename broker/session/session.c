@@ -2,6 +2,7 @@
 #include "broker/encode/encode.h"
 #include "broker/ipc/ipc.h"
 #include "broker/session/agent.h"
+#include "broker/session/clipboard.h"
 #include "broker/session/input.h"
 #include "broker/session/print.h"
 #include "broker/session/update.h"
@@ -14,6 +15,8 @@
 #include <string.h>
 
 #define ACTIVITY_MS 10000 /* GR_IPC_ACTIVITY comes no more often */
+#define COPY_MS                                                                                                        \
+	10000 /* a page copies upon the person's key or click: what comes so long behind the last one is nothing that they did */
 #define LEAVE_MS 800 /* for a viewer's last bytes; END is done within a second */
 
 struct gr_session {
@@ -38,6 +41,10 @@ struct gr_session {
 	uint32_t connection; /* of viewer; 0 = none */
 	int size_asked; /* the viewer waits for the answer to SetDesktopSize */
 	uint64_t activity_told; /* ms; 0 = not of this viewer yet */
+	uint64_t acted; /* ms: its last key, click or text; 0 = none yet */
+	uint64_t clipboard_up, clipboard_down; /* bytes of one text that it may send and get */
+	struct gr_clipboard clipboard;
+	struct gr_loop_timer *clipboard_timer;
 };
 
 static void end(struct gr_session *s, int code)
@@ -70,12 +77,24 @@ static void texts_are_lost(struct gr_session *s)
 			gr_viewer_text_result(s->viewer, sequence, GR_TEXT_NOT_DELIVERED);
 }
 
+/* What the browser has copied, as soon as it may go and the viewer's output has room. */
+static void send_clipboard(struct gr_session *s)
+{
+	uint64_t now = gr_io_now_ms();
+	int64_t wait = s->viewer ? gr_clipboard_wait(&s->clipboard, now) : -1;
+	if (wait > 0)
+		gr_loop_timer_set(s->clipboard_timer, wait);
+	else if (!wait && gr_viewer_clipboard(s->viewer, s->clipboard.text, s->clipboard.waiting))
+		gr_clipboard_sent(&s->clipboard, now);
+}
+
 static void print_does(struct gr_session *s, int what);
 
 /* Shows what is to be shown, and asks the agent only when the viewer waits: so back-pressure reaches the browser. */
 static void pump(void *context)
 {
 	struct gr_session *s = context;
+	send_clipboard(s);
 	if (!s->painted || !s->viewer || s->print.piece == GR_PIECE_SENT)
 		return; /* a piece of a page stays until the viewer has taken it */
 	int wanted = gr_viewer_pump(s->viewer);
@@ -220,6 +239,27 @@ static void agent_page(void *context, const struct gr_record_page *page)
 	pump(s);
 }
 
+static int agent_clipboard(void *context, const struct gr_record_clipboard *piece)
+{
+	struct gr_session *s = context;
+	int status = gr_clipboard_take(&s->clipboard.down, piece->text, piece->length, piece->left);
+	if (status <= 0)
+		return status;
+	uint32_t length = s->clipboard.down.length;
+	if (!s->viewer || !s->clipboard_down)
+		return 0;
+	if (length > s->clipboard_down) {
+		gr_log_info("a copied text of %u bytes stays here: the policy permits %u", (unsigned)length,
+			    (unsigned)s->clipboard_down);
+	} else if (!s->acted || gr_io_now_ms() - s->acted > COPY_MS) {
+		gr_log_warning("a copied text of %u bytes stays here: nobody pressed anything", (unsigned)length);
+	} else {
+		gr_clipboard_wait_for_viewer(&s->clipboard);
+		pump(s);
+	}
+	return 0;
+}
+
 static void agent_writable(void *context)
 {
 	struct gr_session *s = context;
@@ -265,6 +305,7 @@ static const struct gr_agent_events agent_events = {
 	.caret = agent_caret,
 	.page = agent_page,
 	.text_result = agent_text_result,
+	.clipboard = agent_clipboard,
 	.writable = agent_writable,
 	.lost = agent_lost,
 };
@@ -318,6 +359,9 @@ static void viewer_input(void *context, const struct gr_viewer_message *message)
 		return;
 	}
 	tell_activity(s);
+	/* PRINT comes of its own accord for each piece of a page. */
+	if (message->kind != GR_VIEWER_PRINT && (message->kind != GR_VIEWER_POINTER || message->pointer.buttons))
+		s->acted = gr_io_now_ms();
 	union gr_record record;
 	int ready = gr_agent_ready(s->agent);
 	if (message->kind == GR_VIEWER_PRINT) {
@@ -344,6 +388,26 @@ static void viewer_input(void *context, const struct gr_viewer_message *message)
 		pump(s); /* some viewers have the pointer drawn into the picture */
 }
 
+static int viewer_clipboard(void *context, const uint8_t *untrusted, size_t n, size_t left)
+{
+	struct gr_session *s = context;
+	int status = gr_clipboard_take(&s->clipboard.up, untrusted, n, left);
+	if (status <= 0)
+		return status;
+	if (s->clipboard.up.length > s->clipboard_up) /* the guard lets none through that is */
+		return GR_EPROTO;
+	tell_activity(s);
+	union gr_record record;
+	for (size_t at = 0, piece; gr_agent_ready(s->agent); at += piece) {
+		piece = gr_clipboard_record(&s->clipboard.up, at, &record.clipboard);
+		if (!piece)
+			break;
+		send_record(s,
+			    &record); /* all of them fit into the agent's queue, which was empty when this was read */
+	}
+	return 0;
+}
+
 /* What the viewer held down must not stay down; what it waited for is nobody's any more. */
 static void viewer_is_off(struct gr_session *s, struct gr_viewer *viewer, uint32_t reason)
 {
@@ -355,6 +419,8 @@ static void viewer_is_off(struct gr_session *s, struct gr_viewer *viewer, uint32
 	s->viewer = NULL;
 	s->connection = 0;
 	s->size_asked = 0;
+	s->acted = 0;
+	s->clipboard.up.left = s->clipboard.waiting = 0;
 	union gr_record record;
 	while (gr_input_release(&s->input, &record))
 		send_record(s, &record);
@@ -378,12 +444,14 @@ static const struct gr_viewer_events viewer_events = {
 	.ready = viewer_ready,
 	.pump = pump,
 	.input = viewer_input,
+	.clipboard = viewer_clipboard,
 	.gone = viewer_gone,
 };
 
 /* The newest viewer wins. */
-static void attach(struct gr_session *s, uint32_t connection, int fd)
+static void attach(struct gr_session *s, const struct gr_ipc_message *message, int fd)
 {
+	uint32_t connection = message->connection;
 	struct gr_viewer *old = s->viewer;
 	if (old) {
 		gr_viewer_leave(old, GR_REASON_TAKEN_OVER, LEAVE_MS);
@@ -395,6 +463,8 @@ static void attach(struct gr_session *s, uint32_t connection, int fd)
 	size_t raw = (size_t)s->max_width * s->max_height * 4;
 	s->viewer = gr_viewer_create(s->loop, s->update, raw + raw / 4 + (1u << 20), fd, &viewer_events, s);
 	s->connection = connection;
+	s->clipboard_up = message->bytes_up;
+	s->clipboard_down = message->bytes_down;
 	if (!s->viewer) {
 		gr_log_error("connection %u could not be attached", (unsigned)connection);
 		tell(s, (struct gr_ipc_message){
@@ -436,8 +506,10 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 	switch (message->type) {
 	case GR_IPC_AGENT:
 		agent_owes_nothing(s); /* its end may not have been noticed yet */
+		s->clipboard.down.left = 0;
 		gr_agent_connect(s->agent, fd,
-				 (s->opened ? 0u : GR_HELLO_OPEN_HOME) | (s->print.pages_max ? GR_HELLO_PRINTING : 0u),
+				 GR_HELLO_CLIPBOARD | (s->opened ? 0u : GR_HELLO_OPEN_HOME) |
+					 (s->print.pages_max ? GR_HELLO_PRINTING : 0u),
 				 s->print.pages_max, s->print.pages_max ? s->print_dpi : 0);
 		s->opened = 1;
 		break;
@@ -445,7 +517,7 @@ static void order(struct gr_session *s, const struct gr_ipc_message *message, in
 		if (s->ending)
 			gr_io_close(&fd);
 		else
-			attach(s, message->connection, fd);
+			attach(s, message, fd);
 		break;
 	case GR_IPC_PRINT:
 		print_does(s,
@@ -507,9 +579,10 @@ struct gr_session *gr_session_create(struct gr_loop *loop, const struct gr_confi
 		return NULL;
 	}
 	s->encoder = gr_encoder_create(config->session.width, config->session.height);
+	s->clipboard_timer = gr_loop_timer_add(loop, pump, s);
 	s->update = s->encoder ? gr_update_create(s->encoder, history_log2(config)) : NULL;
 	s->control_watch = gr_loop_add(loop, control, GR_LOOP_READ, control_ready, s);
-	if (!s->update || !s->control_watch) {
+	if (!s->update || !s->control_watch || !s->clipboard_timer) {
 		gr_error_set(err, GR_ENOMEM, "out of memory");
 		gr_session_destroy(s);
 		return NULL;
@@ -522,6 +595,7 @@ void gr_session_destroy(struct gr_session *s)
 	if (!s)
 		return;
 	gr_loop_remove(s->control_watch);
+	gr_loop_timer_remove(s->clipboard_timer);
 	gr_viewer_destroy(s->viewer);
 	gr_viewer_destroy(s->leaving);
 	gr_agent_destroy(s->agent);

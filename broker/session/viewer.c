@@ -55,7 +55,7 @@ struct gr_viewer {
 	int stalling; /* output is not taken, */
 	uint64_t stalled_ms; /* since then */
 	uint64_t bytes_up, sent_seen;
-	size_t skip; /* bytes of a text of the clipboard still to be thrown away */
+	size_t clipboard; /* bytes of a CLIPBOARD's text still to come */
 	size_t input_size;
 	uint8_t untrusted_input[INPUT_SIZE];
 };
@@ -212,6 +212,17 @@ void gr_viewer_page(struct gr_viewer *v, const struct gr_record_page *page)
 int gr_viewer_knows_records(const struct gr_viewer *v)
 {
 	return v->garasu && v->phase == PHASE_NORMAL;
+}
+
+int gr_viewer_clipboard(struct gr_viewer *v, const uint8_t *text, size_t n)
+{
+	if (v->phase != PHASE_NORMAL || !v->garasu || gr_outflow_left(v->out) > RECORDS_MAX)
+		return 0;
+	uint8_t header[8] = { 71, 5 };
+	put32(header + 4, (uint32_t)n);
+	append(v, header, sizeof(header));
+	append(v, text, n);
+	return 1;
 }
 
 /* ---- fences ---- */
@@ -432,7 +443,7 @@ static int message(struct gr_viewer *v, const uint8_t *untrusted, size_t n, size
 	case GR_VIEWER_CONTINUOUS: return set_continuous(v, &m);
 	case GR_VIEWER_FENCE: take_fence(v, &m); return 0;
 	case GR_VIEWER_CUT_TEXT: return GR_EPROTO; /* the guard lets none through */
-	case GR_VIEWER_CLIPBOARD: v->skip = m.skip; return 0;
+	case GR_VIEWER_CLIPBOARD: v->clipboard = m.skip; return 0;
 	case GR_VIEWER_SCALE: return 0;
 	case GR_VIEWER_POINTER: gr_update_pointer(v->update, m.pointer.x, m.pointer.y); break;
 	default: break;
@@ -448,9 +459,10 @@ static void work(struct gr_viewer *v)
 	int status = 0;
 	while (!status && done < v->input_size && v->phase <= PHASE_NORMAL && !v->paused) {
 		size_t taken = 0, left = v->input_size - done;
-		if (v->skip) {
-			taken = v->skip < left ? v->skip : left;
-			v->skip -= taken;
+		if (v->clipboard) {
+			taken = v->clipboard < left ? v->clipboard : left;
+			v->clipboard -= taken;
+			status = v->events->clipboard(v->context, v->untrusted_input + done, taken, v->clipboard);
 		} else if (v->phase == PHASE_NORMAL) {
 			status = message(v, v->untrusted_input + done, left, &taken);
 		} else {

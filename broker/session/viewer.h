@@ -21,6 +21,8 @@ struct gr_viewer_events {
 	void (*pump)(void *context);
 	/* KEY, POINTER, DESKTOP_SIZE, TEXT or PRINT. Pausing the viewer here takes effect at once. */
 	void (*input)(void *context, const struct gr_viewer_message *message);
+	/* n bytes of a CLIPBOARD's text, `left` follow. GR_EPROTO: it must go. */
+	int (*clipboard)(void *context, const uint8_t *untrusted, size_t n, size_t left);
 	/* It left or had to go (gr_reason); destroy it. After gr_viewer_leave: all is sent, or the time is over. */
 	void (*gone)(void *context, struct gr_viewer *viewer, uint32_t reason);
 };
@@ -48,6 +50,8 @@ void gr_viewer_text_result(struct gr_viewer *viewer, uint32_t sequence, uint32_t
 /* PAGE, behind what was sent. Whether it knows our records. */
 void gr_viewer_page(struct gr_viewer *viewer, const struct gr_record_page *page);
 int gr_viewer_knows_records(const struct gr_viewer *viewer);
+/* Whether it was taken; otherwise try again at the next `pump`. To be followed by gr_viewer_pump. */
+int gr_viewer_clipboard(struct gr_viewer *viewer, const uint8_t *text, size_t n);
 
 /*
  * Its end: takes nothing more from it, closes update's side, sends what is queued and a NOTICE, then says `gone`, with this

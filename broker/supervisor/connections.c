@@ -642,6 +642,11 @@ void gr_connection_open(struct gr_connection *connection, int fd)
 	gr_loop_timer_set(connection->deadline, SEEN_MS);
 	memcpy(message.person, connection->person, sizeof(message.person));
 	message.number = gr_session_seconds_left(connection->session);
+	/* The gateway may have read another configuration than is in force now; its session is told the same. */
+	const struct gr_config_limits *limits = gr_config_limits_of(&connection->supervisor->config,
+								    connection->person);
+	message.bytes_up = limits->clipboard_up;
+	message.bytes_down = limits->clipboard_down;
 	gr_child_send(&connection->child, &message, fd);
 	gr_log_info("connection %u from %s: %s sees session %016llx", connection->number, connection->peer,
 		    connection->person, (unsigned long long)connection->session->id);

@@ -674,6 +674,9 @@ void gr_session_hand_over(struct gr_session *session)
 	session->active_ms = gr_io_now_ms(); /* to come is to do something */
 	gr_loop_timer_set(session->grace, -1);
 	message.connection = connection->number;
+	const struct gr_config_limits *limits = gr_config_limits_of(&supervisor->config, session->person);
+	message.bytes_up = limits->clipboard_up;
+	message.bytes_down = limits->clipboard_down;
 	gr_child_send(&session->child, &message, pair[0]);
 	gr_connection_open(connection, pair[1]);
 	gr_io_close(&pair[0]);

@@ -138,6 +138,8 @@ int gr_display_dispatch(struct gr_display *d)
 	xcb_flush(d->x);
 	for (xcb_generic_event_t *event; (event = xcb_poll_for_event(d->x)); free(event), count++) {
 		uint8_t type = event->response_type & 0x7f;
+		if (d->event)
+			d->event(d->event_context, event);
 		if (type == d->damage_event + XCB_DAMAGE_NOTIFY) {
 			d->news.damaged = true;
 		} else if (type == d->fixes_event + XCB_XFIXES_CURSOR_NOTIFY) {

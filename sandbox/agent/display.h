@@ -32,6 +32,8 @@ struct gr_display {
 	uint16_t max_w, max_h; /* the screen that the X server was started with */
 	uint16_t w, h; /* the present size */
 	struct gr_display_news news;
+	void (*event)(void *context, const xcb_generic_event_t *event); /* sees all events too; NULL: nobody wants to */
+	void *event_context;
 
 	/* Private from here on. */
 	struct gr_tiles *tiles;

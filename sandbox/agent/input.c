@@ -33,6 +33,10 @@ struct item {
 		struct gr_record_key key;
 		struct gr_record_pointer pointer;
 		struct gr_record_text text;
+		struct {
+			uint8_t *text; /* owned */
+			uint32_t n;
+		} clipboard; /* GR_RECORD_SET_CLIPBOARD */
 	};
 };
 
@@ -262,6 +266,9 @@ static void run(struct gr_input *in)
 				text_result(in, &item, GR_TEXT_NOT_DELIVERED);
 		} else if (item.type == GR_RECORD_KEY) {
 			do_key(in, &item.key);
+		} else if (item.type == GR_RECORD_SET_CLIPBOARD) {
+			in->owner.clipboard(in->owner.context, item.clipboard.text, item.clipboard.n);
+			free(item.clipboard.text);
 		} else {
 			do_pointer(in, &item.pointer);
 		}
@@ -475,6 +482,21 @@ int gr_input_take(struct gr_input *in, const union gr_record *untrusted_record)
 	return code;
 }
 
+int gr_input_clipboard(struct gr_input *in, const uint8_t *text, uint32_t n)
+{
+	uint8_t *copy = malloc(n);
+	struct item *item = copy ? append(in, GR_RECORD_SET_CLIPBOARD) : NULL;
+	if (!item) {
+		free(copy);
+		return copy ? GR_EFULL : GR_ENOMEM;
+	}
+	memcpy(copy, text, n);
+	item->clipboard.text = copy;
+	item->clipboard.n = n;
+	run(in);
+	return 0;
+}
+
 static void chord(struct gr_input *in, uint32_t modifier, uint32_t keysym)
 {
 	const struct {
@@ -499,7 +521,9 @@ void gr_input_print(struct gr_input *in)
 
 void gr_input_release(struct gr_input *in)
 {
-	in->count = 0;
+	for (; in->count > 0; in->count--, in->first = (in->first + 1) % QUEUE_MAX)
+		if (in->queue[in->first].type == GR_RECORD_SET_CLIPBOARD)
+			free(in->queue[in->first].clipboard.text);
 	in->own_text = 1; /* of a text under way nobody waits for the result any more */
 	gr_loop_timer_set(in->click_timer, -1);
 	while (in->helds > 0)

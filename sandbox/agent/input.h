@@ -16,6 +16,8 @@ struct gr_input_owner {
 	void (*result)(void *context, uint32_t sequence,
 		       uint32_t status); /* of a TEXT record; may come from within calls */
 	void (*caret)(void *context, const struct gr_record_caret *caret); /* clipped to the screen */
+	/* It is this text's turn for the browser's clipboard. */
+	void (*clipboard)(void *context, const uint8_t *text, uint32_t n);
 	void (*worked)(void *context); /* X requests were made outside of any call of the owner's */
 };
 
@@ -33,6 +35,8 @@ int gr_input_reload(struct gr_input *input);
  */
 int gr_input_take(struct gr_input *input, const union gr_record *untrusted_record);
 int gr_input_is_full(const struct gr_input *input);
+/* A text for the browser's clipboard, copied: owner.clipboard when what came before it is done. GR_EFULL, GR_ENOMEM. */
+int gr_input_clipboard(struct gr_input *input, const uint8_t *text, uint32_t n);
 
 /* Presses and releases Alt+Home: the browser goes to its home page. */
 void gr_input_go_home(struct gr_input *input);

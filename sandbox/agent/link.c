@@ -107,6 +107,7 @@ static int take(struct gr_link *link, const union gr_record *record, size_t size
 	case GR_RECORD_KEY:
 	case GR_RECORD_POINTER:
 	case GR_RECORD_PRINT:
+	case GR_RECORD_SET_CLIPBOARD:
 	case GR_RECORD_TEXT: return link->owner.record(link->owner.context, record);
 	default: return GR_EPROTO;
 	}

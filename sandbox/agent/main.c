@@ -6,6 +6,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "sandbox/agent/clipboard.h"
 #include "sandbox/agent/display.h"
 #include "sandbox/agent/im_message.h"
 #include "sandbox/agent/input.h"
@@ -42,6 +43,7 @@ struct agent {
 	struct gr_display display;
 	struct gr_loop_watch *display_watch;
 	struct gr_input *input;
+	struct gr_clipboard *clipboard;
 	struct gr_link *link;
 	struct gr_print *print;
 	struct gr_loop_timer *deadline; /* for the browser's first picture */
@@ -168,6 +170,8 @@ static void pump(struct agent *agent)
 	int events;
 	gr_display_dispatch(&agent->display);
 	do {
+		if (agent->clipboard)
+			gr_clipboard_send(agent->clipboard, agent->link);
 		if (agent->display.news.keymap)
 			gr_input_reload(agent->input);
 		await_browser(agent);
@@ -214,6 +218,7 @@ static void link_hello(void *context, const struct gr_record_hello *hello)
 	agent->display.news.cursor = true;
 	agent->caret_news = agent->caret.visible;
 	send_state(agent, GR_AGENT_READY);
+	gr_clipboard_watch(agent->clipboard, hello->flags & GR_HELLO_CLIPBOARD);
 	if (hello->flags & GR_HELLO_OPEN_HOME) {
 		agent->home = true;
 		gr_input_go_home(agent->input);
@@ -233,6 +238,12 @@ static int link_record(void *context, const union gr_record *untrusted_record)
 	struct agent *agent = context;
 	if (untrusted_record->type == GR_RECORD_PRINT)
 		return gr_print_take(agent->print, &untrusted_record->print);
+	if (untrusted_record->type == GR_RECORD_SET_CLIPBOARD) {
+		const uint8_t *text;
+		uint32_t n;
+		int status = gr_clipboard_take(agent->clipboard, &untrusted_record->clipboard, &text, &n);
+		return status <= 0 ? status : gr_input_clipboard(agent->input, text, n);
+	}
 	if (untrusted_record->type != GR_RECORD_RESIZE)
 		return gr_print_is_shown(agent->print) ? ignore(agent, untrusted_record)
 						       : gr_input_take(agent->input, untrusted_record);
@@ -263,6 +274,7 @@ static void link_lost(void *context)
 {
 	struct agent *agent = context;
 	gr_input_release(agent->input);
+	gr_clipboard_reset(agent->clipboard);
 	gr_print_lost(agent->print);
 	pump(agent);
 }
@@ -304,6 +316,12 @@ static void caret_moved(void *context, const struct gr_record_caret *caret)
 	pump(agent);
 }
 
+static void clipboard_due(void *context, const uint8_t *text, uint32_t n)
+{
+	struct agent *agent = context;
+	gr_clipboard_set(agent->clipboard, text, n);
+}
+
 static void input_worked(void *context)
 {
 	pump(context);
@@ -316,7 +334,7 @@ static void screen_started(void *context)
 	struct agent *agent = context;
 	struct gr_error err;
 	const char *im_path = getenv(GR_IM_SOCKET_VARIABLE);
-	const struct gr_input_owner owner = { agent, text_result, caret_moved, input_worked };
+	const struct gr_input_owner owner = { agent, text_result, caret_moved, clipboard_due, input_worked };
 	int code = gr_display_init(&agent->display, &err);
 	if (!code && (code = gr_display_resize(&agent->display, agent->w, agent->h)) < 0)
 		gr_error_set(&err, code, "the X server refuses a screen of %ux%u", agent->w, agent->h);
@@ -325,9 +343,10 @@ static void screen_started(void *context)
 					       &err);
 		agent->display_watch = gr_loop_add(agent->loop, gr_display_fd(&agent->display), GR_LOOP_READ,
 						   display_ready, agent);
+		agent->clipboard = gr_clipboard_create(&agent->display);
 		if (!agent->input)
 			code = err.code;
-		else if (!agent->display_watch)
+		else if (!agent->display_watch || !agent->clipboard)
 			code = gr_error_set(&err, GR_ENOMEM, "out of memory");
 	}
 	if (!code)
@@ -464,6 +483,7 @@ int main(int argc, char **argv)
 	int status = run(&agent);
 	gr_link_destroy(agent.link);
 	gr_input_destroy(agent.input);
+	gr_clipboard_destroy(agent.clipboard);
 	gr_display_finish(&agent.display);
 	gr_print_destroy(agent.print);
 	gr_stack_destroy(agent.stack);

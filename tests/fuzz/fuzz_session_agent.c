@@ -56,6 +56,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case GR_RECORD_STATE:
 		require(out.state.width <= geometry.max_width && out.state.height <= geometry.max_height);
 		break;
+	case GR_RECORD_CLIPBOARD:
+		require(out.clipboard.length >= 1 && out.clipboard.length <= GR_TEXT_MAX);
+		require(out.clipboard.length + out.clipboard.left <= GR_CLIPBOARD_MAX);
+		break;
 	default: require(out.type == GR_RECORD_TEXT_RESULT);
 	}
 	return 0;

@@ -31,9 +31,10 @@ UID_FIRST = 1048576 + 65536 * 200
 SITE = "http://site.test/"
 
 HELLO, WANT_FRAME, RESIZE, KEY, POINTER, TEXT = range(1, 7)
+SET_CLIPBOARD, CLIPBOARD = 9, 71
 FRAME, CURSOR, RESIZED, CARET, TEXT_RESULT, STATE = range(64, 70)
-NAMES = {FRAME: "FRAME", CURSOR: "CURSOR", RESIZED: "RESIZED", CARET: "CARET", TEXT_RESULT: "TEXT_RESULT", STATE: "STATE"}
-KEPT = {TEXT_RESULT, STATE}  # while something else is awaited they wait
+NAMES = {FRAME: "FRAME", CURSOR: "CURSOR", RESIZED: "RESIZED", CARET: "CARET", TEXT_RESULT: "TEXT_RESULT", STATE: "STATE", CLIPBOARD: "CLIPBOARD"}
+KEPT = {TEXT_RESULT, STATE, CLIPBOARD}  # while something else is awaited they wait
 CURSOR_BYTES = 64 * 64 * 4
 READY, BROWSER_RESTARTED, FAILED = 1, 2, 3
 RETURN, TAB, BACKSPACE, ESCAPE = 0xff0d, 0xff09, 0xff08, 0xff1b
@@ -368,6 +369,21 @@ class Peer:
 
     def text_result(self, deadline=15):
         return struct.unpack("=II", self.next(TEXT_RESULT, deadline)[1])
+
+    def set_clipboard(self, data):
+        for at in range(0, len(data), 1024):
+            piece = data[at:at + 1024]
+            self.sock.send(struct.pack("=III", SET_CLIPBOARD, len(data) - at - len(piece), len(piece)) + piece.ljust(1024, b"\0"))
+
+    def copied(self, deadline=15):
+        """The next text that the browser has copied, whole."""
+        data, left = b"", None
+        while left != 0:
+            body = self.next(CLIPBOARD, deadline)[1]
+            after, length = struct.unpack("=II", body[:8])
+            assert left in (None, after + length) and (after == 0 or length == 1024) and 1 <= length <= 1024, (left, after, length)
+            data, left = data + body[8:8 + length], after
+        return data.decode()
 
     def resize(self, w, h):
         self.sock.send(struct.pack("=IHH", RESIZE, w, h))

@@ -30,7 +30,7 @@ class World:
         self.peer = Peer(self.container.io / "agent.sock")
         self.site = Site(self.container.io / "egress.sock")
         self.container.start()
-        self.peer.accept(flags=1)
+        self.peer.accept(flags=3)
         self.ready = time.monotonic() - self.container.started
         load = self.site.wait(lambda events: [e for e in events if e["type"] == "load"], "its load")[0]
         self.places, self.top = load["places"], self.peer.h - load["h"]
@@ -105,6 +105,49 @@ def characters_that_no_key_gives_are_committed(w):
     w.empty("area")
     w.peer.type("日本語とASCIIを混ぜて、é ñ €")
     w.site.wait_value("area", "日本語とASCIIを混ぜて、é ñ €")
+
+
+TEXTS = ["abc", "漢字かな\t𠮟る葛\U000e0100👨‍👩‍👧\n二行目", "".join(chr(0x3042 + i % 80) for i in range(20 * 1024))]
+
+
+@case
+def the_broker_s_text_is_what_the_browser_pastes(w):
+    for text in TEXTS:
+        w.empty("area")
+        w.peer.set_clipboard(text.encode())
+        w.peer.chord(CONTROL, ord("v"))
+        w.site.wait_value("area", text)
+    w.peer.pending = [r for r in w.peer.pending if r[0] != CLIPBOARD]
+
+
+@case
+def what_the_browser_copies_is_told(w):
+    for text in TEXTS:
+        w.empty("area")
+        w.peer.set_clipboard(text.encode())
+        w.peer.chord(CONTROL, ord("v"))
+        w.site.wait_value("area", text)
+        w.peer.chord(CONTROL, ord("a"))
+        w.peer.chord(CONTROL, ord("c"))
+        assert w.peer.copied() == text, text[:40]
+    # A longer one than may ever go is thrown away, and the next one comes.
+    w.empty("area")
+    w.peer.set_clipboard(b"x" * 65536)
+    w.peer.chord(CONTROL, ord("v"))
+    w.site.wait_value("area", "x" * 65536)
+    w.peer.chord(CONTROL, ord("a"))
+    w.peer.chord(CONTROL, ord("c"))
+    assert len(w.peer.copied()) == 65536
+    w.peer.type("\n")
+    w.peer.chord(CONTROL, ord("v"))
+    w.site.wait_value("area", "\n" + "x" * 65536)
+    w.peer.chord(CONTROL, ord("a"))
+    w.peer.chord(CONTROL, ord("c"))
+    w.peer.type("next")
+    w.site.wait_value("area", "next")
+    w.peer.chord(CONTROL, ord("a"))
+    w.peer.chord(CONTROL, ord("c"))
+    assert w.peer.copied() == "next"
 
 
 @case
@@ -335,6 +378,7 @@ def a_broken_broker_loses_its_connection_only(w):
     for packet in (struct.pack("=II", 99, 0), struct.pack("=I", KEY), struct.pack("=IIII", KEY, 65, 0, 2),
                    struct.pack("=III", TEXT, 1, 5) + b"\xff\xfe\xfd\xfc\xfb".ljust(1024, b"\0"),
                    struct.pack("=III", TEXT, 1, 2000) + b"a".ljust(1024, b"\0"),
+                   struct.pack("=III", SET_CLIPBOARD, 65536, 1024) + b"a" * 1024, struct.pack("=III", SET_CLIPBOARD, 0, 1) + b"\x1b".ljust(1024, b"\0"),
                    struct.pack("=II", WANT_FRAME, 2), struct.pack("=IIHHIII", HELLO, 1, 800, 600, 0, 0, 0)):
         w.peer.sock.send(packet)
         end = time.monotonic() + 5
@@ -350,6 +394,14 @@ def a_broken_broker_loses_its_connection_only(w):
         w.peer.accept()
     w.peer.frame()
     w.peer.settle()
+    # Nobody wants to know of copies now.
+    w.empty("area")
+    w.peer.type("quiet")
+    w.site.wait_value("area", "quiet")
+    w.peer.chord(CONTROL, ord("a"))
+    w.peer.chord(CONTROL, ord("c"))
+    w.peer.settle(1)
+    assert not [r for r in w.peer.pending if r[0] == CLIPBOARD]
 
 
 @case

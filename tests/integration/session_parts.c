@@ -44,12 +44,16 @@ uint32_t random_below(uint32_t n)
 
 /* ---- the supervisor ---- */
 
+uint64_t clipboard_limit;
+
 void order(struct rig *r, uint32_t type, uint32_t reason, uint32_t connection, int fd)
 {
 	struct gr_ipc_message m = {
 		.type = type, .reason = reason, .connection = connection, .container = 4, .session = 99
 	};
 	snprintf(m.person, sizeof(m.person), "hanako");
+	if (type == GR_IPC_ATTACH)
+		m.bytes_up = m.bytes_down = clipboard_limit;
 	assert_int_equal(gr_ipc_send(r->control, &m, fd), 0);
 	if (fd >= 0)
 		close(fd);

@@ -20,6 +20,7 @@
 #define WAIT_MS 5000
 
 extern const char *program; /* garasu-session */
+extern uint64_t clipboard_limit; /* bytes of one text, either way, that ATTACH permits from now on */
 extern const char *preloaded; /* a library that it is started with; NULL = none */
 
 struct rig {

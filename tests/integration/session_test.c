@@ -379,7 +379,7 @@ static void a_lost_agent_leaves_the_picture_and_another_goes_on(void **state)
 	r.w = 700; /* another container's screen */
 	r.h = 500;
 	agent_connects(&r);
-	assert_int_equal(r.hello.flags, 0);
+	assert_int_equal(r.hello.flags, GR_HELLO_CLIPBOARD);
 	assert_int_equal(agent_hears(&r, GR_RECORD_WANT_FRAME).want_frame.whole, 1);
 	draw(&r, (struct gr_rect){ 0, 0, r.w, r.h });
 	whole_frame(&r);
@@ -400,7 +400,79 @@ static void a_session_that_goes_on_in_another_process_keeps_its_page(void **stat
 	struct gr_ipc_message m = { .type = GR_IPC_START, .container = 4, .session = 99, .number = 1 };
 	assert_int_equal(gr_ipc_send(r.control, &m, -1), 0);
 	agent_connects(&r);
-	assert_int_equal(r.hello.flags, 0);
+	assert_int_equal(r.hello.flags, GR_HELLO_CLIPBOARD);
+	finish(&r);
+}
+
+static void agent_copies(struct rig *r, uint8_t character, uint32_t n)
+{
+	struct gr_record_clipboard c = { .type = GR_RECORD_CLIPBOARD };
+	memset(c.text, character, sizeof(c.text));
+	for (; n; n -= c.length) {
+		c.length = n < GR_TEXT_MAX ? n : GR_TEXT_MAX;
+		c.left = n - c.length;
+		agent_says(r, &c, sizeof(c));
+	}
+}
+
+static void texts_of_the_clipboard_cross_in_order_and_within_the_limit(void **state)
+{
+	(void)state;
+	struct rig r;
+	static uint8_t message[8 + 3000] = { 71, 3, 0, 0, 0, 0, 3000 >> 8, 3000 & 255 };
+	static const uint8_t key[8] = { 4, 1, 0, 0, 0, 0, 0, 'v' }, key_up[8] = { 4, 0, 0, 0, 0, 0, 0, 'v' };
+	uint8_t got[8 + 3000];
+	start_painted(&r);
+	assert_true(r.hello.flags & GR_HELLO_CLIPBOARD);
+	clipboard_limit = 3000;
+	int fd = raw_attach(&r, 1);
+	raw_first_update(fd);
+	memset(message + 8, 'u', 3000);
+	put(fd, message, 1000);
+	put(fd, message + 1000, sizeof(message) - 1000);
+	put(fd, key, sizeof(key));
+	for (uint32_t left = 3000; left;) {
+		union gr_record record = agent_hears(&r, GR_RECORD_SET_CLIPBOARD);
+		assert_int_equal(record.clipboard.length, left < GR_TEXT_MAX ? left : GR_TEXT_MAX);
+		assert_int_equal(record.clipboard.text[record.clipboard.length - 1], 'u');
+		left -= record.clipboard.length;
+		assert_int_equal(record.clipboard.left, left);
+	}
+	agent_hears(&r, GR_RECORD_KEY);
+
+	/* One byte more than the limit does not come down; of three within a second the first and the last do. */
+	agent_copies(&r, 'x', 3001);
+	agent_copies(&r, 'a', 3000);
+	expect(fd, got, 8 + 3000);
+	assert_memory_equal(got, ((uint8_t[]){ 71, 5, 0, 0, 0, 0, 3000 >> 8, 3000 & 255, 'a' }), 9);
+	agent_copies(&r, 'b', 2);
+	agent_copies(&r, 'c', 1);
+	expect(fd, got, 9);
+	assert_memory_equal(got, ((uint8_t[]){ 71, 5, 0, 0, 0, 0, 0, 1, 'c' }), 9);
+	put(fd, key_up, sizeof(key_up));
+	agent_hears(&r, GR_RECORD_KEY);
+
+	/* The next viewer has pressed nothing yet: the second text is another's. The first is its own. */
+	int second = raw_attach_over(&r, 2, 1);
+	raw_first_update(second);
+	agent_copies(&r, 'd', 4);
+	put(second, key, sizeof(key));
+	agent_hears(&r, GR_RECORD_KEY);
+	agent_copies(&r, 'e', 1);
+	expect(second, got, 9);
+	assert_memory_equal(got, ((uint8_t[]){ 71, 5, 0, 0, 0, 0, 0, 1, 'e' }), 9);
+	close(fd);
+
+	/* What the guard would never let through ends the viewer; a text that is none, the agent. */
+	put(second, (uint8_t[]){ 71, 3, 0, 0, 0, 0, 0, 1, 27 }, 9);
+	expect_notice(second, GR_REASON_PROTOCOL);
+	assert_int_equal(heard(&r, GR_IPC_DETACHED).reason, GR_REASON_PROTOCOL);
+	close(second);
+	clipboard_limit = 0;
+	agent_copies(&r, 27, 1);
+	struct gr_ipc_message lost = heard(&r, GR_IPC_AGENT_LOST);
+	assert_int_equal(lost.reason, GR_REASON_CONTAINER_FAILED);
+	assert_string_equal(lost.text, "CLIPBOARD that is no text");
 	finish(&r);
 }
 
@@ -463,6 +535,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_end_is_told_and_comes_at_once),
 		cmocka_unit_test(a_lost_agent_leaves_the_picture_and_another_goes_on),
 		cmocka_unit_test(a_session_that_goes_on_in_another_process_keeps_its_page),
+		cmocka_unit_test(texts_of_the_clipboard_cross_in_order_and_within_the_limit),
 		cmocka_unit_test(a_viewer_against_the_protocol_is_told_and_cut_off),
 	};
 	if (argc > 2)

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/record.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -177,6 +178,28 @@ static void every_record_has_a_size_and_nothing_else_has(void **state)
 	assert_int_equal(gr_record_memory(8192, 8192), 268435456 + 16384);
 }
 
+static void text_is_cleaned_of_control_characters(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *from, *to;
+	} texts[] = { { "", "" },
+		      { "日本\t語\n𠮷", "日本\t語\n𠮷" },
+		      { "a\r\nb\rc\r", "a\nb\nc\n" },
+		      { "\x1b[A\x7f\x01", "[A" },
+		      { "a\xc2\x9b"
+			"b\xc2\xa0",
+			"ab\xc2\xa0" },
+		      { "\xc2", "\xc2" } };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char text[64] = "";
+		strcpy(text, texts[i].from);
+		size_t n = gr_utf8_clean((uint8_t *)text, strlen(text));
+		assert_int_equal(n, strlen(texts[i].to));
+		assert_memory_equal(text, texts[i].to, n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +209,7 @@ int main(void)
 		cmocka_unit_test(a_packet_carries_one_descriptor),
 		cmocka_unit_test(unwanted_descriptors_are_refused_and_none_leaks),
 		cmocka_unit_test(a_watch_removed_in_a_callback_is_not_called),
+		cmocka_unit_test(text_is_cleaned_of_control_characters),
 		cmocka_unit_test(every_record_has_a_size_and_nothing_else_has),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

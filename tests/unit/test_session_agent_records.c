@@ -188,6 +188,32 @@ static void a_cursor_keeps_its_colours_and_loses_its_alpha(void **state)
 	assert_memory_equal(mask, expected, sizeof(expected));
 }
 
+static void a_text_of_the_clipboard_comes_in_full_pieces(void **state)
+{
+	(void)state;
+	union gr_record out;
+	static const struct {
+		uint32_t left, length;
+		int good;
+	} pieces[] = { { 0, 1, 1 },
+		       { 0, GR_TEXT_MAX, 1 },
+		       { 5, GR_TEXT_MAX, 1 },
+		       { GR_CLIPBOARD_MAX - GR_TEXT_MAX, GR_TEXT_MAX, 1 },
+		       { GR_CLIPBOARD_MAX - GR_TEXT_MAX + 1, GR_TEXT_MAX, 0 },
+		       { UINT32_MAX, GR_TEXT_MAX, 0 },
+		       { 0, 0, 0 },
+		       { 0, GR_TEXT_MAX + 1, 0 },
+		       { 0, UINT32_MAX, 0 },
+		       { 1, GR_TEXT_MAX - 1, 0 } };
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		struct gr_record_clipboard c = { GR_RECORD_CLIPBOARD, pieces[i].left, pieces[i].length, "x" };
+		assert_int_equal(CHECK(c, &out), pieces[i].good ? 0 : GR_EPROTO);
+		if (pieces[i].good)
+			assert_true(out.clipboard.left == pieces[i].left && out.clipboard.length == pieces[i].length &&
+				    out.clipboard.text[0] == 'x');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +225,7 @@ int main(void)
 		cmocka_unit_test(a_cursor_larger_than_its_area_is_refused),
 		cmocka_unit_test(sizes_outside_the_geometry_are_refused),
 		cmocka_unit_test(a_caret_is_clipped_or_unknown),
+		cmocka_unit_test(a_text_of_the_clipboard_comes_in_full_pieces),
 		cmocka_unit_test(a_cursor_keeps_its_colours_and_loses_its_alpha),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
