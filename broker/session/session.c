@@ -381,7 +381,8 @@ static void viewer_input(void *context, const struct gr_viewer_message *message)
 		return;
 	}
 	tell_activity(s);
-	if (message->kind != GR_VIEWER_POINTER || message->pointer.buttons)
+	/* PRINT comes of its own accord for each piece of a page. */
+	if (message->kind != GR_VIEWER_PRINT && (message->kind != GR_VIEWER_POINTER || message->pointer.buttons))
 		s->acted = gr_io_now_ms();
 	union gr_record record;
 	int ready = gr_agent_ready(s->agent);
