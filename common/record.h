@@ -61,7 +61,8 @@ enum gr_record_type {
 
 enum gr_hello_flags {
 	GR_HELLO_OPEN_HOME = 1, /* a person gets this container for the first time: go to the home page */
-	GR_HELLO_CLIPBOARD = 2, /* what the browser copies is to be told by CLIPBOARD records */
+	GR_HELLO_CLIPBOARD =
+		2, /* what the browser copies is to be told by CLIPBOARD records: the broker knows what of it may go on */
 	GR_HELLO_PRINTING = 4, /* documents are to be offered by PAGE records; otherwise a print job is thrown away */
 };
 

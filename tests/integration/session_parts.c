@@ -431,7 +431,10 @@ int raw_attach_over(struct rig *r, uint32_t connection, int taken_over)
 		assert_int_equal(heard(r, GR_IPC_DETACHED).reason, GR_REASON_TAKEN_OVER);
 	expect(pair[0], buffer, 12);
 	assert_memory_equal(buffer, "RFB 003.008\n", 12);
-	assert_true(now_us() - start < 80e3); /* no waiting for a WebSocket's greeting */
+	/* No waiting for a WebSocket's greeting, which would take 100 ms each time; a loaded machine does now and then. */
+	static unsigned slow;
+	slow = now_us() - start < 80e3 ? 0 : slow + 1;
+	assert_true(slow < 5);
 	put(pair[0], "RFB 003.008\n", 12);
 	expect(pair[0], buffer, 2);
 	assert_memory_equal(buffer, "\1\1", 2);
