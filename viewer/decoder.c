@@ -2,6 +2,7 @@
 #include "broker/guard/guard.h"
 #include "common/io.h"
 #include "viewer/channel.h"
+#include "viewer/platform_net.h"
 #include "viewer/policy.h"
 #include "viewer/rfb.h"
 
@@ -11,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -52,15 +52,14 @@ struct decoder {
 static void flush_out(struct decoder *decoder)
 {
 	while (decoder->out_begin < decoder->out_end) {
-		ssize_t n = send(decoder->settings->stream, decoder->out + decoder->out_begin,
-				 decoder->out_end - decoder->out_begin, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		size_t sent = 0;
+		int status = gr_platform_stream_send(decoder->settings->stream, decoder->out + decoder->out_begin,
+						     decoder->out_end - decoder->out_begin, &sent);
+		if (status == GR_EAGAIN)
 			return;
-		if (n < 0)
+		if (status)
 			break;
-		decoder->out_begin += (size_t)n;
+		decoder->out_begin += sent;
 	}
 	decoder->out_begin = decoder->out_end = 0;
 }
@@ -210,16 +209,11 @@ static int receive(struct decoder *decoder, uint8_t *into, size_t room, size_t *
 			status = tell_synced(decoder);
 		if (status)
 			return status;
-		ssize_t n = recv(decoder->settings->stream, into, room, MSG_DONTWAIT);
-		if (n > 0) {
-			*got = (size_t)n;
-			decoder->received += (size_t)n;
-			return 0;
-		}
-		if (n == 0)
-			return GR_ECLOSED;
-		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-			return GR_ECLOSED;
+		status = gr_platform_stream_receive(decoder->settings->stream, into, room, got);
+		if (!status)
+			decoder->received += *got;
+		if (status != GR_EAGAIN)
+			return status;
 
 		size_t waiting = decoder->out_end - decoder->out_begin;
 		struct pollfd fds[2] = {

@@ -1,27 +1,22 @@
 #include "viewer/factors.h"
 #include "common/utf8.h"
+#include "viewer/platform_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static int open_file(const char *file, struct gr_error *err)
 {
-	struct stat status;
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &status) < 0) {
-		int code = gr_error_errno(err, "%s", file);
-		if (fd >= 0)
-			close(fd);
-		return code;
-	}
-	if (status.st_mode & 077) {
+	if (fd < 0)
+		return gr_error_errno(err, "%s", file);
+	int status = gr_platform_private_descriptor(fd, file, err);
+	if (status) {
 		close(fd);
-		return gr_error_set(err, GR_EDENIED, "%s: others may read it (mode %04o)", file,
-				    (unsigned)status.st_mode & 07777u);
+		return status;
 	}
 	return fd;
 }

@@ -1,6 +1,7 @@
 /*
  * What differs by operating system, behind one header: platform_linux.c has it for Linux and X11 (Wayland through SDL), and
- * nothing else of the viewer names a system. Windows is a file of its own.
+ * nothing else of the viewer names a system (scripts/check-source looks). Its parts platform_process.h and platform_net.h need no SDL.
+ * Windows is files of its own. What stands outside and a port's compiler must give: open, read, write, close, poll of descriptors.
  */
 #ifndef GARASU_VIEWER_PLATFORM_H
 #define GARASU_VIEWER_PLATFORM_H

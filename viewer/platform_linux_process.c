@@ -16,6 +16,7 @@
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -294,6 +295,28 @@ void gr_platform_end(struct gr_platform_starter *starter)
 	gr_io_close(&starter->control);
 	wait_or_kill(starter->pid, gr_io_now_ms() + EXIT_MS + 500);
 	starter->pid = 0;
+}
+
+int gr_platform_private_file(const char *file, struct gr_error *err)
+{
+	struct stat status;
+	if (stat(file, &status) < 0)
+		return gr_error_errno(err, "%s", file);
+	if (S_ISREG(status.st_mode) && status.st_mode & 077)
+		return gr_error_set(err, GR_EDENIED, "%s: others may read it (mode %04o); chmod 600 it", file,
+				    (unsigned)status.st_mode & 07777);
+	return 0;
+}
+
+int gr_platform_private_descriptor(int fd, const char *name, struct gr_error *err)
+{
+	struct stat status;
+	if (fstat(fd, &status) < 0)
+		return gr_error_errno(err, "%s", name);
+	if (status.st_mode & 077)
+		return gr_error_set(err, GR_EDENIED, "%s: others may read it (mode %04o)", name,
+				    (unsigned)status.st_mode & 07777u);
+	return 0;
 }
 
 int gr_platform_signals(void)

@@ -6,8 +6,11 @@
 #ifndef GARASU_VIEWER_PLATFORM_PROCESS_H
 #define GARASU_VIEWER_PLATFORM_PROCESS_H
 
+#include "common/error.h"
 #include "viewer/options.h"
 #include "viewer/viewer.h"
+
+#include <sys/types.h>
 
 struct gr_platform_starter {
 	int control; /* to the process that starts the others; -1: there is none */
@@ -31,6 +34,11 @@ int gr_platform_start(const struct gr_platform_starter *starter, struct gr_viewe
 
 /* Waits for all of them, whose channels the caller has closed, for two seconds; then ends them. */
 void gr_platform_end(struct gr_platform_starter *starter);
+
+/* As the broker does with its own: what others may read is not the person's alone. 0, GR_EDENIED, or the system's error. */
+int gr_platform_private_file(const char *file, struct gr_error *err);
+/* The same of an open one, whatever it is; name: for err. */
+int gr_platform_private_descriptor(int fd, const char *name, struct gr_error *err);
 
 /* A descriptor that becomes readable when the program is to end; in the processes made later those signals are ignored. -1. */
 int gr_platform_signals(void);

@@ -19,9 +19,8 @@ const struct gr_confine_policy gr_decoder_policy = {
 
 static const struct gr_seccomp_rule transport_rules[] = {
 	GR_CALL(sendmsg), /* what happened, to the window */
-	GR_CALL(sendto),
-	GR_CALL(recvfrom),
-	GR_CALL(shutdown),
+	GR_CALL(recvmsg), /* what the person gave, from it */
+	GR_CALL(sendto),  GR_CALL(recvfrom), GR_CALL(shutdown),
 };
 
 const struct gr_confine_policy gr_transport_policy = {

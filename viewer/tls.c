@@ -1,7 +1,8 @@
 #include "viewer/tls.h"
 #include "common/limits.h"
+#include "viewer/platform_net.h"
+#include "viewer/platform_process.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -9,7 +10,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct gr_tls {
 	SSL_CTX *context;
@@ -38,19 +38,6 @@ static int no_pass_phrase(char *buffer, int size, int writing, void *context)
 {
 	(void)buffer, (void)size, (void)writing, (void)context;
 	return -1;
-}
-
-/* As the broker does with its own: a key that others may read is not the person's alone. */
-static int check_mode(const char *file, struct gr_error *err)
-{
-	struct stat status;
-
-	if (stat(file, &status) < 0)
-		return gr_error_errno(err, "%s", file);
-	if (S_ISREG(status.st_mode) && status.st_mode & 077)
-		return gr_error_set(err, GR_EDENIED, "%s: others may read it (mode %04o); chmod 600 it", file,
-				    (unsigned)status.st_mode & 07777);
-	return 0;
 }
 
 static void read_person(struct gr_tls *tls)
@@ -99,7 +86,7 @@ static int load(struct gr_tls *tls, const struct gr_tls_settings *settings, enum
 	if (SSL_CTX_use_certificate_chain_file(tls->context, settings->certificate) != 1)
 		return openssl_error(err, GR_EINVAL, settings->certificate);
 	*failure = GR_FAIL_KEY_FILE;
-	if (check_mode(settings->key, err))
+	if (gr_platform_private_file(settings->key, err))
 		return err->code;
 	if (SSL_CTX_use_PrivateKey_file(tls->context, settings->key, SSL_FILETYPE_PEM) != 1)
 		return openssl_error(err, GR_EINVAL, settings->key);
@@ -177,9 +164,7 @@ static void note_alert(const SSL *ssl, int where, int value)
 
 int gr_tls_attach(struct gr_tls *tls, int fd)
 {
-	unsigned char address[sizeof(struct in6_addr)];
-	int is_address = inet_pton(AF_INET, tls->server_name, address) == 1 ||
-			 inet_pton(AF_INET6, tls->server_name, address) == 1;
+	int is_address = gr_platform_is_address(tls->server_name);
 
 	tls->ssl = SSL_new(tls->context);
 	if (!tls->ssl || SSL_set_fd(tls->ssl, fd) != 1)

@@ -1,17 +1,14 @@
 #include "viewer/transport.h"
 #include "common/io.h"
 #include "viewer/opening.h"
+#include "viewer/platform_net.h"
 #include "viewer/policy.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,64 +89,28 @@ static int wait_socket(struct transport *transport, short events, uint64_t deadl
 	}
 }
 
-static int connect_one(struct transport *transport, const struct addrinfo *address, uint64_t deadline_ms)
+static int wait_connected(void *context, int sock, uint64_t deadline_ms)
 {
-	transport->sock = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, address->ai_protocol);
-	int error = errno;
-	if (transport->sock >= 0) {
-		error = 0;
-		if (connect(transport->sock, address->ai_addr, address->ai_addrlen) < 0)
-			error = errno;
-		if (error == EINPROGRESS) {
-			int status = wait_socket(transport, POLLOUT, deadline_ms);
-			if (status) {
-				gr_io_close(&transport->sock);
-				return status;
-			}
-			socklen_t size = sizeof(error);
-			if (getsockopt(transport->sock, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-				error = errno;
-		}
-		if (!error)
-			return 0;
-		gr_io_close(&transport->sock);
-	}
-	errno = error;
-	gr_error_errno(&transport->err, "connect");
-	transport->failure = error == ECONNREFUSED ? GR_FAIL_REFUSED
-			     : error == ETIMEDOUT  ? GR_FAIL_TIMEOUT
-						   : GR_FAIL_UNREACHABLE;
-	return GR_EIO;
-}
-
-/* A dead peer is noticed by the kernel, so that this process need not wake up. */
-static void set_options(int sock)
-{
-	int on = 1, idle = 20, interval = 5, count = 2;
-	/* Of bytes that nobody acknowledges, and of a probe that nobody answers: 10 s after a key, 25 s after the last byte. */
-	unsigned user_ms = 10000;
-	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(sock, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	setsockopt(sock, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof(user_ms));
+	struct transport *transport = context;
+	transport->sock = sock;
+	int status = wait_socket(transport, POLLOUT, deadline_ms);
+	transport->sock = -1;
+	return status;
 }
 
 static int connect_host(struct transport *transport, uint64_t deadline_ms)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV },
-			*list = NULL;
-	int error = getaddrinfo(transport->settings->host, transport->settings->port, &hints, &list);
-	if (error)
-		return fail(transport, GR_FAIL_NAME, GR_ENOENT, gai_strerror(error));
-	int status = GR_EIO;
+	const struct gr_transport_settings *settings = transport->settings;
+	struct gr_platform_addresses *addresses;
+	int status = gr_platform_resolve(settings->host, settings->port, &addresses, &transport->err);
+	if (status) {
+		transport->failure = GR_FAIL_NAME;
+		return status;
+	}
 	tell(transport, GR_STATUS_CONNECTING, "");
-	for (const struct addrinfo *one = list; one && status && status != GR_ETIMEOUT; one = one->ai_next)
-		status = connect_one(transport, one, deadline_ms);
-	freeaddrinfo(list);
-	if (!status)
-		set_options(transport->sock);
+	status = gr_platform_connect(addresses, wait_connected, transport, deadline_ms, &transport->sock,
+				     &transport->failure, &transport->err);
+	gr_platform_addresses_free(addresses);
 	return status;
 }
 
@@ -157,7 +118,7 @@ static int connect_host(struct transport *transport, uint64_t deadline_ms)
 static int check_first_bytes(struct transport *transport, int *looked)
 {
 	unsigned char first[5];
-	ssize_t n = recv(transport->sock, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = gr_platform_peek(transport->sock, first, sizeof(first));
 	if (n >= 4 && !memcmp(first, "RFB ", 4))
 		return fail(transport, GR_FAIL_RFB_PORT, GR_EPROTO, "the server began with an RFB version");
 	if (n >= 5 && !memcmp(first, "HTTP/", 5))
@@ -205,17 +166,18 @@ static int pass_answer(struct transport *transport)
 {
 	struct gr_viewer_factors factors;
 	uint8_t answer[GR_ANSWER_BYTES];
-	ssize_t n = recv(transport->settings->window, &factors, sizeof(factors), MSG_DONTWAIT | MSG_TRUNC);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-		return GR_EAGAIN;
-	if (n <= 0)
+	size_t n = 0;
+	int status = gr_io_receive(transport->settings->window, &factors, sizeof(factors), &n, NULL);
+	if (status == GR_EAGAIN)
+		return status;
+	if (status)
 		return fail(transport, GR_FAIL_NONE, GR_ECLOSED, "the window is gone");
-	if (n != (ssize_t)sizeof(factors) || factors.ticketed > 1 || factors.password_length > GR_PASSWORD_MAX ||
+	if (n != sizeof(factors) || factors.ticketed > 1 || factors.password_length > GR_PASSWORD_MAX ||
 	    factors.code_length > GR_CODE_MAX)
 		return fail(transport, GR_FAIL_INTERNAL, GR_EPROTO, "the window's answer is none");
 	gr_opening_answer(&factors, answer);
 	explicit_bzero(&factors, sizeof(factors));
-	int status = send_all(transport, answer, sizeof(answer));
+	status = send_all(transport, answer, sizeof(answer));
 	explicit_bzero(answer, sizeof(answer));
 	return status;
 }
@@ -340,13 +302,12 @@ static int push_down(struct transport *transport)
 {
 	struct relay *down = &transport->down;
 	while (down->begin < down->end) {
-		ssize_t n = send(transport->settings->stream, down->bytes + down->begin, down->end - down->begin,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : GR_ECLOSED;
-		down->begin += (size_t)n;
+		size_t sent = 0;
+		int status = gr_platform_stream_send(transport->settings->stream, down->bytes + down->begin,
+						     down->end - down->begin, &sent);
+		if (status)
+			return status == GR_EAGAIN ? 0 : GR_ECLOSED;
+		down->begin += sent;
 	}
 	down->begin = down->end = 0;
 	return 0;
@@ -390,16 +351,13 @@ static int relay_up(struct transport *transport, int *local)
 			up->begin += taken;
 		}
 		up->begin = up->end = 0;
-		ssize_t n = recv(transport->settings->stream, up->bytes, RELAY_BYTES, MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		int status = gr_platform_stream_receive(transport->settings->stream, up->bytes, RELAY_BYTES, &up->end);
+		if (status == GR_EAGAIN)
 			return 0;
-		if (n <= 0) {
+		if (status) {
 			*local = 1;
 			return GR_ECLOSED;
 		}
-		up->end = (size_t)n;
 	}
 }
 

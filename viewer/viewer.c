@@ -4,17 +4,13 @@
 #include "viewer/rfb.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
 	CLOSING_US = 6000000, /* between the transport's end and the decoder's */
-	EXIT_MS = 2000, /* for the processes to end after their sockets are closed */
 };
 
 uint64_t gr_viewer_now_us(void)
@@ -433,20 +429,6 @@ unsigned gr_viewer_seconds_until(uint64_t then_us)
 
 /* The end. */
 
-static void reap(pid_t pid, uint64_t deadline_ms)
-{
-	if (pid <= 0)
-		return;
-	while (waitpid(pid, NULL, WNOHANG) == 0) {
-		if (gr_io_now_ms() >= deadline_ms) {
-			kill(pid, SIGKILL);
-			waitpid(pid, NULL, 0);
-			return;
-		}
-		usleep(1000);
-	}
-}
-
 static void drop_queue(struct gr_viewer *viewer)
 {
 	while (viewer->queue_count) {
@@ -478,8 +460,6 @@ void gr_viewer_finish(struct gr_viewer *viewer)
 {
 	gr_io_close(&viewer->decoder);
 	gr_io_close(&viewer->transport);
-	uint64_t deadline_ms = gr_io_now_ms() + EXIT_MS;
-	reap(viewer->decoder_pid, deadline_ms);
 	drop_queue(viewer);
 	explicit_bzero(viewer->ticket, sizeof(viewer->ticket));
 }

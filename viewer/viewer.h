@@ -8,8 +8,6 @@
 #include "viewer/channel.h"
 #include "viewer/messages.h"
 
-#include <sys/types.h>
-
 enum gr_viewer_state {
 	GR_VIEWER_CONNECTING,
 	GR_VIEWER_ASKED, /* the broker wants a second factor: gr_viewer_answer */
@@ -26,7 +24,6 @@ struct gr_viewer {
 	/* Set by the creator. */
 	int decoder; /* SOCK_SEQPACKET; -1 when closed */
 	int transport; /* SOCK_SEQPACKET; -1 when closed */
-	pid_t decoder_pid; /* of a recording's; 0: none of this process's children */
 	const uint32_t *picture; /* GR_PICTURE_BYTES, read-only, written by the decoder at any time */
 	const struct gr_viewer_counters *counters;
 	const char *host;
@@ -132,7 +129,7 @@ unsigned gr_viewer_seconds_until(uint64_t then_us);
 /* Ends the session on our side. */
 void gr_viewer_end(struct gr_viewer *viewer, enum gr_failure failure, unsigned reason, const char *detail);
 
-/* Closes the sockets, which ends both processes, and waits for them. */
+/* Closes the sockets, which ends both processes. */
 void gr_viewer_finish(struct gr_viewer *viewer);
 
 /* Prints the line of --report. */

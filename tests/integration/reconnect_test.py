@@ -267,29 +267,29 @@ class Reconnect(unittest.TestCase):
         ip("netns", "add", name)
         self.addCleanup(lambda: subprocess.run(["ip", "netns", "del", name]))
         ip("link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b", "netns", name)
-        ip("addr", "add", "192.0.2.1/24", "dev", f"{name}a")
+        ip("addr", "add", "203.0.113.1/24", "dev", f"{name}a")
         ip("link", "set", f"{name}a", "up")
-        ip("-n", name, "addr", "add", "192.0.2.2/24", "dev", f"{name}b")
+        ip("-n", name, "addr", "add", "203.0.113.2/24", "dev", f"{name}b")
         ip("-n", name, "link", "set", f"{name}b", "up")
         self.person = "hanako"
         command = ["ip", "netns", "exec", name, garasu.BUILD / "bin/garasu-viewer", "--headless", "--timeout", garasu.DEADLINE, "--script", "-",
-                   *self.options(), "--reconnect", "--server-name", "localhost", f"192.0.2.1:{self.broker.port}"]
+                   *self.options(), "--reconnect", "--server-name", "localhost", f"203.0.113.1:{self.broker.port}"]
         viewer = garasu.Peer(command)
         self.addCleanup(viewer.close)
         viewer("wait-first-frame")
         viewer("wait-idle 300")
         began = time.monotonic()
-        ip("-n", name, "addr", "del", "192.0.2.2/24", "dev", f"{name}b")
-        ip("-n", name, "addr", "add", "192.0.2.3/24", "dev", f"{name}b")
+        ip("-n", name, "addr", "del", "203.0.113.2/24", "dev", f"{name}b")
+        ip("-n", name, "addr", "add", "203.0.113.3/24", "dev", f"{name}b")
         viewer("key a")
         viewer("wait-returned 1")
         typed = time.monotonic() - began
-        self.assertTrue(self.recorded("session.attach")[-1]["peer"].startswith("192.0.2.3"), self.recorded("session.attach")[-1])
+        self.assertTrue(self.recorded("session.attach")[-1]["peer"].startswith("203.0.113.3"), self.recorded("session.attach")[-1])
         # Nothing is typed: keep-alive finds it.
         viewer("wait-idle 1500")
         began = time.monotonic()
-        ip("-n", name, "addr", "del", "192.0.2.3/24", "dev", f"{name}b")
-        ip("-n", name, "addr", "add", "192.0.2.4/24", "dev", f"{name}b")
+        ip("-n", name, "addr", "del", "203.0.113.3/24", "dev", f"{name}b")
+        ip("-n", name, "addr", "add", "203.0.113.4/24", "dev", f"{name}b")
         viewer("wait-returned 2")
         idle = time.monotonic() - began
         viewer("quit")

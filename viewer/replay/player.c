@@ -64,12 +64,12 @@ static void end_decoder(struct gr_player *player)
 {
 	gr_io_close(&player->stream);
 	gr_io_close(&player->viewer.decoder);
-	if (player->viewer.decoder_pid > 0) {
+	if (player->decoder_pid > 0) {
 		/* It must not paint any more when the next one begins. */
-		kill(player->viewer.decoder_pid, SIGKILL);
-		waitpid(player->viewer.decoder_pid, NULL, 0);
+		kill(player->decoder_pid, SIGKILL);
+		waitpid(player->decoder_pid, NULL, 0);
 	}
-	player->viewer.decoder_pid = 0;
+	player->decoder_pid = 0;
 }
 
 /* From the recording's beginning. */
@@ -89,14 +89,14 @@ static int restart(struct gr_player *player, struct gr_error *err)
 		gr_io_close(&stream[1]);
 		return gr_error_errno(err, "cannot make sockets");
 	}
-	player->viewer.decoder_pid = fork();
-	if (player->viewer.decoder_pid == 0)
+	player->decoder_pid = fork();
+	if (player->decoder_pid == 0)
 		become_decoder(stream[0], window[0], player->picture, parent);
 	gr_io_close(&stream[0]);
 	gr_io_close(&window[0]);
 	player->stream = stream[1];
 	player->viewer.decoder = window[1];
-	if (player->viewer.decoder_pid < 0)
+	if (player->decoder_pid < 0)
 		return gr_error_errno(err, "cannot start the decoder");
 	return 0;
 }
@@ -214,7 +214,7 @@ int gr_player_go(struct gr_player *player, uint64_t position, int budget_ms, str
 	int rc;
 
 	player->position = position;
-	if (until < player->next || !player->viewer.decoder_pid) {
+	if (until < player->next || !player->decoder_pid) {
 		if ((rc = restart(player, err)))
 			return rc;
 	} else if (until == player->next && player->begin == player->end && player->at_rest) {

@@ -12,10 +12,12 @@
 #include "viewer/viewer.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define GR_PLAYER_DECODER "--decoder" /* the argument that makes this program the decoder */
 
 struct gr_player {
+	pid_t decoder_pid; /* 0: none */
 	struct gr_viewer viewer; /* what the decoder reported; state ENDED: it cannot go on, detail says why */
 	const struct gr_recording_file *file; /* borrowed, as opened is */
 	struct gr_recording_opened *opened;
