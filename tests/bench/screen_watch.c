@@ -27,7 +27,7 @@
 #include <xcb/xcb.h>
 #include <xcb/xtest.h>
 
-enum { CHANGE_MS = 2000, STILL_MS = 30000, BIT = 8, BITS = 16, PIXELS_MAX = 1 << 20 };
+enum { CHANGE_MS = 10000, STILL_MS = 30000, BIT = 8, BITS = 16, PIXELS_MAX = 1 << 20 };
 
 static xcb_connection_t *x;
 static xcb_window_t root;

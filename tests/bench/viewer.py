@@ -49,8 +49,9 @@ textarea { font:32px "Noto Sans CJK JP"; width:800px; height:64px; caret-color:t
 </style><textarea autofocus spellcheck=false></textarea>""" + "<p>硝子町は、山あいの清らかな水と珪砂に恵まれ、ガラスづくりで知られてきました。</p>" * 12 + """
 <script>const t=document.querySelector('textarea');
 t.addEventListener('input',()=>{ if(t.value.length>30) t.value=t.value.slice(-1) });
-addEventListener('load',()=>setTimeout(()=>{ const r=t.getBoundingClientRect();
-  fetch('/at?'+new URLSearchParams({x:r.x+screenX+(outerWidth-innerWidth)/2, y:r.y+screenY+outerHeight-innerHeight, w:r.width, h:r.height})) },300))
+const tell=()=>{ const r=t.getBoundingClientRect();
+  fetch('/at?'+new URLSearchParams({x:r.x+screenX+(outerWidth-innerWidth)/2, y:r.y+screenY+outerHeight-innerHeight, w:r.width, h:r.height})) };
+addEventListener('load',()=>setTimeout(tell,300)); addEventListener('resize',()=>setTimeout(tell,300));
 </script>"""
 
 
@@ -188,6 +189,13 @@ class Bench:
     def manage(self, number):
         self.processes.start(["openbox", "--sm-disable", "--config-file", f"{garasu.IMAGES}/current/rootfs/etc/xdg/openbox/rc.xml"],
                              env={**os.environ, "DISPLAY": ":" + number})
+        wait_for("the window manager", lambda: b"window id" in subprocess.run(["xprop", "-display", ":" + number, "-root", "_NET_SUPPORTING_WM_CHECK"],
+                                                                               capture_output=True).stdout)
+
+    @staticmethod
+    def click(display, x, y):
+        """Gives the keyboard to the window, and to the page's field."""
+        subprocess.run(["xdotool", "mousemove", str(x), str(y), "click", "1"], env={**os.environ, "DISPLAY": ":" + display}, check=True)
 
     # -- ours
 
@@ -204,7 +212,7 @@ class Bench:
         place = self.site.loaded()
         self.window = self.watch(f"/tmp/.X11-unix/X{self.screen}")
         self.inside = self.watch(f"/proc/{garasu.of_container(self.broker, 'hanako', 'Xvfb')}/root/tmp/.X11-unix/X0")
-        subprocess.run(["xdotool", "mousemove", str(WIDTH // 2), str(HEIGHT - 100)], env={**os.environ, "DISPLAY": ":" + self.screen}, check=True)
+        self.click(self.screen, place["x"] + BORDER + 20, place["y"] + BAR + 20)
         self.window("watch %d %d %d %d" % (place["x"] + BORDER, place["y"] + BAR, place["w"], place["h"]))
         self.inside("watch %d %d %d %d" % (place["x"], place["y"], place["w"], place["h"]))
         self.window("still 1500")
@@ -229,17 +237,26 @@ class Bench:
         display = self.processes.display("Xvnc", "-geometry", f"{w}x{h}", "-depth", "24", "-SecurityTypes", "None", "-localhost", "-rfbport", port)
         environment["DISPLAY"] = ":" + display
         self.manage(display)
-        self.processes.start([*as_nobody, CHROMIUM, f"--user-data-dir={folder}/profile", *self.browser_flags(), self.url], env=environment)
+        self.processes.start([*as_nobody, CHROMIUM, f"--user-data-dir={folder}/profile", "--incognito", *self.browser_flags(), self.url], env=environment)
         place = self.site.loaded()
         screen = self.desk(w, h)
         environment["DISPLAY"] = ":" + screen
         self.processes.start(["xtigervncviewer", "-SecurityTypes=None", "-FullScreen", "-RemoteResize=0", f"127.0.0.1::{port}"], env=environment)
         self.peer_window, self.peer_inside = self.watch(f"/tmp/.X11-unix/X{screen}"), self.watch(f"/tmp/.X11-unix/X{display}")
         for each in self.peer_window, self.peer_inside:
+            each(f"watch 0 0 {w} 400")
+        self.peer_window("still 6000")  # its window is open, its notice and what the browser says at first are gone
+        place = self.site.places[-1] if self.site.places else place
+        for each in self.peer_window, self.peer_inside:
             each("watch %d %d %d %d" % (place["x"], place["y"], place["w"], place["h"]))
-        subprocess.run(["xdotool", "mousemove", str(w // 2), str(h - 100)], env=environment, check=True)
-        time.sleep(3)  # its viewer has opened its window
-        self.peer_window("still 1500")
+        self.click(screen, place["x"] + 20, place["y"] + 20)
+
+    @staticmethod
+    def reacts(eye):
+        try:
+            return eye(f"press {KEY_A}")
+        except AssertionError:
+            return None
 
     def browser_flags(self):
         """As the container's browser was started."""
@@ -267,6 +284,8 @@ class Bench:
         self.connect_peer()
         eyes = {"garasu, in the viewer's window": self.window, "garasu's browser itself": self.inside,
                 "TigerVNC, in its viewer's window": self.peer_window, "Xvnc's browser itself": self.peer_inside}
+        for name, eye in eyes.items():
+            wait_for(name, lambda eye=eye: self.reacts(eye))
         took = {name: [] for name in eyes}
         chance, order = random.Random(6), list(eyes)
         for i in range(self.options.keys + 5):
