@@ -99,6 +99,17 @@ SDL_Rect gr_draw_place(const struct gr_draw *draw, const struct gr_viewer *viewe
 	return place;
 }
 
+SDL_Rect gr_draw_caret(const struct gr_draw *draw, const struct gr_viewer *viewer, int window_width, int window_height)
+{
+	const SDL_Rect place = gr_draw_place(draw, viewer, window_width, window_height);
+	const struct gr_rect caret = viewer->caret.rect;
+	if (!viewer->caret.known || !viewer->width || !viewer->height)
+		return (SDL_Rect){ 0 };
+	int x = place.x + caret.x * place.w / viewer->width, y = place.y + caret.y * place.h / viewer->height;
+	int w = caret.w * place.w / viewer->width, h = caret.h * place.h / viewer->height;
+	return (SDL_Rect){ x, y, w > 0 ? w : 1, h > 0 ? h : 1 };
+}
+
 static void draw_message(const struct gr_paint *paint, SDL_Surface *surface, SDL_Rect area,
 			 const struct gr_viewer *viewer)
 {
@@ -240,13 +251,14 @@ static void draw_composing(const struct gr_draw *draw, SDL_Surface *surface, con
 			   const char *composing)
 {
 	const struct gr_paint *paint = &draw->paint;
-	SDL_Rect place = gr_draw_place(draw, viewer, surface->w, surface->h);
+	SDL_Rect place = gr_draw_place(draw, viewer, surface->w, surface->h),
+		 caret = gr_draw_caret(draw, viewer, surface->w, surface->h);
 	int pad = gr_paint_px(paint, 4), line = gr_paint_px(paint, 2);
 	int x = place.x + 2 * pad, y = place.y + 2 * pad, height = gr_paint_line_height(paint, GR_FONT_BODY);
 	int width = gr_paint_measure(paint, GR_FONT_BODY, composing, 0).x + 2 * pad;
-	if (viewer->caret.known) {
-		x = place.x + viewer->caret.rect.x;
-		y = place.y + viewer->caret.rect.y;
+	if (!SDL_RectEmpty(&caret)) {
+		x = caret.x;
+		y = caret.y + (caret.h - height) / 2;
 	}
 	if (x + width > surface->w - border_width(draw))
 		x = surface->w - border_width(draw) - width;

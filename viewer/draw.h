@@ -43,6 +43,9 @@ SDL_Point gr_draw_window_size(const struct gr_draw *draw, int width, int height)
 /* Where in a window of this size the picture is shown: 1:1, or smaller when it does not fit. Empty without a picture. */
 SDL_Rect gr_draw_place(const struct gr_draw *draw, const struct gr_viewer *viewer, int window_width, int window_height);
 
+/* Where in a window of this size the caret is; empty when that is unknown. */
+SDL_Rect gr_draw_caret(const struct gr_draw *draw, const struct gr_viewer *viewer, int window_width, int window_height);
+
 /* Draws all: bar, border, picture or message or dialogue. */
 void gr_draw_all(struct gr_draw *draw, SDL_Surface *surface, const struct gr_draw_scene *scene);
 /* Draws the damaged part of the picture only. Returns what was changed on the surface (maybe empty). */

@@ -335,15 +335,16 @@ static void run(struct program *program)
 			return;
 		gr_viewer_flush(viewer);
 
-		struct pollfd fds[5] = {
+		struct pollfd fds[6] = {
 			{ .fd = viewer->decoder,
 			  .events = (short)(gr_viewer_pending(viewer) ? POLLIN | POLLOUT : POLLIN) },
 			{ .fd = viewer->transport, .events = POLLIN },
 			{ .fd = program->script ? gr_script_fd(program->script) : -1, .events = POLLIN },
 			{ .fd = program->window ? gr_window_fd(program->window) : -1, .events = POLLIN },
 			{ .fd = program->signals, .events = POLLIN },
+			{ .fd = program->window ? gr_window_ime_fd(program->window) : -1, .events = POLLIN },
 		};
-		if (poll(fds, 5, wait_ms) > 0) {
+		if (poll(fds, 6, wait_ms) > 0) {
 			if (fds[4].revents)
 				return;
 			if (fds[3].revents &

@@ -15,6 +15,7 @@ enum gr_menu_action {
 	GR_MENU_SMALLER,
 	GR_MENU_USUAL_SIZE,
 	GR_MENU_CONTRAST,
+	GR_MENU_INPUT, /* whose input method makes Japanese */
 	GR_MENU_PRINT,
 	GR_MENU_SAVE,
 	GR_MENU_KEYS, /* the list of keys */

@@ -37,6 +37,7 @@ enum option_code {
 	OPTION_CONFIG,
 	OPTION_SAVE_DIRECTORY,
 	OPTION_PRINT_COMMAND,
+	OPTION_INPUT,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -66,6 +67,7 @@ static const struct option long_options[] = {
 	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "save-directory", required_argument, NULL, OPTION_SAVE_DIRECTORY },
 	{ "print-command", required_argument, NULL, OPTION_PRINT_COMMAND },
+	{ "input", required_argument, NULL, OPTION_INPUT },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -90,6 +92,8 @@ static void usage(FILE *to)
 		"  --scale 100..300    how large all is drawn, in percent (as the desktop has it)\n"
 		"  --zoom 50..300      and on top of that (100; Ctrl+Alt and + or - change it)\n"
 		"  --high-contrast     the viewer's own parts in black, white and yellow (Ctrl+Alt+H)\n"
+		"  --input local|session   whose input method makes Japanese: this computer's, or the one beside the\n"
+		"                      browser (Ctrl+Alt+J changes it)\n"
 		"  --quality 0..10     of photographs and videos at first sight, exact a moment later (8);\n"
 		"                      0, or a screenshot without this option: all is exact at once\n"
 		"  --history 20..25    memory for decompression, as a power of two in bytes (25: 32 MiB)\n"
@@ -217,6 +221,11 @@ static int take(struct gr_viewer_options *options, int option, const char *value
 	case OPTION_HIGH_CONTRAST: options->high_contrast = 1; return 0;
 	case OPTION_SAVE_DIRECTORY: options->save_directory = value; return 0;
 	case OPTION_PRINT_COMMAND: options->print_command = value; return 0;
+	case OPTION_INPUT:
+		if (strcmp(value, "local") != 0 && strcmp(value, "session") != 0)
+			return -1;
+		options->input = *value == 's' ? GR_IME_SESSION : GR_IME_LOCAL;
+		return 0;
 	default: return -1;
 	}
 }

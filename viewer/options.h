@@ -12,6 +12,9 @@
 
 #define GR_OPTIONS_OWNED 32
 
+/* Whose input method makes Japanese of what is typed. */
+enum gr_window_input { GR_IME_LOCAL, GR_IME_SESSION };
+
 struct gr_viewer_options {
 	char host[256];
 	char port[6];
@@ -38,6 +41,7 @@ struct gr_viewer_options {
 	unsigned fixed; /* by the system's configuration file: settings.h */
 	char *owned[GR_OPTIONS_OWNED]; /* what came from a file */
 	size_t owned_count;
+	enum gr_window_input input;
 };
 
 /* For settings.h: a long option by its name, and with its value (borrowed), or on and off. 0 or -1. */

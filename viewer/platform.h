@@ -23,6 +23,15 @@ int gr_platform_is_scale_event(const SDL_Event *event);
 /* The descriptor that says that events of the display wait; -1: there is none, SDL is to be asked now and then. */
 int gr_platform_display_fd(SDL_Window *window);
 
+/* Has SDL_SYSWMEVENT queued for each press of a key, where there is something to learn from it. */
+void gr_platform_watch_keys(void);
+
+/*
+ * Of SDL_SYSWMEVENT, which comes right before the key's own event: the X keysym that the key makes with the modifiers that are down
+ * (0: unknown), and X11's keycode.
+ */
+uint32_t gr_platform_keysym(const SDL_SysWMEvent *event, uint32_t *keycode);
+
 /*
  * The folder for what the person saves, when the configuration names none: XDG's Documents or the home folder. Written to out with its end.
  * GR_ENOENT when there is none.

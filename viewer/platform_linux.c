@@ -7,6 +7,9 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#ifdef SDL_VIDEO_DRIVER_X11
+#include <X11/Xutil.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +28,48 @@ int gr_platform_display_fd(SDL_Window *window)
 		return ConnectionNumber(info.info.x11.display);
 #endif
 	return -1;
+}
+
+#ifdef SDL_VIDEO_DRIVER_X11
+static Atom resource_manager;
+
+/* Of X11's events only the presses, and news of the desktop's settings, a property of the root window, are worth a place in the queue. */
+static int SDLCALL worth_it(void *data, SDL_Event *event)
+{
+	(void)data;
+	if (event->type != SDL_SYSWMEVENT)
+		return 1;
+	const XEvent *x = &event->syswm.msg->msg.x11.event;
+	return x->type == KeyPress || (x->type == PropertyNotify && x->xproperty.atom == resource_manager);
+}
+#endif
+
+void gr_platform_watch_keys(void)
+{
+#ifdef SDL_VIDEO_DRIVER_X11
+	const char *driver = SDL_GetCurrentVideoDriver();
+	if (!driver || strcmp(driver, "x11") != 0)
+		return;
+	SDL_SetEventFilter(worth_it, NULL);
+	SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
+#endif
+}
+
+uint32_t gr_platform_keysym(const SDL_SysWMEvent *event, uint32_t *keycode)
+{
+#ifdef SDL_VIDEO_DRIVER_X11
+	if (event->msg->subsystem == SDL_SYSWM_X11) {
+		XKeyEvent press = event->msg->msg.x11.event.xkey;
+		char text[32];
+		KeySym keysym = NoSymbol;
+		*keycode = press.keycode;
+		XLookupString(&press, text, sizeof(text), &keysym, NULL);
+		return (uint32_t)keysym;
+	}
+#endif
+	(void)event;
+	*keycode = 0;
+	return 0;
 }
 
 /* What the person's desktop is set to, as its programs see it: 100 % are 96 dots an inch. */
@@ -46,21 +91,6 @@ int gr_platform_scale(SDL_Window *window)
 	return scale;
 }
 
-#ifdef SDL_VIDEO_DRIVER_X11
-static Atom resource_manager;
-
-/* Of the X server's events SDL is to pass on only this one: the desktop's settings are a property of the root window. */
-static int filter(void *context, SDL_Event *event)
-{
-	(void)context;
-	if (event->type != SDL_SYSWMEVENT)
-		return 1;
-	const SDL_SysWMmsg *message = event->syswm.msg;
-	return message->subsystem == SDL_SYSWM_X11 && message->msg.x11.event.type == PropertyNotify &&
-	       message->msg.x11.event.xproperty.atom == resource_manager;
-}
-#endif
-
 void gr_platform_watch_scale(SDL_Window *window)
 {
 #ifdef SDL_VIDEO_DRIVER_X11
@@ -74,7 +104,7 @@ void gr_platform_watch_scale(SDL_Window *window)
 	if (!XGetWindowAttributes(display, DefaultRootWindow(display), &root))
 		return;
 	XSelectInput(display, DefaultRootWindow(display), root.your_event_mask | PropertyChangeMask);
-	SDL_SetEventFilter(filter, NULL);
+	SDL_SetEventFilter(worth_it, NULL);
 	SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
 #else
 	(void)window;
@@ -83,8 +113,11 @@ void gr_platform_watch_scale(SDL_Window *window)
 
 int gr_platform_is_scale_event(const SDL_Event *event)
 {
-	return event->type == SDL_SYSWMEVENT ||
-	       (event->type == SDL_WINDOWEVENT && event->window.event == SDL_WINDOWEVENT_DISPLAY_CHANGED);
+#ifdef SDL_VIDEO_DRIVER_X11
+	if (event->type == SDL_SYSWMEVENT)
+		return event->syswm.msg->msg.x11.event.type == PropertyNotify;
+#endif
+	return event->type == SDL_WINDOWEVENT && event->window.event == SDL_WINDOWEVENT_DISPLAY_CHANGED;
 }
 
 /* What stands for the documents' folder in XDG's user-dirs.dirs: XDG_DOCUMENTS_DIR="$HOME/…" or ="/…". */

@@ -490,8 +490,9 @@ static int check_wait(struct gr_script *script)
 		}
 		break;
 	case WAIT_TEXT:
-		if ((int32_t)(viewer->text_answered - script->sequence) >= 0) {
-			answer(script, !viewer->text_result, viewer->text_result ? "text not delivered" : "text given");
+		if (viewer->text_answers == viewer->text_sent) {
+			int refused = gr_viewer_text_refused(viewer, script->sequence);
+			answer(script, !refused, refused ? "text not delivered" : "text given");
 			return 0;
 		}
 		break;

@@ -23,6 +23,7 @@ static const struct {
 	{ "server_name", "server-name", VALUE },
 	{ "size", "size", VALUE },
 	{ "full_screen", "full-screen", FLAG },
+	{ "input", "input", VALUE },
 	{ "scale", "scale", VALUE },
 	{ "zoom", "zoom", VALUE },
 	{ "high_contrast", "high-contrast", FLAG },

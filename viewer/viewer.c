@@ -161,6 +161,22 @@ static void on_end(struct gr_viewer *viewer, const struct gr_viewer_event *event
 	}
 }
 
+static void refuse_text(struct gr_viewer *viewer, uint32_t sequence)
+{
+	if ((int32_t)(sequence - viewer->text_refused) > 0)
+		viewer->text_refused = sequence;
+	viewer->dirty |= GR_DIRTY_TEXT;
+}
+
+static void on_text_result(struct gr_viewer *viewer, const struct gr_viewer_event *event)
+{
+	if (viewer->text_answers == viewer->text_sent || event->sequence - 1 >= viewer->text_sent)
+		return; /* we did not ask: a recording is played */
+	viewer->text_answers++;
+	if (event->value)
+		refuse_text(viewer, event->sequence);
+}
+
 static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *event)
 {
 	switch (event->type) {
@@ -190,10 +206,7 @@ static int on_event(struct gr_viewer *viewer, const struct gr_viewer_event *even
 		viewer->caret.rect = event->rects[0];
 		viewer->dirty |= GR_DIRTY_CARET;
 		return 0;
-	case GR_EVENT_TEXT_RESULT:
-		viewer->text_answered = event->sequence;
-		viewer->text_result = event->value;
-		return 0;
+	case GR_EVENT_TEXT_RESULT: on_text_result(viewer, event); return 0;
 	case GR_EVENT_PAGE: return on_page(viewer, &event->page);
 	case GR_EVENT_CLIPBOARD: return on_clipboard(viewer, event);
 	case GR_EVENT_SYNCED: viewer->synced = event->sequence; return 0;
@@ -388,6 +401,7 @@ void gr_viewer_pointer(struct gr_viewer *viewer, uint16_t x, uint16_t y, uint32_
 
 uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t length)
 {
+	const uint32_t first = viewer->text_sent + 1;
 	while (length) {
 		size_t n = length < GR_TEXT_MAX ? length : GR_TEXT_MAX;
 		while (n < length && n > 1 && ((unsigned char)text[n] & 0xc0) == 0x80)
@@ -396,11 +410,19 @@ uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t lengt
 						 .sequence = viewer->text_sent + 1,
 						 .length = (uint32_t)n };
 		memcpy(input.text, text, n);
-		viewer->text_sent += (uint32_t)give(viewer, &input); /* no gap in the numbers: the guard would see it */
+		if (give(viewer, &input))
+			viewer->text_sent++; /* no gap in the numbers: the guard would see it */
+		else
+			refuse_text(viewer, viewer->text_sent + 1);
 		text += n;
 		length -= n;
 	}
-	return viewer->text_sent;
+	return first;
+}
+
+int gr_viewer_text_refused(const struct gr_viewer *viewer, uint32_t first)
+{
+	return viewer->text_refused && (int32_t)(viewer->text_refused - first) >= 0;
 }
 
 void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t height)

@@ -22,7 +22,8 @@ enum gr_viewer_state {
 	GR_VIEWER_ENDED, /* failure and reason say why */
 };
 
-#define GR_VIEWER_QUEUE 256 /* inputs that the decoder has not taken yet */
+#define GR_VIEWER_QUEUE                                                                                                \
+	4096 /* inputs that the decoder has not taken yet: a burst of keys and texts is longer than its socket */
 
 struct gr_viewer {
 	/* Set by the creator. */
@@ -85,8 +86,9 @@ struct gr_viewer {
 	} clipboard;
 
 	uint32_t synced; /* the last sequence that SYNCED told */
-	uint32_t text_sent, text_answered; /* sequences */
-	uint32_t text_result; /* of text_answered */
+	uint32_t text_sent; /* the last one's sequence */
+	uint32_t text_answers; /* so many were answered: each is once, not always in their order */
+	uint32_t text_refused; /* the sequence of the last one that was not delivered; 0: all were */
 
 	uint32_t buttons; /* held, as RFB mask */
 	uint16_t want_width, want_height; /* last size asked for */
@@ -100,6 +102,7 @@ enum gr_viewer_dirty {
 	GR_DIRTY_PICTURE = 4, /* damage */
 	GR_DIRTY_CURSOR = 8,
 	GR_DIRTY_CARET = 16,
+	GR_DIRTY_TEXT = 32, /* a text was not delivered */
 	GR_DIRTY_CLIPBOARD = 32, /* clipboard is whole */
 };
 
@@ -117,8 +120,13 @@ void gr_viewer_flush(struct gr_viewer *viewer);
 /* Input. What does not fit into the queue is dropped (the decoder takes nothing for a long time then). */
 void gr_viewer_key(struct gr_viewer *viewer, uint32_t keysym, uint32_t keycode, int down);
 void gr_viewer_pointer(struct gr_viewer *viewer, uint16_t x, uint16_t y, uint32_t buttons);
-/* Valid UTF-8; long text is cut into several records at character boundaries. Returns the last one's sequence. */
+/*
+ * Valid UTF-8; long text is cut into several records at character boundaries. Returns the first one's sequence; the last one's is
+ * text_sent. What cannot even be sent counts as not delivered.
+ */
 uint32_t gr_viewer_text(struct gr_viewer *viewer, const char *text, size_t length);
+/* Whether one of the texts from this sequence on was not delivered. */
+int gr_viewer_text_refused(const struct gr_viewer *viewer, uint32_t first);
 void gr_viewer_want_size(struct gr_viewer *viewer, uint16_t width, uint16_t height);
 /* How large the browser draws, in percent; what is out of its bounds is brought into them. */
 void gr_viewer_scale(struct gr_viewer *viewer, unsigned percent);

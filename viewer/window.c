@@ -58,8 +58,10 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 	window->save_directory = options->save_directory;
 	window->print_command = options->print_command;
 	window->fd = -1;
+	gr_window_start_ime(window);
 	if (SDL_Init(SDL_INIT_VIDEO) < 0) {
 		gr_error_set(err, GR_EIO, "%s", SDL_GetError());
+		gr_ime_destroy(window->ime);
 		free(window);
 		return NULL;
 	}
@@ -96,7 +98,9 @@ struct gr_window *gr_window_create(struct gr_viewer *viewer, const struct gr_vie
 	gr_platform_watch_scale(window->window);
 	window->fd = gr_platform_display_fd(window->window);
 	window->arrow = SDL_CreateSystemCursor(SDL_SYSTEM_CURSOR_ARROW);
-	SDL_StartTextInput();
+	gr_platform_watch_keys();
+	window->input = options->input;
+	gr_window_follow_input(window);
 	set_title(window);
 	gr_window_want_area(window);
 	gr_window_rescale(window); /* now it is known which display the window is on */
@@ -109,6 +113,7 @@ void gr_window_destroy(struct gr_window *window)
 		return;
 	gr_window_end_print(window);
 	gr_dialog_close(&window->dialog);
+	gr_ime_destroy(window->ime);
 	gr_draw_destroy(window->draw);
 	SDL_FreeCursor(window->remote);
 	SDL_FreeCursor(window->arrow);
@@ -121,6 +126,11 @@ void gr_window_destroy(struct gr_window *window)
 int gr_window_fd(const struct gr_window *window)
 {
 	return window->fd;
+}
+
+int gr_window_ime_fd(const struct gr_window *window)
+{
+	return gr_ime_fd(window->ime);
 }
 
 int gr_window_closed(const struct gr_window *window)
@@ -149,9 +159,12 @@ static void on_window_event(struct gr_window *window, const SDL_WindowEvent *eve
 {
 	switch (event->event) {
 	case SDL_WINDOWEVENT_SIZE_CHANGED: window->resized = 1; break; /* of a row of them the last counts */
+	case SDL_WINDOWEVENT_MOVED: gr_window_place_caret(window); break;
+	case SDL_WINDOWEVENT_FOCUS_GAINED: gr_window_follow_input(window); break;
 	case SDL_WINDOWEVENT_EXPOSED: window->redraw = 1; break;
 	case SDL_WINDOWEVENT_FOCUS_LOST:
 		gr_window_release_keys(window);
+		gr_window_follow_input(window);
 		gr_window_editing(window, "");
 		break;
 	case SDL_WINDOWEVENT_LEAVE:
@@ -168,6 +181,10 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 {
 	if (gr_platform_is_scale_event(event))
 		gr_window_rescale(window);
+	else if (event->type == SDL_SYSWMEVENT)
+		gr_window_platform_key(window, &event->syswm);
+	if (event->type == SDL_SYSWMEVENT)
+		return;
 	if (gr_window_menu_event(window, event) || gr_window_before_session(window, event) ||
 	    gr_window_print_event(window, event))
 		return;
@@ -222,6 +239,7 @@ static void show(struct gr_window *window)
 		set_title(window);
 		gr_window_follow_question(window);
 		gr_window_send_scale(window);
+		gr_window_follow_input(window);
 	}
 	if (window->redraw_at_us && gr_viewer_now_us() >= window->redraw_at_us)
 		window->redraw = 1;
@@ -233,14 +251,12 @@ static void show(struct gr_window *window)
 	}
 	if (dirty & GR_DIRTY_CURSOR)
 		gr_window_update_cursor(window);
-	if (dirty & GR_DIRTY_CARET && viewer->caret.known) {
-		int width, height;
-		SDL_GetWindowSize(window->window, &width, &height);
-		SDL_Rect place = gr_draw_place(window->draw, viewer, width, height);
-		SDL_Rect caret = { place.x + viewer->caret.rect.x, place.y + viewer->caret.rect.y, viewer->caret.rect.w,
-				   viewer->caret.rect.h };
-		SDL_SetTextInputRect(&caret);
-	}
+	if (dirty & (GR_DIRTY_CARET | GR_DIRTY_SIZE))
+		gr_window_place_caret(window);
+	if (dirty & GR_DIRTY_TEXT)
+		gr_window_tell_refused(window);
+	if (dirty & GR_DIRTY_CARET && *window->composing)
+		window->redraw = 1;
 	if (window->printing.frozen)
 		dirty &= ~(unsigned)GR_DIRTY_PICTURE;
 	if (dirty & (GR_DIRTY_STATE | GR_DIRTY_SIZE) ||
@@ -272,6 +288,7 @@ static void show(struct gr_window *window)
 static int step(struct gr_window *window)
 {
 	SDL_Event event;
+	gr_ime_read(window->ime);
 	show(window);
 	while (SDL_PollEvent(&event))
 		on_event(window, &event);
@@ -279,6 +296,7 @@ static int step(struct gr_window *window)
 	if (window->resized) {
 		window->resized = 0;
 		gr_window_want_area(window);
+		gr_window_place_caret(window);
 	}
 	/* What the events asked to be drawn; then Xlib may have read ahead while it was drawn. */
 	show(window);
@@ -288,7 +306,7 @@ static int step(struct gr_window *window)
 	if (window->fd < 0)
 		return BLIND_POLL_MS;
 	uint64_t now = gr_viewer_now_us();
-	if (window->last_key_us && now - window->last_key_us < IME_POLL_US)
+	if (!window->ime && window->last_key_us && now - window->last_key_us < IME_POLL_US)
 		return IME_POLL_MS;
 	uint64_t until = window->redraw_at_us;
 	if (window->told_until_us && (!until || window->told_until_us < until))

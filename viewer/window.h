@@ -16,6 +16,9 @@ void gr_window_destroy(struct gr_window *window); /* NULL allowed */
 /* The descriptor that becomes readable with the display's events; -1 when there is none and time must do. */
 int gr_window_fd(const struct gr_window *window);
 
+/* The same of the person's input method. It may change with each gr_window_step. */
+int gr_window_ime_fd(const struct gr_window *window);
+
 /*
  * Handles all events, sends the input they mean, shows what changed. Call before every poll(2). Returns the longest time
  * in ms to wait before the next call, or -1.

@@ -4,6 +4,8 @@
 
 #include "viewer/dialog.h"
 #include "viewer/draw.h"
+#include "viewer/ime.h"
+#include "viewer/options.h"
 #include "viewer/platform.h"
 #include "viewer/print_panel.h"
 #include "viewer/touch.h"
@@ -26,6 +28,12 @@ struct gr_window {
 	uint32_t held[SDL_NUM_SCANCODES]; /* keysym sent with the press, 0: not held */
 	uint8_t held_sent[SDL_NUM_SCANCODES]; /* a press was sent, maybe by keycode only */
 	uint64_t last_key_us;
+	struct gr_ime *ime; /* NULL: SDL speaks to the input method */
+	enum gr_window_input input;
+	int takes_text; /* SDL's text input is on */
+	uint32_t platform_keysym; /* of the press whose event is next; 0: unknown */
+	uint32_t offered[SDL_NUM_SCANCODES]; /* keysyms of the presses that the input method was offered; 0: none */
+	uint32_t refused_told; /* the text whose loss was told last */
 	char composing[256];
 	char told[300]; /* what gr_window_tell was given */
 	uint64_t told_until_us; /* 0: nothing is told */
@@ -77,6 +85,7 @@ void gr_window_tell(struct gr_window *window, const char *text);
 
 /* window_keys.c */
 void gr_window_key(struct gr_window *window, const SDL_KeyboardEvent *event); /* SDL_KEYDOWN, SDL_KEYUP */
+void gr_window_platform_key(struct gr_window *window, const SDL_SysWMEvent *event); /* of gr_platform_watch_keys */
 void gr_window_text(struct gr_window *window, const char *text); /* the input method has committed it */
 void gr_window_editing(struct gr_window *window, const char *text);
 void gr_window_release_keys(struct gr_window *window); /* all that are held: the window loses the focus */
@@ -89,6 +98,15 @@ int gr_window_print_event(struct gr_window *window, const SDL_Event *event);
 /* Follows the job: opens and closes the panel, freezes the picture, tells the end. Returns ms until it must be called again, or -1. */
 int gr_window_follow_print(struct gr_window *window);
 void gr_window_end_print(struct gr_window *window); /* nothing temporary stays */
+
+/* window_input.c */
+void gr_window_set_input(struct gr_window *window,
+			 enum gr_window_input input); /* whose input method; tells the person */
+/* Whom keys belong to now: after a change of the state, the dialogue, the focus. */
+void gr_window_follow_input(struct gr_window *window);
+void gr_window_place_caret(struct gr_window *window); /* it, the picture or the window has moved */
+void gr_window_tell_refused(struct gr_window *window); /* of texts that were not delivered */
+void gr_window_start_ime(struct gr_window *window); /* before SDL_Init */
 
 /* window_pointer.c */
 void gr_window_motion(struct gr_window *window, int x, int y);

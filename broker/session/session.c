@@ -33,6 +33,7 @@ struct gr_session {
 	struct gr_viewer *viewer, *leaving; /* leaving: an earlier one, still to be told why */
 	uint32_t connection; /* of viewer; 0 = none */
 	uint16_t scale; /* of the browser, in percent, as the last viewer wanted it; 0 = none has said so yet */
+	int agent_full; /* it takes no records until agent_writable */
 	int size_asked; /* the viewer waits for the answer to SetDesktopSize */
 	uint64_t activity_told; /* ms; 0 = not of this viewer yet */
 };
@@ -51,12 +52,19 @@ static void tell(struct gr_session *s, struct gr_ipc_message message)
 		gr_log_error("the supervisor does not take a message: %s", gr_status_text(status));
 }
 
+/* What the agent does not take, and what would be a text too many, stays with the viewer: its socket fills, no queue grows here. */
+static void hold_viewer(struct gr_session *s)
+{
+	if (s->viewer)
+		gr_viewer_pause(s->viewer, s->agent_full || s->input.text_count == GR_INPUT_TEXTS_MAX);
+}
+
 static void send_record(struct gr_session *s, const union gr_record *record)
 {
 	int status = gr_agent_send(s->agent, record);
-	/* What the agent does not take stays with the viewer: its socket fills, no queue grows here. */
-	if ((status == GR_EAGAIN || status == GR_EFULL) && s->viewer)
-		gr_viewer_pause(s->viewer, 1);
+	if (status == GR_EAGAIN || status == GR_EFULL)
+		s->agent_full = 1;
+	hold_viewer(s);
 }
 
 static void texts_are_lost(struct gr_session *s)
@@ -150,13 +158,14 @@ static void agent_text_result(void *context, const struct gr_record_text_result 
 	uint32_t sequence;
 	if (!gr_input_text_done(&s->input, result->sequence, &sequence) && s->viewer)
 		gr_viewer_text_result(s->viewer, sequence, result->status);
+	hold_viewer(s);
 }
 
 static void agent_writable(void *context)
 {
 	struct gr_session *s = context;
-	if (s->viewer)
-		gr_viewer_pause(s->viewer, 0);
+	s->agent_full = 0;
+	hold_viewer(s);
 	pump(s); /* a WANT_FRAME may have found no room */
 }
 
@@ -167,8 +176,8 @@ static void agent_owes_nothing(struct gr_session *s)
 	if (s->size_asked)
 		gr_update_size_answer(s->update, 2);
 	s->size_asked = 0;
-	if (s->viewer)
-		gr_viewer_pause(s->viewer, 0);
+	s->agent_full = 0;
+	hold_viewer(s);
 }
 
 /* The viewer keeps the picture as it is; the supervisor brings another agent, or ends the session. */

@@ -24,6 +24,7 @@
 struct gr_im {
 	GtkIMContext parent;
 	GtkIMContext *conversion; /* fcitx's context; NULL before the first focus */
+	guint began; /* module.began when it was made */
 	GdkWindow *window; /* owned reference; NULL: none */
 	GdkRectangle caret; /* in the window's coordinates */
 	gboolean focused;
@@ -35,6 +36,7 @@ static struct {
 	guint source;
 	struct gr_im *focused; /* the context that has the focus, or NULL */
 	gboolean converts; /* a key has asked for conversion */
+	guint began; /* counts the PLAINs: contexts from before have a state that is not wanted any more */
 	gboolean has_text;
 	struct gr_im_request text; /* waits for its key */
 } module = { .fd = -1 };
@@ -43,6 +45,7 @@ static GType context_type;
 static GtkIMContextClass *parent_class;
 
 static void connect_agent(void);
+static void end_conversion(void);
 
 static void report(const struct gr_im_report *what)
 {
@@ -98,6 +101,8 @@ static void read_agent(void)
 			report_outcome(GR_IM_FORGOTTEN, request.sequence);
 		}
 		/* A CANCEL of what is committed already: that was reported. */
+		if (request.type == GR_IM_PLAIN)
+			end_conversion();
 	}
 }
 
@@ -188,10 +193,19 @@ static gboolean on_delete_surrounding(GtkIMContext *from, gint offset, gint n, g
 	return done;
 }
 
-static GtkIMContext *conversion_of(struct gr_im *im)
+static void drop_conversion(struct gr_im *im)
 {
 	if (im->conversion)
+		g_signal_handlers_disconnect_by_data(im->conversion, im);
+	g_clear_object(&im->conversion);
+}
+
+static GtkIMContext *conversion_of(struct gr_im *im)
+{
+	if (im->conversion && im->began == module.began)
 		return im->conversion;
+	drop_conversion(im);
+	im->began = module.began;
 	im->conversion = gtk_im_multicontext_new();
 	gtk_im_multicontext_set_context_id(GTK_IM_MULTICONTEXT(im->conversion), CONVERSION_ID);
 	g_signal_connect(im->conversion, "commit", G_CALLBACK(on_commit), im);
@@ -202,6 +216,21 @@ static GtkIMContext *conversion_of(struct gr_im *im)
 	g_signal_connect(im->conversion, "delete-surrounding", G_CALLBACK(on_delete_surrounding), im);
 	gtk_im_context_set_client_window(im->conversion, im->window);
 	return im->conversion;
+}
+
+/* A new context of fcitx's does not convert. */
+static void end_conversion(void)
+{
+	struct gr_im *im = module.focused;
+	if (!module.converts)
+		return;
+	module.converts = FALSE;
+	module.began++;
+	if (!im)
+		return;
+	if (im->conversion)
+		gtk_im_context_reset(im->conversion); /* what is being composed ends here */
+	gtk_im_context_focus_in(conversion_of(im));
 }
 
 /* GtkIMContext's methods */
@@ -230,6 +259,8 @@ static gboolean filter_keypress(GtkIMContext *context, GdkEventKey *event)
 {
 	struct gr_im *im = (struct gr_im *)context;
 	int slot = slot_of(event->hardware_keycode);
+	if (event->hardware_keycode == GR_IM_PROBE_KEYCODE)
+		return TRUE;
 	if (slot < 0) {
 		if (!module.converts) {
 			if (event->type != GDK_KEY_PRESS || !asks_for_conversion(event))
@@ -264,6 +295,8 @@ static gboolean (*simple_filter_keypress)(GtkIMContext *context, GdkEventKey *ev
 static gboolean watch_simple_keypress(GtkIMContext *context, GdkEventKey *event)
 {
 	int slot = slot_of(event->hardware_keycode);
+	if (event->hardware_keycode == GR_IM_PROBE_KEYCODE)
+		return TRUE;
 	if (slot < 0)
 		return simple_filter_keypress(context, event);
 	if (event->type == GDK_KEY_PRESS) {
@@ -362,9 +395,7 @@ static void finalize(GObject *object)
 {
 	struct gr_im *im = (struct gr_im *)object;
 	forget_focus(im);
-	if (im->conversion)
-		g_signal_handlers_disconnect_by_data(im->conversion, im);
-	g_clear_object(&im->conversion);
+	drop_conversion(im);
 	g_clear_object(&im->window);
 	G_OBJECT_CLASS(parent_class)->finalize(object);
 }

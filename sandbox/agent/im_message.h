@@ -22,12 +22,19 @@
 		183, 184, 197, 202                                                                                     \
 	}
 
-enum gr_im_request_type { GR_IM_TEXT = 1, GR_IM_CANCEL };
+/*
+ * One more such key, which nobody sees: Chromium tells a module where the caret is only when a key comes, and then where it was
+ * after the last frame. Pressed a moment after what moved the caret, it brings the place where the caret is now.
+ */
+#define GR_IM_PROBE_KEYCODE 248
+
+/* PLAIN: kana-kanji conversion is over, whatever its state; keys take no detour until one asks for it again. */
+enum gr_im_request_type { GR_IM_TEXT = 1, GR_IM_CANCEL, GR_IM_PLAIN };
 
 struct gr_im_request {
 	uint32_t type;
 	uint32_t sequence;
-	uint32_t length; /* bytes; 0 for CANCEL */
+	uint32_t length; /* bytes; 0 for CANCEL, PLAIN */
 	uint8_t text[GR_TEXT_MAX]; /* UTF-8 */
 };
 

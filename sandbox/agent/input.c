@@ -9,10 +9,11 @@
 enum {
 	QUEUE_MAX = 256, /* records */
 	HELD_MAX = 64, /* keys down at once */
-	/* Chromium drops text that comes while a click moves the focus. It tells the module of the move, several times: */
-	AFTER_CLICK_MS = 60, /* a click that it tells nothing of moves nothing */
+	/* Chromium drops text that comes while a click or Tab moves the focus. It tells the module of the move, several times: */
+	AFTER_CLICK_MS = 60, /* a click that it tells nothing of moves nothing, or to another such field */
 	AFTER_MOVE_MS = 15, /* so long after the last word of it the move is over */
 	AFTER_CLICK_MAX_MS = 200,
+	PROBES = 3, /* of the caret, after what may have moved it: a busy page takes longer to show it */
 	BUTTONS = 9,
 	FIRST_WHEEL_BIT = 3,
 	LAST_WHEEL_BIT = 6,
@@ -23,7 +24,12 @@ enum {
 	XK_DEAD_LAST = 0xfe93,
 	XK_ALT_L = 0xffe9,
 	XK_HOME = 0xff50,
+	XK_EISU_TOGGLE = 0xff30,
+	XK_TAB = 0xff09,
+	XK_ISO_LEFT_TAB = 0xfe20,
 };
+
+static const int64_t probe_ms[PROBES] = { 25, 100, 400 }; /* from the last input, from the last probe */
 
 struct item {
 	uint32_t type; /* gr_record_type */
@@ -45,13 +51,14 @@ struct gr_input {
 	struct gr_input_owner owner;
 	struct gr_display *display;
 	struct gr_text *text;
-	struct gr_loop_timer *click_timer;
+	struct gr_loop_timer *click_timer, *probe_timer;
+	unsigned probes; /* made since the last input */
 	struct gr_keymap map;
 	struct held held[HELD_MAX];
 	size_t helds;
 	uint32_t buttons; /* mask as the viewer said it last */
 	uint16_t x, y;
-	uint64_t clicked; /* ms */
+	uint64_t clicked; /* ms; or Tab */
 	int own_text; /* the text under way is one of ours */
 	uint32_t text_sequence; /* of the text under way, when it is the viewer's */
 	int running;
@@ -173,6 +180,11 @@ static struct held *find_held(struct gr_input *in, const struct gr_record_key *k
 
 static void do_key(struct gr_input *in, const struct gr_record_key *key)
 {
+	if (key->keysym == XK_EISU_TOGGLE) { /* 英数: the person's own input method is used from here on */
+		if (key->down)
+			gr_text_plain(in->text);
+		return;
+	}
 	struct held *held = find_held(in, key);
 	if (!key->down) {
 		if (held) {
@@ -181,12 +193,18 @@ static void do_key(struct gr_input *in, const struct gr_record_key *key)
 		}
 		return;
 	}
-	if (held) { /* the viewer's auto-repeat; the server's own is off */
-		fake_key(in, held->keycode, 1);
-		return;
+	if (held) {
+		/* The viewer's auto-repeat, or a press whose release it has missed. The server's own repeat is off, so that it drops
+		   the press of a key that is down. */
+		if (in->map.modifiers[held->keycode])
+			return;
+		fake_key(in, held->keycode, 0);
+		*held = in->held[--in->helds];
 	}
 	if (in->helds == HELD_MAX)
 		return;
+	if (key->keysym == XK_TAB || key->keysym == XK_ISO_LEFT_TAB)
+		in->clicked = gr_io_now_ms();
 	uint8_t keycode = press(in, key->keysym, gr_keymap_of_scancode(key->keycode));
 	if (keycode)
 		in->held[in->helds++] = (struct held){ key->keysym, key->keycode, keycode };
@@ -244,6 +262,7 @@ static void run(struct gr_input *in)
 	if (in->running) /* a callback of ours came back here */
 		return;
 	in->running = 1;
+	int did = 0;
 	while (in->count > 0 && !gr_text_is_busy(in->text)) {
 		const struct item item = in->queue[in->first];
 		uint64_t now = gr_io_now_ms(), due = item.type == GR_RECORD_TEXT ? text_due(in) : 0;
@@ -254,6 +273,7 @@ static void run(struct gr_input *in)
 		/* Off the queue before it is acted on: an answer that cannot be sent empties the whole queue. */
 		in->first = (in->first + 1) % QUEUE_MAX;
 		in->count--;
+		did |= item.type != GR_RECORD_POINTER || item.pointer.buttons != in->buttons;
 		if (item.type == GR_RECORD_TEXT) {
 			in->own_text = item.own;
 			in->text_sequence = item.text.sequence;
@@ -265,8 +285,21 @@ static void run(struct gr_input *in)
 			do_pointer(in, &item.pointer);
 		}
 	}
+	if (did) {
+		in->probes = 0;
+		gr_loop_timer_set(in->probe_timer, probe_ms[0]);
+	}
 	xcb_flush(in->display->x);
 	in->running = 0;
+}
+
+static void probe(void *context)
+{
+	struct gr_input *in = context;
+	if (gr_text_probe(in->text) && ++in->probes < PROBES)
+		gr_loop_timer_set(in->probe_timer, probe_ms[in->probes]);
+	xcb_flush(in->display->x);
+	in->owner.worked(in->owner.context);
 }
 
 static void click_over(void *context)
@@ -323,9 +356,10 @@ struct gr_input *gr_input_create(struct gr_loop *loop, struct gr_display *displa
 	const struct gr_text_owner text_owner = { in, text_press, text_done, text_caret };
 	in->text = gr_text_create(loop, im_path, &text_owner, err);
 	in->click_timer = gr_loop_timer_add(loop, click_over, in);
-	if (in->text && !in->click_timer)
+	in->probe_timer = gr_loop_timer_add(loop, probe, in);
+	if (in->text && (!in->click_timer || !in->probe_timer))
 		gr_error_set(err, GR_ENOMEM, "out of memory");
-	if (!in->text || !in->click_timer) {
+	if (!in->text || !in->click_timer || !in->probe_timer) {
 		gr_input_destroy(in);
 		return NULL;
 	}
@@ -338,6 +372,7 @@ void gr_input_destroy(struct gr_input *in)
 		return;
 	gr_text_destroy(in->text);
 	gr_loop_timer_remove(in->click_timer);
+	gr_loop_timer_remove(in->probe_timer);
 	free(in);
 }
 
@@ -491,6 +526,7 @@ void gr_input_release(struct gr_input *in)
 	in->count = 0;
 	in->own_text = 1; /* of a text under way nobody waits for the result any more */
 	gr_loop_timer_set(in->click_timer, -1);
+	gr_loop_timer_set(in->probe_timer, -1);
 	while (in->helds > 0)
 		fake_key(in, in->held[--in->helds].keycode, 0);
 	for (unsigned bit = 0; bit < BUTTONS; bit++)

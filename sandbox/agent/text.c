@@ -13,7 +13,7 @@
 
 enum {
 	PEERS_MAX = 8, /* one is normal; a restarted browser makes two for a moment */
-	REPLY_MS = 2000, /* a field has the focus: a busy browser may take its time */
+	REPLY_MS = 5000, /* a field has the focus: a busy browser may take its time */
 	REPLY_UNFOCUSED_MS = 400, /* none has, as far as the module knows: probably nobody will answer */
 	FORGET_MS = 1000, /* for the answer to CANCEL; after that the browser hangs */
 	REPORTS_AT_ONCE = 64,
@@ -37,6 +37,7 @@ struct gr_text {
 	struct peer peers[PEERS_MAX];
 	uint64_t uses;
 	uint64_t heard; /* ms, of focus or caret */
+	struct gr_record_caret caret; /* as told last */
 
 	uint32_t sequence; /* of the last text */
 	struct peer *asked; /* whose answer is waited for; NULL: idle */
@@ -63,6 +64,16 @@ static void close_peer(struct peer *peer)
 		finish_text(text, GR_TEXT_NOT_DELIVERED);
 }
 
+/* Chromium says it with every key. */
+static void tell_caret(struct gr_text *text, const struct gr_record_caret *caret)
+{
+	if (!memcmp(&text->caret, caret, sizeof(*caret)))
+		return;
+	text->caret = *caret;
+	text->heard = gr_io_now_ms();
+	text->owner.caret(text->owner.context, caret);
+}
+
 static uint16_t to_u16(int32_t value)
 {
 	return value < 0 ? 0 : value > UINT16_MAX ? UINT16_MAX : (uint16_t)value;
@@ -72,8 +83,6 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 {
 	struct gr_text *text = peer->text;
 	peer->used = ++text->uses;
-	if (untrusted_report->type == GR_IM_FOCUS || untrusted_report->type == GR_IM_CARET)
-		text->heard = gr_io_now_ms();
 	switch (untrusted_report->type) {
 	case GR_IM_COMMITTED:
 	case GR_IM_FORGOTTEN:
@@ -83,13 +92,14 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 		break;
 	case GR_IM_FOCUS:
 		peer->focused = untrusted_report->focused == 1;
+		text->heard = gr_io_now_ms();
 		if (!peer->focused) {
-			struct gr_record_caret none = { .type = GR_RECORD_CARET };
-			text->owner.caret(text->owner.context, &none);
-			/* The focus has gone while a text was under way: its key probably passes the module by. */
-			if (text->asked == peer && !text->cancelled)
-				gr_loop_timer_set(text->timer, REPLY_UNFOCUSED_MS);
+			const struct gr_record_caret none = { .type = GR_RECORD_CARET };
+			tell_caret(text, &none);
 		}
+		/* When the focus goes while a text is under way its key probably passes the module by; unless it comes back. */
+		if (text->asked == peer && !text->cancelled)
+			gr_loop_timer_set(text->timer, peer->focused ? REPLY_MS : REPLY_UNFOCUSED_MS);
 		break;
 	case GR_IM_CARET: {
 		struct gr_record_caret caret = {
@@ -98,7 +108,7 @@ static void take_report(struct peer *peer, const struct gr_im_report *untrusted_
 			.rect = { to_u16(untrusted_report->x), to_u16(untrusted_report->y), to_u16(untrusted_report->w),
 				  to_u16(untrusted_report->h) },
 		};
-		text->owner.caret(text->owner.context, &caret);
+		tell_caret(text, &caret);
 		break;
 	}
 	default: close_peer(peer);
@@ -253,6 +263,23 @@ int gr_text_send(struct gr_text *text, const uint8_t *bytes, uint32_t length)
 	gr_loop_timer_set(text->timer, peer->focused ? REPLY_MS : REPLY_UNFOCUSED_MS);
 	text->owner.press(text->owner.context, keycodes[text->sequence % 4]);
 	return 0;
+}
+
+int gr_text_probe(struct gr_text *text)
+{
+	struct peer *peer = choose(text);
+	if (!peer || !peer->focused)
+		return 0;
+	text->owner.press(text->owner.context, GR_IM_PROBE_KEYCODE);
+	return 1;
+}
+
+void gr_text_plain(struct gr_text *text)
+{
+	const struct gr_im_request plain = { .type = GR_IM_PLAIN };
+	for (size_t i = 0; i < PEERS_MAX; i++)
+		if (text->peers[i].fd >= 0 && gr_io_send(text->peers[i].fd, &plain, sizeof(plain), -1) < 0)
+			close_peer(&text->peers[i]);
 }
 
 int gr_text_is_busy(const struct gr_text *text)

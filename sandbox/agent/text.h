@@ -31,6 +31,12 @@ void gr_text_destroy(struct gr_text *text); /* NULL allowed */
  */
 int gr_text_send(struct gr_text *text, const uint8_t *bytes, uint32_t length);
 
+/* Has the browser say where the caret is now, when a field has the focus. Whether it was asked. */
+int gr_text_probe(struct gr_text *text);
+
+/* Ends kana-kanji conversion in the browser: keys are what they say again. */
+void gr_text_plain(struct gr_text *text);
+
 /* Whether a text waits for its outcome. */
 int gr_text_is_busy(const struct gr_text *text);
 

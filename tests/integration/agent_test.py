@@ -154,6 +154,32 @@ def text_without_a_field_is_reported(w):
 
 
 @case
+def text_right_behind_a_tab_out_of_the_last_field_is_reported(w):
+    """The renderer has no field any more when the browser process still believes in one."""
+    before = w.site.value("editable")
+    for _ in range(5):
+        w.focus("editable")
+        w.peer.key(TAB)  # to the link
+        sequence = w.peer.text("無")
+        assert w.peer.text_result() == (sequence, 1)
+    assert w.site.value("editable") == before
+
+
+@case
+def a_key_that_is_pressed_again_while_it_is_down_types_again(w):
+    w.empty("area")
+    for _ in range(3):
+        w.peer.key(ord("a"), 1, 0x1e)
+    w.peer.key(SHIFT, 1, 0x2a)
+    w.peer.key(ord("A"), 1, 0x1e)
+    w.peer.key(SHIFT, 1, 0x2a)
+    w.peer.key(SHIFT, 0, 0x2a)
+    w.peer.key(ord("a"), 1, 0x1e)
+    w.peer.key(ord("a"), 0, 0x1e)
+    w.site.wait_value("area", "aaaAa")
+
+
+@case
 def text_right_behind_a_click_goes_to_the_field_clicked(w):
     for i in range(10):
         field = ("area", "after")[i % 2]
