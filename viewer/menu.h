@@ -29,8 +29,8 @@ struct gr_menu_entry {
 	const char *keys; /* as the person reads them */
 	SDL_Keycode with_control_alt[4]; /* any of these with Ctrl and Alt; 0: none */
 	SDL_Keycode alone; /* this one, whatever is held */
-	int group; /* a line stands between entries of different groups; -1: not in the menu */
-	int repeats; /* as long as the key is held */
+	short group; /* a line stands between entries of different groups; -1: not in the menu */
+	short repeats; /* as long as the key is held */
 };
 
 enum gr_menu_page { GR_MENU_CLOSED, GR_MENU_ENTRIES, GR_MENU_KEY_LIST };

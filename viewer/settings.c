@@ -23,6 +23,7 @@ static const struct {
 	{ "server_name", "server-name", VALUE },
 	{ "size", "size", VALUE },
 	{ "full_screen", "full-screen", FLAG },
+	{ "input", "input", VALUE },
 	{ "scale", "scale", VALUE },
 	{ "zoom", "zoom", VALUE },
 	{ "high_contrast", "high-contrast", FLAG },
@@ -30,7 +31,6 @@ static const struct {
 	{ "history", "history", VALUE },
 	{ "save_directory", "save-directory", FILE_NAME },
 	{ "print_command", "print-command", VALUE },
-	{ "input", "input", VALUE },
 	{ "reconnect", "reconnect", FLAG },
 	{ "timeout", "timeout", VALUE },
 };

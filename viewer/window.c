@@ -182,10 +182,10 @@ static void on_event(struct gr_window *window, const SDL_Event *event)
 {
 	if (gr_platform_is_scale_event(event))
 		gr_window_rescale(window);
-	if (event->type == SDL_SYSWMEVENT) {
+	else if (event->type == SDL_SYSWMEVENT)
 		gr_window_platform_key(window, &event->syswm);
+	if (event->type == SDL_SYSWMEVENT)
 		return;
-	}
 	if (gr_window_menu_event(window, event) || gr_window_before_session(window, event) ||
 	    gr_window_print_event(window, event))
 		return;
@@ -324,6 +324,7 @@ static int step(struct gr_window *window)
 	if (window->resized) {
 		window->resized = 0;
 		gr_window_want_area(window);
+		gr_window_place_caret(window);
 	}
 	/* What the events asked to be drawn; then Xlib may have read ahead while it was drawn. */
 	show(window);

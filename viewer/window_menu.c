@@ -40,6 +40,13 @@ static void toggle_full_screen(struct gr_window *window)
 	SDL_SetWindowFullscreen(window->window, window->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
 }
 
+static void check_entries(struct gr_window *window)
+{
+	window->menu.checked = (unsigned)(window->full_screen != 0) << GR_MENU_FULL_SCREEN |
+			       (unsigned)(window->contrast != 0) << GR_MENU_CONTRAST |
+			       (unsigned)(window->input == GR_IME_SESSION) << GR_MENU_INPUT;
+}
+
 static void act(struct gr_window *window, enum gr_menu_action action)
 {
 	window->redraw = 1;
@@ -60,7 +67,7 @@ static void act(struct gr_window *window, enum gr_menu_action action)
 		gr_draw_set_contrast(window->draw, window->contrast);
 		break;
 	case GR_MENU_INPUT:
-		gr_window_set_input(window, window->input == GR_IME_LOCAL ? GR_IME_SESSION : GR_IME_LOCAL);
+		gr_window_set_input(window, window->input == GR_IME_SESSION ? GR_IME_LOCAL : GR_IME_SESSION);
 		break;
 	case GR_MENU_PRINT:
 	case GR_MENU_SAVE:
@@ -78,9 +85,7 @@ static void act(struct gr_window *window, enum gr_menu_action action)
 		break;
 	case GR_MENU_LEAVE: window->closed = 1; break;
 	}
-	window->menu.checked = (unsigned)(window->full_screen != 0) << GR_MENU_FULL_SCREEN |
-			       (unsigned)(window->contrast != 0) << GR_MENU_CONTRAST |
-			       (unsigned)(window->input == GR_IME_SESSION) << GR_MENU_INPUT;
+	check_entries(window);
 }
 
 static int on_key(struct gr_window *window, const SDL_KeyboardEvent *event)
