@@ -36,12 +36,13 @@ policies_close_what_they_must() {
 	python3 - "$policies/garasu.json" <<'END'
 import json, sys
 p = json.load(open(sys.argv[1]))
-want = {"DownloadRestrictions": 3, "ExtensionInstallBlocklist": ["*"], "SyncDisabled": True, "BrowserSignin": 0,
+want = {"DownloadDirectory": "/home/browser/Downloads", "PromptForDownloadLocation": False, "ExtensionInstallBlocklist": ["*"], "SyncDisabled": True, "BrowserSignin": 0,
         "TranslateEnabled": False, "PasswordManagerEnabled": False, "QuicAllowed": False, "DnsOverHttpsMode": "off",
-        "WebRtcIPHandling": "disable_non_proxied_udp", "BackgroundModeEnabled": False, "PrintingEnabled": False,
+        "WebRtcIPHandling": "disable_non_proxied_udp", "BackgroundModeEnabled": False, "PrinterTypeDenyList": ["privet", "extension", "cloud", "local"],
         "RemoteDebuggingAllowed": False, "DeveloperToolsAvailability": 2, "AllowFileSelectionDialogs": False}
 wrong = [k for k, v in want.items() if p.get(k) != v]
 wrong += [u for u in ("file://*", "view-source:*", "chrome://*") if u not in p["URLBlocklist"]]
+wrong += [u for u in p["URLAllowlist"] if u.startswith("file:") and u != "file:///home/browser/Downloads/"]
 # Without these pages Chromium's own address list and tab search show "blocked".
 wrong += [u for u in ("chrome://top-chrome",) if u not in p["URLAllowlist"]]
 s = p["ProxySettings"]

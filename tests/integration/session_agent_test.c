@@ -97,7 +97,7 @@ static void t16_t17_the_memfd_can_neither_shrink_nor_grow(void **state)
 	assert_int_equal(r.hello.version, GR_RECORD_VERSION);
 	assert_int_equal(r.hello.max_width, MAX_W);
 	assert_int_equal(r.hello.max_height, MAX_H);
-	assert_int_equal(r.hello.flags, GR_HELLO_OPEN_HOME | GR_HELLO_CLIPBOARD);
+	assert_int_equal(r.hello.flags, GR_HELLO_OPEN_HOME | GR_HELLO_CLIPBOARD | GR_HELLO_PRINTING);
 	assert_int_equal(fcntl(r.memory_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	struct stat status;
 	assert_int_equal(fstat(r.memory_fd, &status), 0);

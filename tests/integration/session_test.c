@@ -379,7 +379,7 @@ static void a_lost_agent_leaves_the_picture_and_another_goes_on(void **state)
 	r.w = 700; /* another container's screen */
 	r.h = 500;
 	agent_connects(&r);
-	assert_int_equal(r.hello.flags, GR_HELLO_CLIPBOARD);
+	assert_int_equal(r.hello.flags, GR_HELLO_CLIPBOARD | GR_HELLO_PRINTING);
 	assert_int_equal(agent_hears(&r, GR_RECORD_WANT_FRAME).want_frame.whole, 1);
 	draw(&r, (struct gr_rect){ 0, 0, r.w, r.h });
 	whole_frame(&r);
@@ -400,7 +400,7 @@ static void a_session_that_goes_on_in_another_process_keeps_its_page(void **stat
 	struct gr_ipc_message m = { .type = GR_IPC_START, .container = 4, .session = 99, .number = 1 };
 	assert_int_equal(gr_ipc_send(r.control, &m, -1), 0);
 	agent_connects(&r);
-	assert_int_equal(r.hello.flags, GR_HELLO_CLIPBOARD);
+	assert_int_equal(r.hello.flags, GR_HELLO_CLIPBOARD | GR_HELLO_PRINTING);
 	finish(&r);
 }
 
