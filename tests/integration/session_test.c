@@ -456,6 +456,7 @@ static void texts_of_the_clipboard_cross_in_order_and_within_the_limit(void **st
 	int second = raw_attach_over(&r, 2, 1);
 	raw_first_update(second);
 	agent_copies(&r, 'd', 4);
+	assert_false(readable(second, 1500)); /* longer than a text waits for its second */
 	put(second, key, sizeof(key));
 	agent_hears(&r, GR_RECORD_KEY);
 	agent_copies(&r, 'e', 1);
