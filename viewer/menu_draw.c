@@ -115,6 +115,11 @@ void gr_menu_draw(const struct gr_menu *menu, const struct gr_paint *paint, SDL_
 	width = width > area.w ? area.w : width;
 	struct words words = words_of(menu, paint, width);
 	int rest = words.head + words.tail + lines * line + 2 * pad, least = gr_paint_line_height(paint, GR_FONT_BODY);
+	if (rest + rows * least > area.h) { /* a low window: without the title */
+		rest -= words.head;
+		words.head = 0;
+		words.title = "";
+	}
 	int row = gr_paint_px(paint, ROW), room = (area.h - rest - gr_paint_px(paint, 4)) / (rows ? rows : 1);
 	row = row > room ? room : row; /* closer together in a low window */
 	row = row < least ? least : row;
