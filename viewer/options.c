@@ -176,6 +176,7 @@ static int parse_target(struct gr_viewer_options *options, const char *text)
 static int take(struct gr_viewer_options *options, int option, const char *value)
 {
 	long number;
+	value = value ? value : ""; /* of a switch */
 	switch (option) {
 	case OPTION_CERTIFICATE: options->certificate = value; return 0;
 	case OPTION_KEY: options->key = value; return 0;

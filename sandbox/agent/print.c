@@ -88,7 +88,7 @@ static void end_child(struct child *child)
 	child->pid = 0;
 }
 
-static void limit(int resource, rlim_t value)
+static void limit(__rlimit_resource_t resource, rlim_t value)
 {
 	const struct rlimit limits = { value, value };
 	setrlimit(resource, &limits);
@@ -133,8 +133,9 @@ static int start_child(struct gr_print *p, struct child *child, const char *cons
 
 void gr_print_reaped(struct gr_print *p, pid_t pid)
 {
-	struct child *const children[] = { &p->count, &p->pages_drawn[0].child, &p->pages_drawn[1].child };
-	for (size_t i = 0; i < sizeof(children) / sizeof(*children); i++)
+	enum { CHILDREN = 3 };
+	struct child *const children[CHILDREN] = { &p->count, &p->pages_drawn[0].child, &p->pages_drawn[1].child };
+	for (size_t i = 0; i < CHILDREN; i++)
 		if (children[i]->pid == pid)
 			children[i]->pid = 0; /* its output is read to the end */
 }
