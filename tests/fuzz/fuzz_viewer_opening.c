@@ -22,7 +22,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						  (uint8_t)o.flags,
 						  (uint8_t)o.tries,
 						  (uint8_t)(o.seconds >> 8),
-						  (uint8_t)o.seconds };
+						  (uint8_t)o.seconds,
+						  (uint8_t)(o.terms.clipboard_up >> 24),
+						  (uint8_t)(o.terms.clipboard_up >> 16),
+						  (uint8_t)(o.terms.clipboard_up >> 8),
+						  (uint8_t)o.terms.clipboard_up };
 	if (memcmp(again, data, sizeof(again)) != 0)
 		abort();
 	return 0;

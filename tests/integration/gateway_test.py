@@ -22,6 +22,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
+from identity_parts import ANSWER
 from gateway_parts import (  # noqa: E402
     Broker, CA_TOOL, Gateway, IDENTITY_REQUEST, KEY, READY, ROOT, UID_BASE, VERSION, WAIT, alert_name, at_end, encodings,
     in_thread, memory_kib, picture, pixels, reason_text, receive, refused_in_tls, run, server_init, take, text, vencrypt, viewer_handshake)
@@ -150,8 +151,9 @@ def ask_identity(broker, ders, lengths=None, count=None):
     if not answer:
         return None
     check(peer.recv(100) == b"", "one request per connection")
-    reason, ask, tries, wait, person = struct.unpack("=IIII40s", answer)
+    reason, ask, tries, wait, person, ticketed, ticket = ANSWER.unpack(answer)
     check((ask, tries, wait) == (0, 0, 0), "asked for more", ask, tries, wait)
+    check((ticketed, ticket) == (0, bytes(32)), "a ticket where no factor is asked for")
     return REASON_NAMES[reason], person.split(b"\0")[0].decode()
 
 

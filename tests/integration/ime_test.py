@@ -37,10 +37,12 @@ let busy=0,due=0,events=[];
 const value=e=>e.value??e.innerText, el=i=>document.getElementById(i);
 function state(){const p={},v={};for(const i of ['area','rich','secret','after']){const r=el(i).getBoundingClientRect();p[i]=[r.x,r.y,r.width,r.height];v[i]=value(el(i))}
  const s=getSelection();let c=null;if(document.activeElement===el('rich')&&s.rangeCount){const r=s.getRangeAt(0).getClientRects();if(r.length){c=[r[0].x,r[0].y,r[0].width,r[0].height]}}
- return {path:location.pathname,focus:document.activeElement.id,left:screenX+(outerWidth-innerWidth)/2,top:screenY+outerHeight-innerHeight,h:innerHeight,places:p,values:v,caret:c,events:events.splice(0)}}
+ return {path:location.pathname,focus:document.activeElement.id,scale:devicePixelRatio,left:screenX+(outerWidth-innerWidth)/2,top:screenY+outerHeight-innerHeight,h:innerHeight,places:p,values:v,caret:c,events:events.splice(0)}}
 async function tell(){due=1;if(busy)return;busy=1;while(due){due=0;await fetch('/log',{method:'POST',body:JSON.stringify(state())});await new Promise(r=>setTimeout(r,30))}busy=0}
 for(const t of ['input','focusin','focusout','load','resize'])addEventListener(t,tell);
 document.addEventListener('selectionchange',tell);
+// The browser tells the page of its window's place and size after the event that would say so.
+let place='';setInterval(()=>{const p=[screenX,screenY,outerWidth,outerHeight,innerWidth,innerHeight,devicePixelRatio].join();if(p!==place){place=p;tell()}},100);
 for(const t of ['keydown','keyup'])addEventListener(t,e=>{events.push([t,e.key,e.shiftKey,e.ctrlKey]);tell();
  if(t==='keydown'&&e.key==='Tab'&&e.target===el('area')){e.preventDefault();document.execCommand('insertText',false,'\\t')}});
 </script>"""
@@ -140,7 +142,7 @@ class Ime(unittest.TestCase):
         else:
             self.ime = self.terminal.fcitx()
         self.terminal.viewer(self.broker, "--size", "1200x760", "--scale", scale, *options)
-        wait_for("the page", lambda: self.site.state.get("h", 0) > 300)
+        wait_for("the page", lambda: self.site.state.get("h", 0) > 300 and self.site.state["scale"] == scale / 100)
         self.rest()
         return self.terminal
 
@@ -153,9 +155,9 @@ class Ime(unittest.TestCase):
                 return
 
     def point(self, x, y):
-        """A point of the browser's screen on the terminal's."""
+        """A point of the browser's screen, in the page's pixels, on the terminal's."""
         at_x, at_y = self.terminal.origin()
-        return at_x + BORDER * self.scale // 100 + x, at_y + BAR * self.scale // 100 + y
+        return at_x + BORDER * self.scale // 100 + int(x * self.scale / 100), at_y + BAR * self.scale // 100 + int(y * self.scale / 100)
 
     def focus(self, field):
         state = self.site.state
@@ -331,7 +333,7 @@ class Ime(unittest.TestCase):
                 before = self.ime.carets[-1][0]
                 self.ime.texts.append("住所住所")
                 terminal.keys("Henkan_Mode")
-                wait_for("the caret to move with the text", lambda: in_bar() and 30 < self.ime.carets[-1][0] - before < 120)
+                wait_for("the caret to move with the text", lambda: in_bar() and 30 < self.ime.carets[-1][0] - before < 1.2 * scale)
                 terminal.close()
                 self.broker.ctl("kill", "hanako")
                 self.site.state = {}
