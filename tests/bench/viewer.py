@@ -11,7 +11,7 @@ the packages of `scripts/setup bench`. A real broker, container, Chromium and ga
            pressed in its own X server; N of each (200), in turns, so that all meet the same machine
   scroll   the article trace (../shared/corpus) shown in the container's X server at 60 frames a second, and which of them are
            seen in the window, while the viewer's processes and the broker's session and gateway have one core
-  memory   of the viewer's three processes, after that
+  memory   of the viewer's processes, after that
   still    their CPU time and wake-ups in 30 s of a page at rest
   decode   the decoder's CPU time for each update of full pictures of 1920 by 1080 of the corpus
 
@@ -141,7 +141,7 @@ def children(pid):
     found = {"window": pid}
     for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         found[pathlib.Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
-    return found
+    return {**found, **garasu.viewer_processes(pid)}
 
 
 def cpu_ticks(pid):

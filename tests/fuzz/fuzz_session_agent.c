@@ -60,6 +60,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(out.clipboard.length >= 1 && out.clipboard.length <= GR_TEXT_MAX);
 		require(out.clipboard.length + out.clipboard.left <= GR_CLIPBOARD_MAX);
 		break;
+	case GR_RECORD_PAGE: {
+		const struct gr_record_page *page = &out.page;
+		require(page->state >= GR_PAGE_OFFER && page->state <= GR_PAGE_END);
+		if (page->state == GR_PAGE_END) {
+			require(page->page <= GR_PRINT_PAGES_MAX && page->x <= GR_PAGE_REFUSED);
+			break;
+		}
+		require(page->pages >= 1 && page->pages <= GR_PRINT_PAGES_MAX);
+		require(page->width >= 1 && page->width <= GR_PRINT_SIDE_MAX);
+		require(page->height >= 1 && page->height <= GR_PRINT_SIDE_MAX);
+		if (page->state == GR_PAGE_PIECE)
+			require(page->page >= 1 && page->page <= page->pages && page->x < page->width &&
+				page->y < page->height);
+		break;
+	}
 	default: require(out.type == GR_RECORD_TEXT_RESULT);
 	}
 	return 0;
