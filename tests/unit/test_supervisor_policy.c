@@ -65,6 +65,7 @@ static void attached(int session, const struct viewer *viewer)
 {
 	assert_true(say(session,
 			(struct gr_ipc_message){ .type = GR_IPC_ATTACHED, .connection = (uint32_t)viewer->number }));
+	let_hear(); /* before the clock goes on: who has not attached in time is let go */
 }
 
 /* The next session process has done what it was for. */
