@@ -1,5 +1,5 @@
 /*
- * What the viewer's three processes say to each other.
+ * What the viewer's window, transport and decoder say to each other.
  *
  *     broker ══ TLS ══ transport ── stream ── decoder ── packets + shared picture ── window
  *                          └──────────────── packets, shared counters ──────────────────┘
